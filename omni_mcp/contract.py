@@ -1,0 +1,117 @@
+"""What the engine and an adapter say to each other over MCP.
+
+An adapter is an MCP server with four tools, each with one argument `request`:
+`run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and,
+where the run outlives the adapter, `attach(RunRef) -> RunResult`. Progress is MCP progress; its
+message is shown to people. Anybody can write one, in any language.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from omni_mcp.task import FailureClass
+
+RUN_TASK, ATTACH, CANCEL, HEALTH = "run_task", "attach", "cancel", "health"
+
+OWNER_MARK = "OMNI_OWNER"
+"""Environment variable that every child of an engine inherits: the engine's owner id. Its sweep ends a dead engine's tree."""
+
+TASK_MARK = "OMNI_TASK"
+"""Environment variable that every process of a task inherits: the task id. Its sweep ends one task's tree."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Endpoint(_Wire):
+    """Where the model calls of an attempt go: the engine's relay with a token of this attempt."""
+
+    base_url: str
+    """Without a path: `/v1/messages` and `/v1/chat/completions` are below it."""
+    token: SecretStr
+    """Good for this attempt only; never a provider's key."""
+
+
+class RunRef(_Wire):
+    """Names a run of a task."""
+
+    task_id: str
+    attempt: int
+    run_id: str
+
+
+class RunRequest(RunRef):
+    """One attempt at a task."""
+
+    description: str
+    cwd: str
+    """An existing folder that the task may work in."""
+    model: str | None = None
+    endpoint: Endpoint | None = None
+    """None: the executor uses a login of its own."""
+    resume: bool = False
+    """True: an earlier attempt had this `run_id`; go on in its session if it exists, else begin."""
+    snapshot: dict[str, Any] | None = None
+    """The checkpoint of the earlier attempt."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    timeout: float = 3600
+    """Seconds; the adapter ends the run itself a little before."""
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as tool arguments, the endpoint's token in clear (it travels only through the pipe)."""
+        payload = self.model_dump(mode="json", exclude={"endpoint"})
+        if self.endpoint is not None:
+            payload["endpoint"] = {
+                "base_url": self.endpoint.base_url,
+                "token": self.endpoint.token.get_secret_value(),
+            }
+        return {"request": payload}
+
+
+class RunUsage(_Wire):
+    """What a run used, as far as the executor itself knows."""
+
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class RunResult(_Wire):
+    """The end of a run."""
+
+    status: Literal["completed", "failed"]
+    text: str = ""
+    """The answer; in a failure what was produced before it."""
+    structured: Any = None
+    failure: FailureClass | None = None
+    """Set when `status` is failed."""
+    message: str | None = None
+    """What happened and why, for people; set when `status` is failed."""
+    fix: str | None = None
+    retry_at: datetime | None = None
+    usage: RunUsage | None = None
+    """None when the calls went through the relay, which meters them itself."""
+    notes: dict[str, Any] = Field(default_factory=dict)
+    """Session id, denied permissions, turns: shown, not interpreted."""
+
+
+class CancelResult(_Wire):
+    """What a cancel did."""
+
+    stopped: bool
+    """True: proven that no process of the run is left."""
+    remaining: list[str] = Field(default_factory=list)
+    """What is left, in words."""
+
+
+class Health(_Wire):
+    """Whether the agent behind an adapter can work."""
+
+    ok: bool
+    version: str | None = None
+    detail: str | None = None
+    fix: str | None = None

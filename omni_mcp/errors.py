@@ -1,0 +1,174 @@
+"""Everything that this package raises.
+
+OmniError                 code, retryable, next_step
+├── BadRequest            the caller can mend it
+│   ├── TaskNotFound
+│   ├── TaskAmbiguous
+│   ├── IdempotencyConflict
+│   ├── UnknownExecutor
+│   └── NotYet            a promised feature that this version does not have
+├── SettingsError         servers.yaml or the environment
+├── TransitionRefused     the guarded write found another state, attempt or owner
+├── LedgerError
+│   ├── LedgerBusy        retryable: somebody holds the write gate for too long
+│   ├── LedgerUnusable    read-only, full, corrupt, deleted, on a network file system
+│   └── LedgerTooNew      written by a newer release
+├── EngineError
+│   └── EngineRunning     one engine a home
+└── ExecutorError         carries its failure class
+    ├── ExecutorUnusable  it cannot be started or reached
+    └── ExecutorLost      the session went away: the outcome of the call is unknown
+"""
+
+from omni_mcp.task import FailureClass
+
+
+class OmniError(Exception):
+    """Base of all errors; its text says what happened and why, `next_step` what to do."""
+
+    code = "error"
+    retryable = False
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+
+class BadRequest(OmniError):
+    """The caller asked for something that cannot be; it can be mended there."""
+
+    code = "bad_request"
+
+
+class TaskNotFound(BadRequest):
+    """No task of this principal has that id."""
+
+    code = "task_not_found"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"no task has the id {task_id[:64]!r}",
+            next_step="call list_tasks to see the ids",
+        )
+
+
+class TaskAmbiguous(BadRequest):
+    """The beginning of an id fits several tasks."""
+
+    code = "task_ambiguous"
+
+    def __init__(self, prefix: str, ids: list[str]) -> None:
+        super().__init__(
+            f"{prefix[:64]!r} is the beginning of {len(ids)} task ids: {', '.join(ids[:5])}",
+            next_step="call again with more characters of the id",
+        )
+
+
+class IdempotencyConflict(BadRequest):
+    """The same key came with other arguments."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, key: str, task_id: str) -> None:
+        super().__init__(
+            f"idempotency_key {key[:64]!r} already belongs to task {task_id} with other arguments",
+            next_step=f"call task_status with task_id {task_id!r}, or submit with a new key",
+        )
+
+
+class UnknownExecutor(BadRequest):
+    """The pinned executor is not in servers.yaml."""
+
+    code = "unknown_executor"
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"no executor is called {name[:64]!r}; there are: {', '.join(known) or 'none'}",
+            next_step="submit again with one of these names, or without executor to let routing choose",
+        )
+
+
+class NotYet(BadRequest):
+    """A part of the public surface that this version does not serve; said plainly instead of pretended."""
+
+    code = "not_available_yet"
+
+
+class SettingsError(OmniError):
+    """servers.yaml or the environment cannot be used; names file, line and key."""
+
+    code = "settings"
+
+
+class TransitionRefused(OmniError):
+    """The row was not where the writer thought: another state, attempt or owner."""
+
+    code = "transition_refused"
+
+    def __init__(self, task_id: str, verb: str) -> None:
+        super().__init__(f"task {task_id}: {verb} refused, it has moved on")
+
+
+class LedgerError(OmniError):
+    """The ledger could not do it; nothing was half-written."""
+
+    code = "ledger"
+
+
+class LedgerBusy(LedgerError):
+    """Another process holds the write gate for too long."""
+
+    code = "ledger_busy"
+    retryable = True
+
+
+class LedgerUnusable(LedgerError):
+    """Read-only, full, corrupt, gone, or on a file system that cannot hold it."""
+
+    code = "ledger_unusable"
+
+
+class LedgerTooNew(LedgerError):
+    """The file was written by a newer release."""
+
+    code = "ledger_too_new"
+
+
+class EngineError(OmniError):
+    """The engine could not do it."""
+
+    code = "engine"
+
+
+class EngineRunning(EngineError):
+    """A second engine was asked for in one home."""
+
+    code = "engine_running"
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(
+            f"an engine already runs in this home (pid {pid or 'unknown'})",
+            next_step="omni-mcp engine status, or omni-mcp engine stop",
+        )
+
+
+class ExecutorError(OmniError):
+    """An executor did not do what it was asked; `kind` says what follows."""
+
+    code = "executor"
+    kind = FailureClass.UNKNOWN
+
+
+class ExecutorUnusable(ExecutorError):
+    """It cannot be started or reached; nothing was sent."""
+
+    code = "executor_unusable"
+    kind = FailureClass.CONFIG
+
+
+class ExecutorLost(ExecutorError):
+    """The session went away in mid call: the outcome is unknown."""
+
+    code = "executor_lost"
+    kind = FailureClass.INTERRUPTED

@@ -1,0 +1,1 @@
+"""Supervised MCP client sessions to whatever runs a task."""

@@ -1,0 +1,1 @@
+"""The durable record: the one meeting point of faces and engines."""

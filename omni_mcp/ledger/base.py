@@ -1,0 +1,206 @@
+"""The ledger port: verbs, not SQL. Each writing verb is one durable, guarded write; each reader never blocks it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from omni_mcp.task import (
+    Choice,
+    Event,
+    Outcome,
+    Result,
+    Task,
+    TaskSpec,
+    TaskState,
+    Usage,
+    WaitingFor,
+)
+
+LEASE = timedelta(seconds=30)
+"""How long a claim holds without renewal; it is renewed at a quarter of this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The answer to a submit: committed to disk before it is given."""
+
+    task: Task
+    deduplicated: bool
+    """True: the idempotency key named an earlier task, which is returned."""
+    engine_gone: bool
+    """True: in the same transaction no engine was announced, so the caller has to start one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineMark:
+    """What an engine announced of itself."""
+
+    owner: str
+    pid: int
+    version: str
+    log: str
+    address: str
+    """Where its doorbell listens: `host:port` on loopback."""
+    started_at: datetime
+    gone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorHealth:
+    """What the engine last saw of an executor, for faces that hold no session."""
+
+    name: str
+    usable: bool
+    detail: str
+    """Why not, with the fix; or its version."""
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of short rows."""
+
+    tasks: Sequence[Task]
+    cursor: str | None
+    """Give it back to read on; None at the end."""
+
+
+class Ledger(Protocol):
+    """Everything that must outlive a process.
+
+    Guards: `begin` wants `idle`; `bind` wants `dispatching`; `checkpoint`, `finish`, `park` and `release` want the
+    attempt number and owner that hold the task. A guarded verb that finds anything else raises `TransitionRefused`
+    (`begin` returns None: somebody was quicker). All raise `LedgerBusy` or `LedgerUnusable` when the disk says no.
+    """
+
+    # what faces do
+    async def submit(self, spec: TaskSpec, *, task_id: str, choice: Choice | None) -> Submitted:
+        """Write a new task, or return the one that its idempotency key names. Raises IdempotencyConflict."""
+        ...
+
+    async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
+        """Cancel at once what no engine holds (idle, waiting); else record the wish for its engine. Terminal: unchanged."""
+        ...
+
+    async def resume(self, task_id: str, *, consent: bool) -> Task:
+        """Move a waiting task to idle; what waits for consent only with `consent`. Raises TransitionRefused."""
+        ...
+
+    # what engines do
+    async def announce(self, mark: EngineMark) -> None:
+        """Make this engine the one that faces see."""
+        ...
+
+    async def retire(self, owner: str, *, only_if_idle: bool) -> bool:
+        """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open."""
+        ...
+
+    async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
+        """idle -> dispatching, attempt + 1; spends a consent. None: it is no longer idle."""
+        ...
+
+    async def bind(
+        self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str
+    ) -> Task:
+        """dispatching -> executing: on disk before the executor is told."""
+        ...
+
+    async def checkpoint(
+        self, task_id: str, *, attempt: int, owner: str, progress: str | None, snapshot: Mapping[str, Any] | None
+    ) -> bool:
+        """Record a sign of life and what a later attempt needs. False: this attempt no longer holds the task."""
+        ...
+
+    async def finish(self, task_id: str, *, attempt: int, owner: str, state: TaskState, outcome: Outcome) -> Task:
+        """-> completed, failed or cancelled. A refused one is kept as a `late_result` event."""
+        ...
+
+    async def park(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        waiting_for: WaitingFor,
+        text: str,
+        due_at: datetime | None = None,
+        fault: bool = False,
+    ) -> Task:
+        """-> waiting; `fault` adds one to what counts against `max_attempts`."""
+        ...
+
+    async def release(self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False) -> Task:
+        """-> idle, with proof that the attempt is over (or never left the house)."""
+        ...
+
+    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:
+        """idle -> waiting, when routing finds nobody that may take it."""
+        ...
+
+    async def wake_due(self) -> int:
+        """waiting -> idle for all whose `due_at` has come. Returns how many."""
+        ...
+
+    async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
+        """Extend all claims of this owner in one statement; returns the ids it still holds."""
+        ...
+
+    async def note(self, task_id: str, *, attempt: int, text: str, data: Mapping[str, Any] | None = None) -> None:
+        """Add a line to the task's history."""
+        ...
+
+    async def open_usage(self, usage: Usage) -> int:
+        """Record that a model call begins; returns its row id."""
+        ...
+
+    async def close_usage(self, usage_id: int, usage: Usage) -> None:
+        """Record what it used and cost."""
+        ...
+
+    async def report_health(self, health: ExecutorHealth) -> None:
+        """Tell the faces how an executor is."""
+        ...
+
+    # readers
+    async def find(self, id_or_prefix: str, *, principal: str) -> Task:
+        """Return the task. Raises TaskNotFound, TaskAmbiguous."""
+        ...
+
+    async def result(self, task_id: str) -> Result | None:
+        """Return the stored end of a task, None while it is open."""
+        ...
+
+    async def events(self, task_id: str, *, since_seq: int = 0, limit: int = 100) -> Sequence[Event]:
+        """Return the history after `since_seq`, oldest first."""
+        ...
+
+    async def page(
+        self, *, principal: str, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
+    ) -> Page:
+        """Return short rows, newest first; no states means all."""
+        ...
+
+    async def claimable(self, *, limit: int) -> Sequence[Task]:
+        """Return idle tasks, by priority, then oldest."""
+        ...
+
+    async def held(self) -> Sequence[Task]:
+        """Return the dispatching and executing tasks of all owners."""
+        ...
+
+    async def counts(self) -> Mapping[TaskState, int]:
+        """Return how many tasks of each open state there are."""
+        ...
+
+    async def engine(self) -> EngineMark | None:
+        """Return what the newest engine announced."""
+        ...
+
+    async def health(self) -> Mapping[str, ExecutorHealth]:
+        """Return the executors' health by name."""
+        ...
+
+    async def changed(self, *, timeout: timedelta) -> bool:
+        """Return when anything was written since the call began, by this process or another; False at the timeout."""
+        ...

@@ -1,0 +1,67 @@
+"""The model gateway port: what the relay needs from whatever serves the calls."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from omni_mcp.errors import OmniError
+from omni_mcp.task import FailureClass
+
+
+class Dialect(StrEnum):
+    """The wire format that the caller speaks."""
+
+    ANTHROPIC = "anthropic"
+    """`POST /v1/messages`, https://docs.anthropic.com/en/api/messages"""
+    OPENAI = "openai"
+    """`POST /v1/chat/completions`, https://platform.openai.com/docs/api-reference/chat"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a call used; filled in by the gateway when the answer is complete."""
+
+    model: str
+    provider: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    price_source: str | None = None
+
+
+class ModelError(OmniError):
+    """The call failed; `status` is the HTTP status to pass on, `kind` what it means."""
+
+    code = "model"
+
+    def __init__(self, message: str, *, status: int, kind: FailureClass) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+
+
+class Answer(Protocol):
+    """One answer: either a whole body or a stream of server-sent events, then what it used."""
+
+    body: Mapping[str, Any] | None
+    """The whole JSON body; None when it streams."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The raw server-sent events of a streamed answer. Raises ModelError."""
+        ...
+
+    def spent(self) -> Spent:
+        """What it used; valid after the body or the last chunk."""
+        ...
+
+
+class ModelGateway(Protocol):
+    """Serves model calls in either dialect."""
+
+    name: str
+    """What `endpoint` shows: `litellm-router`."""
+
+    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> Answer:
+        """Make one call; `body` is the caller's JSON, its `model` already chosen. Raises ModelError."""
+        ...
