@@ -1,0 +1,1 @@
+"""The offline demo: stand-ins for the cloud, with faults on demand."""
