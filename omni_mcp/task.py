@@ -164,6 +164,8 @@ class Choice:
     """Which executor and model serve a task, and why."""
 
     executor: str
+    requested: str
+    """The executor that the caller or the rule wanted first; another one served it if that could not."""
     model: str | None
     reason: str
 
@@ -189,6 +191,8 @@ class Task:
     """Faults of the task's or the executor's own; what counts against `max_attempts`."""
     owner: str | None = None
     lease_until: datetime | None = None
+    requested: str | None = None
+    """The executor that the caller or the rule wanted first."""
     served_by: str | None = None
     """The executor of the newest attempt."""
     model: str | None = None

@@ -1,0 +1,228 @@
+"""All wiring: what opens what, top down, and closes in reverse. Faces stay light: only `running_engine` imports the engine."""
+
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.to_thread import run_sync
+
+from omni_mcp import __version__, background, processes
+from omni_mcp.contract import OWNER_MARK
+from omni_mcp.dispatch.local import LocalDispatch
+from omni_mcp.errors import EngineRunning, OmniError
+from omni_mcp.ledger.base import EngineMark, Ledger
+from omni_mcp.ledger.owners import HeldLock, OwnerLock, holder, is_alive, sweep, try_hold, wait_until_free
+from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.service import Service
+from omni_mcp.settings import Home, LiveSettings, Settings
+from omni_mcp.task import Clock, SystemClock, new_id
+
+if TYPE_CHECKING:
+    from omni_mcp.engine import Engine
+    from omni_mcp.llm.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+FALLBACK_POLL = 2.0
+"""Seconds between two looks of a face while no engine is alive."""
+HANDOVER_LIMIT = 30.0
+"""Seconds that a new engine waits for one that has said goodbye to let go of the lock."""
+
+
+@asynccontextmanager
+async def running_face(home: Home, *, keep_engine: bool = True) -> AsyncGenerator[Service]:
+    """Open what a face needs; with `keep_engine` see to it that an engine is alive while there is work for one."""
+    async with SqliteLedger(home.ledger) as ledger:
+        keeper = EngineKeeper(home=home, ledger=ledger)
+        async with anyio.create_task_group() as tasks:
+            if keep_engine:
+                tasks.start_soon(keeper.watch, name="engine keeper")
+            yield Service(
+                ledger=ledger,
+                settings=LiveSettings(home).now,
+                dispatch=LocalDispatch(),
+                start_engine=keeper.ensure if keep_engine else no_engine_needed,
+            )
+            tasks.cancel_scope.cancel()
+
+
+async def no_engine_needed() -> None:
+    """Start none: the engine is in this very process."""
+
+
+@dataclass(kw_only=True)
+class EngineKeeper:
+    """Starts the background engine when it is needed, once, however many windows ask."""
+
+    home: Home
+    ledger: Ledger
+    starting: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def ensure(self) -> str | None:
+        """Start an engine if none is alive; returns what to tell about it."""
+        if holder(self.home.engine_lock) is not None and not await self._gone():
+            return None
+        async with self.starting:
+            started = await run_sync(background.ensure, self.home, abandon_on_cancel=True)
+        return None if started is None else str(started)
+
+    async def watch(self) -> None:
+        """Start an engine whenever one died, or was never there, while tasks are open."""
+        while True:
+            await run_sync(wait_until_free, self.home.engine_lock, abandon_on_cancel=True)
+            try:
+                if await self.ledger.counts() and not await self._gone():
+                    await self.ensure()
+            except OmniError as error:
+                logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
+            await anyio.sleep(FALLBACK_POLL)
+
+    async def _gone(self) -> bool:
+        """Whether the last engine said goodbye: then nobody starts one but a submit."""
+        mark = await self.ledger.engine()
+        return mark is not None and mark.gone_at is not None
+
+
+@asynccontextmanager
+async def running_engine(
+    home: Home, *, idle_exit: bool, clock: Clock | None = None
+) -> AsyncGenerator["Engine"]:
+    """Open the one engine of a home and announce it. Raises EngineRunning."""
+    from omni_mcp.engine import Engine  # noqa: PLC0415 - keeps every face free of it
+    from omni_mcp.executors.pool import Pool  # noqa: PLC0415
+
+    clock = clock or SystemClock()
+    owner = new_id()
+    live = LiveSettings(home)
+    settings = live.now()
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(SqliteLedger(home.ledger, clock=clock))
+        stack.enter_context(await _the_lock(home, ledger))
+        stack.enter_context(OwnerLock(home.owners, owner))
+        await run_sync(_end_the_dead, home)
+        doorbell = await stack.enter_async_context(LocalDispatch().listen())
+        relay = await stack.enter_async_context(_relay(settings, ledger))
+        pool = await stack.enter_async_context(Pool(settings, owner=owner))
+        engine = Engine(
+            ledger=ledger,
+            pool=pool,
+            settings=settings,
+            clock=clock,
+            owner=owner,
+            doorbell=doorbell,
+            relay=relay,
+            is_over=partial(run_sync, _is_over, home),
+            is_stale=lambda: live.now() is not settings,
+            idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
+        )
+        await ledger.announce(_mark(home, owner, doorbell.address, clock))
+        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
+        yield engine
+        with anyio.CancelScope(shield=True):
+            await ledger.retire(owner, only_if_idle=False)
+
+
+async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:
+    """Run the engine until it is idle for long or cancelled; open it anew when the settings change."""
+    while True:
+        async with running_engine(home, idle_exit=idle_exit) as engine:
+            end = await engine.run()
+        logger.info("engine ends: %s", end, extra={"action": "engine_end"})
+        if end != "reload":
+            return
+
+
+@asynccontextmanager
+async def running_all(home: Home) -> AsyncGenerator[Service]:
+    """Open face and engine in this process; where another process has the engine, the face uses that one."""
+    engine = EngineHere(home)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(engine.run, name="engine")
+        async with running_face(home, keep_engine=False) as service:
+            yield service
+        await engine.stop()
+
+
+class EngineHere:
+    """An engine in this process."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+
+    async def run(self) -> None:
+        """Serve until stopped; while another process has the engine, wait for its end."""
+        try:
+            with self._scope:
+                while True:
+                    await self._serve()
+        finally:
+            self._ended.set()
+
+    async def _serve(self) -> None:
+        try:
+            await serve_engine(self._home)
+        except EngineRunning as error:
+            logger.warning("%s; using that one", error, extra={"action": "engine_elsewhere"})
+            await run_sync(wait_until_free, self._home.engine_lock, abandon_on_cancel=True)
+
+    async def stop(self) -> None:
+        """Give back what runs and let go of the lock."""
+        self._scope.cancel()
+        await self._ended.wait()
+
+
+async def _the_lock(home: Home, ledger: Ledger) -> HeldLock:
+    """Take the engine lock; one that has said goodbye is waited for. Raises EngineRunning."""
+    held = try_hold(home.engine_lock)
+    mark = await ledger.engine()
+    if held is None and mark is not None and mark.gone_at is not None:
+        await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
+        held = try_hold(home.engine_lock)
+    if held is None:
+        raise EngineRunning(holder(home.engine_lock))
+    return held
+
+
+@asynccontextmanager
+async def _relay(settings: Settings, ledger: Ledger) -> AsyncGenerator["Relay | None"]:
+    """Open the relay over LiteLLM's Router, where models are configured."""
+    from omni_mcp.llm.relay import Relay  # noqa: PLC0415
+    from omni_mcp.llm.router import RouterGateway  # noqa: PLC0415
+
+    if not settings.servers.models.model_list:
+        yield None
+        return
+    async with Relay(RouterGateway(settings.servers.models), ledger) as relay:
+        yield relay
+
+
+def _end_the_dead(home: Home) -> None:
+    """End what the engines that died have left running."""
+    for owner in sweep(home.owners):
+        processes.sweep(OWNER_MARK, owner)
+
+
+def _is_over(home: Home, owner: str) -> bool:
+    """Proof that an owner is dead and nothing of its process tree is left."""
+    if is_alive(home.owners, owner):
+        return False
+    return not processes.sweep(OWNER_MARK, owner).remaining
+
+
+def _mark(home: Home, owner: str, address: str, clock: Clock) -> EngineMark:
+    return EngineMark(
+        owner=owner,
+        pid=os.getpid(),
+        version=__version__,
+        log=str(home.engine_log),
+        address=address,
+        started_at=clock.now(),
+    )

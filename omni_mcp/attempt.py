@@ -1,0 +1,235 @@
+"""One attempt at a task, from the claim to its end: bind → run → settle."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import anyio
+
+from omni_mcp.contract import Endpoint, RunRef, RunRequest
+from omni_mcp.decide.recovery import after_death, continues
+from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
+from omni_mcp.errors import ExecutorError, LedgerError, TransitionRefused
+from omni_mcp.executors.executor import Executor
+from omni_mcp.ledger.base import Ledger
+from omni_mcp.presets import ExecutorSpec
+from omni_mcp.settle import settle, until_written
+from omni_mcp.task import Choice, Clock, Failed, FailureClass, Outcome, Task
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = 0.25
+"""Seconds between two writes of progress: a chatty executor costs the ledger no more than this."""
+STOP_LIMIT = 20.0
+"""Seconds that an executor has to stop a run before we say that it did not confirm."""
+
+
+class Endpoints(Protocol):
+    """Who gives an attempt the address of its model calls (the relay)."""
+
+    name: str
+
+    def endpoint(self, task_id: str, *, attempt: int, model: str | None) -> Endpoint:
+        """Open the relay for an attempt."""
+        ...
+
+    def revoke(self, task_id: str, *, attempt: int) -> None:
+        """Close it."""
+        ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """The newest sign of life; written by the executor's callback, read by the heartbeat."""
+
+    line: str | None = None
+    news: bool = False
+
+    def __call__(self, line: str) -> None:
+        """Take a line from the executor, in order."""
+        self.line = line
+        self.news = True
+
+    def take(self) -> str | None:
+        """Return the newest line once."""
+        if not self.news:
+            return None
+        self.news = False
+        return self.line
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One attempt, running."""
+
+    task: Task
+    choice: Choice
+    spec: ExecutorSpec
+    executor: Executor
+    ledger: Ledger
+    owner: str
+    clock: Clock
+    max_attempts: int
+    work: Path
+    """Parent of the folders of tasks without a `cwd`."""
+    relay: Endpoints | None
+    on_trouble: Callable[[str, str], Awaitable[None]]
+    """Awaited with the executor's name and what is wrong with it."""
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    progress: Progress = field(default_factory=Progress)
+    resume: bool = False
+    """Whether it goes on in the session of the attempt before."""
+    stopping: str | None = None
+    """Why `scope` was cancelled: `cancel` (a person), `lost` (another owner), `shutdown`."""
+
+    def stop(self, why: str) -> None:
+        """End the run early; `drive` settles it."""
+        self.stopping = self.stopping or why
+        self.scope.cancel()
+
+    async def drive(self) -> None:
+        """Run the attempt to its end and write that down. A refused write means that it is no longer ours."""
+        try:
+            await self._bind()
+            outcome = await self._run()
+            with anyio.CancelScope(shield=True):
+                await self._settle(outcome)
+        except TransitionRefused as error:
+            logger.warning("%s", error, extra={"action": "attempt_refused", "task_id": self.task.id})
+
+    async def _bind(self) -> None:
+        self.resume = continues(self.task, executor=self.spec.name, recovery=self.spec.recovery)
+        run_id = self.task.run_id if self.resume and self.task.run_id else str(uuid4())
+        bind = partial(
+            self.ledger.bind,
+            self.task.id,
+            attempt=self.task.attempt,
+            owner=self.owner,
+            choice=self.choice,
+            endpoint=self._endpoint_name(),
+            run_id=run_id,
+        )
+        self.task = await until_written(bind)
+
+    def _endpoint_name(self) -> str:
+        if not self.spec.relayed:
+            return "the executor's own login" if self.spec.adapter else "none"
+        return self.relay.name if self.relay else "none"
+
+    async def _run(self) -> Outcome:
+        """Run it; whatever happens becomes an outcome."""
+        outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
+        with self.scope:
+            try:
+                async with self._heartbeat():
+                    outcome = await self.executor.run(self._request(), self.progress)
+            except ExecutorError as error:
+                outcome = Failed(kind=error.kind, message=error.message, fix=error.next_step)
+            except Exception as error:  # noqa: BLE001 - what an executor makes us stumble over must not end the engine
+                logger.exception("attempt stumbled", extra={"action": "attempt_stumbled", "task_id": self.task.id})
+                outcome = Failed(kind=FailureClass.UNKNOWN, message=f"{self.spec.name}: {type(error).__name__}: {error}")
+            finally:
+                if self.relay is not None:
+                    self.relay.revoke(self.task.id, attempt=self.task.attempt)
+        return outcome if self.stopping is None else await self._stopped()
+
+    def _request(self) -> RunRequest:
+        task = self.task
+        endpoint = None
+        if self.spec.relayed and self.relay is not None:
+            endpoint = self.relay.endpoint(task.id, attempt=task.attempt, model=self.choice.model)
+        return RunRequest(
+            task_id=task.id,
+            attempt=task.attempt,
+            run_id=task.run_id or "",
+            description=task.spec.description,
+            cwd=str(self._folder()),
+            model=self.choice.model,
+            endpoint=endpoint,
+            resume=self.resume,
+            snapshot=dict(task.snapshot) if task.snapshot else None,
+            options=dict(task.spec.options),
+            timeout=self.spec.row.timeout,
+        )
+
+    def _folder(self) -> Path:
+        """Return the task's `cwd`; one that names none works in a folder of its own."""
+        if self.task.spec.cwd is not None:
+            return Path(self.task.spec.cwd)
+        folder = self.work / self.task.id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @asynccontextmanager
+    async def _heartbeat(self) -> AsyncGenerator[None]:
+        """Write the newest progress every so often while the body runs, and what is left at its end."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._beat, name=f"heartbeat {self.task.id}")
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await self._write_progress()
+
+    async def _beat(self) -> None:
+        while True:
+            await anyio.sleep(HEARTBEAT)
+            await self._write_progress()
+
+    async def _write_progress(self) -> None:
+        line = self.progress.take()
+        if line is None:
+            return
+        try:
+            held = await self.ledger.checkpoint(
+                self.task.id, attempt=self.task.attempt, owner=self.owner, progress=line, snapshot={"progress": line}
+            )
+        except LedgerError as error:
+            logger.warning("progress not written: %s", error, extra={"action": "progress", "task_id": self.task.id})
+        else:
+            if not held:
+                self.stop("lost")
+
+    async def _stopped(self) -> Outcome:
+        """Make sure that the other side has stopped, and say so."""
+        ref = RunRef(task_id=self.task.id, attempt=self.task.attempt, run_id=self.task.run_id or "")
+        left: list[str] = ["the executor did not confirm"]
+        with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):
+            try:
+                left = (await self.executor.cancel(ref)).remaining
+            except ExecutorError as error:
+                left = [error.message]
+        told = "stopped on request" if self.stopping == "cancel" else "the engine stopped it"
+        kind = FailureClass.CANCELLED if self.stopping == "cancel" else FailureClass.INTERRUPTED
+        return Failed(kind=kind, message=f"{told}; left: {', '.join(left)}" if left else told)
+
+    async def _settle(self, outcome: Outcome) -> None:
+        if self.stopping == "lost":
+            return
+        if self.stopping == "shutdown":
+            following = after_death(self.task, recovery=self.spec.recovery, cause="the engine was stopped")
+        else:
+            following = await self._rerouted(self._next(outcome))
+        await until_written(partial(settle, self.ledger, self.task, following))
+
+    def _next(self, outcome: Outcome) -> Next:
+        return after(
+            outcome,
+            faults=self.task.faults,
+            max_attempts=self.max_attempts,
+            recovery=self.spec.recovery,
+            now=self.clock.now(),
+        )
+
+    async def _rerouted(self, following: Next) -> Finish | Park | Release:
+        """An executor that cannot work is marked, and its task is free for another one."""
+        if not isinstance(following, Reroute):
+            return following
+        await self.on_trouble(self.spec.name, following.trouble)
+        return Release(text=f"{self.spec.name}: {following.trouble}")

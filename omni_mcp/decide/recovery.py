@@ -1,0 +1,25 @@
+"""What becomes of a task whose engine is gone. Pure; the engine has the proof that the old run is over."""
+
+from omni_mcp.decide.retry import Park, Release
+from omni_mcp.task import Recovery, Task, TaskState, WaitingFor
+
+HARMLESS = frozenset({Recovery.ATTACH, Recovery.RESUME, Recovery.RETRY})
+
+
+def after_death(task: Task, *, recovery: Recovery, cause: str) -> Release | Park:
+    """Say what follows: what never left the house or may go on is free again, the rest waits for consent."""
+    if task.state is TaskState.DISPATCHING:
+        return Release(text=f"{cause} before it was sent to an executor")
+    if recovery in HARMLESS:
+        return Release(text=f"{cause}; attempt {task.attempt} on {task.served_by} goes on by {recovery}")
+    text = (
+        f"{cause} while {task.served_by} worked on it, so its outcome is unknown; "
+        "resume_pending with this task_id runs it again"
+    )
+    return Park(waiting_for=WaitingFor.CONSENT, text=text)
+
+
+def continues(task: Task, *, executor: str, recovery: Recovery) -> bool:
+    """Say whether the next attempt goes on in the session of the last one."""
+    same = task.run_id is not None and task.served_by == executor
+    return same and recovery in (Recovery.ATTACH, Recovery.RESUME)

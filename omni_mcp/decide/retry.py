@@ -1,0 +1,87 @@
+"""What follows the end of an attempt. Pure: the table of failure classes, design 6."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
+
+CLOUD_RETRY = timedelta(seconds=30)
+"""How long a task is held when a provider failed (the plan's `cloud_check_interval`)."""
+LIMIT_RETRY = timedelta(seconds=60)
+"""How long it is held at a rate limit that does not say when it ends."""
+FIRST_BACKOFF = timedelta(seconds=2)
+"""Doubles with each fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The task is over."""
+
+    state: TaskState
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """The task waits."""
+
+    waiting_for: WaitingFor
+    text: str
+    due_at: datetime | None = None
+    fault: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reroute:
+    """The executor is marked with this trouble, and the task is free for another one."""
+
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The task is free to claim again."""
+
+    text: str
+
+
+Next = Finish | Park | Reroute
+
+
+def after(outcome: Outcome, *, faults: int, max_attempts: int, recovery: Recovery, now: datetime) -> Next:
+    """Say what follows an outcome; `faults` is the count before this one."""
+    if isinstance(outcome, Completed):
+        return Finish(state=TaskState.COMPLETED, outcome=outcome)
+    match outcome.kind:
+        case FailureClass.TASK:
+            return Finish(state=TaskState.FAILED, outcome=outcome)
+        case FailureClass.CANCELLED:
+            return Finish(state=TaskState.CANCELLED, outcome=outcome)
+        case FailureClass.PROVIDER:
+            return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + CLOUD_RETRY)
+        case FailureClass.RATE_LIMIT:
+            due_at = outcome.retry_at or now + LIMIT_RETRY
+            return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
+        case FailureClass.AUTH | FailureClass.CONFIG:
+            return Reroute(trouble=_said(outcome))
+        case FailureClass.INTERRUPTED | FailureClass.UNKNOWN:
+            return _again(outcome, faults=faults + 1, max_attempts=max_attempts, recovery=recovery, now=now)
+
+
+def _again(outcome: Failed, *, faults: int, max_attempts: int, recovery: Recovery, now: datetime) -> Next:
+    """Run it again only where that is known to be harmless; otherwise a person decides."""
+    harmless = recovery is Recovery.RETRY or (
+        outcome.kind is FailureClass.INTERRUPTED and recovery in (Recovery.RESUME, Recovery.ATTACH)
+    )
+    if not harmless:
+        text = f"{_said(outcome)}. Its outcome is unknown; resume_pending with this task_id runs it again"
+        return Park(waiting_for=WaitingFor.CONSENT, text=text, fault=True)
+    if faults >= max_attempts:
+        told = Failed(kind=outcome.kind, message=f"gave up after {faults} faults, the last: {_said(outcome)}")
+        return Finish(state=TaskState.FAILED, outcome=told)
+    backoff = FIRST_BACKOFF * 2 ** (faults - 1)
+    return Park(waiting_for=WaitingFor.RETRY, text=_said(outcome), due_at=now + backoff, fault=True)
+
+
+def _said(outcome: Failed) -> str:
+    return f"{outcome.message}. {outcome.fix}" if outcome.fix else outcome.message

@@ -1,0 +1,223 @@
+"""The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskGroup
+
+from omni_mcp.attempt import Attempt, Endpoints
+from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.routing import Route, route
+from omni_mcp.dispatch.base import Doorbell
+from omni_mcp.errors import LedgerError, TransitionRefused
+from omni_mcp.executors.pool import Pool
+from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
+from omni_mcp.presets import candidates
+from omni_mcp.settings import Settings
+from omni_mcp.settle import settle
+from omni_mcp.task import Choice, Clock, Recovery, Task, WaitingFor
+
+logger = logging.getLogger(__name__)
+
+End = Literal["idle", "reload"]
+"""Why an engine ended by itself."""
+
+POLL = 1.0
+"""Seconds between two looks when nobody rings: a lost nudge costs no more than this."""
+RENEW = LEASE / 4
+SWEEP = timedelta(seconds=5)
+"""How often we look for tasks whose engine is gone."""
+MARK = timedelta(seconds=60)
+"""How long an executor that could not work is left alone before it is tried again."""
+CLAIM_WINDOW = 500
+"""Idle tasks looked at in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Why an executor is left alone, and until when."""
+
+    trouble: str
+    until: datetime
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """Claims tasks and drives their attempts. `step` does all that can be done now; `run` repeats it."""
+
+    ledger: Ledger
+    pool: Pool
+    settings: Settings
+    clock: Clock
+    owner: str
+    doorbell: Doorbell
+    relay: Endpoints | None
+    is_over: Callable[[str], Awaitable[bool]]
+    """Proof: whether an owner is dead and nothing of its process tree is left."""
+    is_stale: Callable[[], bool]
+    """Whether the settings have changed since this engine was opened."""
+    idle_exit: timedelta | None
+    """How long it stays without an open task; None: for ever."""
+    running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
+    marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
+    done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """When each periodic duty was last done."""
+
+    async def run(self) -> End:
+        """Work until cancelled, idle for long or outdated; what runs at a cancel is given back."""
+        async with anyio.create_task_group() as attempts:
+            try:
+                while True:
+                    rung = self.doorbell.rung
+                    stepped = await self._safe_step(attempts)
+                    if (end := await self._end(stepped)) is not None:
+                        return end
+                    if not stepped:
+                        with anyio.move_on_after(POLL):
+                            await rung.wait()
+            finally:
+                for attempt in self.running.values():
+                    attempt.stop("shutdown")
+
+    async def _end(self, stepped: bool) -> End | None:
+        """Say whether it is time to go: outdated and nothing running, or idle for long and nobody submitted."""
+        if self.running:
+            return None
+        if self.is_stale():
+            return "reload"
+        if self.idle_exit is None or stepped or await self.ledger.counts():
+            self.done_at["work"] = self.clock.now()
+            return None
+        if self.clock.now() - self.done_at.setdefault("work", self.clock.now()) < self.idle_exit:
+            return None
+        return "idle" if await self.ledger.retire(self.owner, only_if_idle=True) else None
+
+    async def _safe_step(self, attempts: TaskGroup) -> bool:
+        """A ledger that says no for a while (busy, disk full) must not end the engine."""
+        try:
+            return await self.step(attempts)
+        except LedgerError as error:
+            logger.warning("%s", error, extra={"action": "step_failed"})
+            return False
+
+    async def step(self, attempts: TaskGroup) -> bool:
+        """Do all that can be done now; returns whether anything was begun or moved."""
+        await self._renew()
+        adopted = await self._adopt()
+        await self._stop_cancelled()
+        woken = await self.ledger.wake_due()
+        begun = 0 if self.is_stale() else await self._claim(attempts)
+        return bool(adopted or woken or begun)
+
+    async def _renew(self) -> None:
+        """Keep our claims; an attempt that is ours no more is stopped and writes nothing."""
+        if not self.running or not self._is_due("renew", RENEW):
+            return
+        held = set(await self.ledger.renew(self.owner))
+        for task_id, attempt in self.running.items():
+            if task_id not in held:
+                attempt.stop("lost")
+
+    async def _adopt(self) -> int:
+        """Free the tasks of engines that are proven to be over."""
+        if not self._is_due("adopt", SWEEP):
+            return 0
+        held = [task for task in await self.ledger.held() if task.owner != self.owner]
+        over = {owner for owner in {task.owner or "" for task in held} if await self.is_over(owner)}
+        return sum([await self._adopt_one(task) for task in held if (task.owner or "") in over])
+
+    async def _adopt_one(self, task: Task) -> bool:
+        spec = self.pool.specs.get(task.served_by or "")
+        if spec is None and task.served_by is not None:
+            logger.warning("%s is configured no more", task.served_by, extra={"action": "adopt", "task_id": task.id})
+        recovery = spec.recovery if spec is not None else Recovery.ASK
+        try:
+            await settle(self.ledger, task, after_death(task, recovery=recovery, cause="its engine died"))
+        except TransitionRefused:
+            return False
+        logger.info("adopted %s", task.id, extra={"action": "adopted", "task_id": task.id})
+        return True
+
+    async def _stop_cancelled(self) -> None:
+        if not self.running:
+            return
+        for task in await self.ledger.held():
+            if task.cancel_requested_at is not None and (attempt := self.running.get(task.id)) is not None:
+                attempt.stop("cancel")
+
+    async def _claim(self, attempts: TaskGroup) -> int:
+        """Begin every idle task that an executor with a free slot may take."""
+        begun = 0
+        for task in await self.ledger.claimable(limit=CLAIM_WINDOW):
+            found = self._route(task)
+            if found.executor is None:
+                await self._hold(task, found)
+            elif self._free(found.executor):
+                begun += await self._begin(task, found, attempts)
+        return begun
+
+    def _route(self, task: Task) -> Route:
+        now = self.clock.now()
+        self.marks = {name: mark for name, mark in self.marks.items() if mark.until > now}
+        troubles = {name: mark.trouble for name, mark in self.marks.items()}
+        return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
+
+    def _free(self, name: str) -> bool:
+        taken = sum(attempt.spec.name == name for attempt in self.running.values())
+        return taken < self.pool.specs[name].parallel
+
+    async def _hold(self, task: Task, found: Route) -> None:
+        """Nobody may take it: it waits, and is looked at again by itself."""
+        due_at = self.clock.now() + MARK
+        try:
+            await self.ledger.hold(task.id, waiting_for=WaitingFor.EXECUTOR, text=found.reason, due_at=due_at)
+        except TransitionRefused:
+            return
+
+    async def _begin(self, task: Task, found: Route, attempts: TaskGroup) -> bool:
+        name = found.executor or ""
+        begun = await self.ledger.begin(task.id, owner=self.owner)
+        if begun is None:
+            return False
+        model = task.spec.model or self.pool.specs[name].row.model or self.settings.servers.models.model_for(found.type)
+        attempt = Attempt(
+            task=begun,
+            choice=Choice(executor=name, requested=found.requested, model=model, reason=found.reason),
+            spec=self.pool.specs[name],
+            executor=self.pool.get(name),
+            ledger=self.ledger,
+            owner=self.owner,
+            clock=self.clock,
+            max_attempts=self.settings.servers.limits.max_attempts,
+            work=self.settings.home.work,
+            relay=self.relay,
+            on_trouble=self._mark,
+        )
+        self.running[task.id] = attempt
+        attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
+        return True
+
+    async def _drive(self, attempt: Attempt) -> None:
+        try:
+            await attempt.drive()
+        finally:
+            del self.running[attempt.task.id]
+            self.doorbell.ring()
+
+    async def _mark(self, name: str, trouble: str) -> None:
+        """Leave an executor alone for a while, and tell the faces."""
+        now = self.clock.now()
+        self.marks[name] = Mark(trouble=trouble, until=now + MARK)
+        await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
+
+    def _is_due(self, duty: str, every: timedelta) -> bool:
+        now = self.clock.now()
+        last = self.done_at.get(duty)
+        if last is not None and now - last < every:
+            return False
+        self.done_at[duty] = now
+        return True

@@ -1,0 +1,35 @@
+"""The engine as a process of its own."""
+
+import logging
+import os
+import signal
+
+import anyio
+
+from omni_mcp.app import serve_engine
+from omni_mcp.contract import OWNER_MARK, TASK_MARK
+from omni_mcp.settings import Home
+
+
+def run_engine(home: Home) -> None:
+    """Serve until idle for long, or SIGTERM or SIGINT. Raises EngineRunning."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for mark in (OWNER_MARK, TASK_MARK):
+        os.environ.pop(mark, None)
+    anyio.run(_serve, home)
+
+
+async def _serve(home: Home) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_at_signal, tasks.cancel_scope, name="signals")
+        await serve_engine(home, idle_exit=True)
+        tasks.cancel_scope.cancel()
+
+
+async def _stop_at_signal(scope: anyio.CancelScope) -> None:
+    """Cancel the engine at the first signal: it gives back what runs, then the process ends."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _number in signals:
+            scope.cancel()
+            return

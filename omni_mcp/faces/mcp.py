@@ -1,0 +1,253 @@
+"""The MCP face: eight tools over a Service. It translates arguments and answers, and decides nothing."""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated, Any, Literal, ParamSpec
+
+from fastmcp import Context, FastMCP
+from fastmcp.dependencies import CurrentContext, Depends
+from fastmcp.exceptions import ToolError, ValidationError
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools.base import ToolResult
+from mcp_types import CallToolRequestParams, ToolAnnotations
+from pydantic import Field
+
+from omni_mcp import __version__
+from omni_mcp.errors import NotYet, OmniError
+from omni_mcp.faces.schema import output_schema
+from omni_mcp.service import RESULT_PAGE, Service
+from omni_mcp.task import TaskSpec, TaskState
+from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTIONS = """\
+Omni-Orchestrator runs work that takes minutes to days on other agents (Claude Code, any MCP server) and keeps it \
+safe: a task is on disk before submit_task answers, and goes on when this window closes.
+1. submit_task with what is to be done; it answers at once with a task_id.
+2. task_status with that task_id and wait_seconds=50, again until state is completed, failed or cancelled. \
+`waiting` is not a failure: `text` says what it waits for, `next_step` what to call.
+3. task_result returns the whole result.
+Do other things between the calls; do not submit the same work twice: an idempotency_key makes a repeat harmless."""
+
+P = ParamSpec("P")
+OpenService = Callable[[], AbstractAsyncContextManager[Service]]
+
+TaskId = Annotated[str, Field(description="The id, or its first 6 or more characters", min_length=1, max_length=200)]
+WaitSeconds = Annotated[float, Field(ge=0, le=50, description="Wait up to so long for an end or a wait")]
+
+READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+SUBMITS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
+ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+
+
+def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
+    """Return the MCP server; its Service is opened with it."""
+
+    @asynccontextmanager
+    async def lifespan(_server: FastMCP[dict[str, Service]]):
+        async with open_service() as service:
+            yield {"service": service}
+
+    face = FastMCP(
+        "Omni-Orchestrator",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        lifespan=lifespan,
+        middleware=[Refusals()],
+    )
+    for function, annotations, view in TOOLS:
+        face.tool(function, annotations=annotations, output_schema=output_schema(view))
+    return face
+
+
+class Refusals(Middleware):
+    """Turns wrong arguments and surprises into an error that the model can read and mend."""
+
+    async def on_call_tool(
+        self, context: MiddlewareContext[CallToolRequestParams], call_next: CallNext[CallToolRequestParams, ToolResult]
+    ) -> ToolResult:
+        """Answer instead of raising."""
+        try:
+            return await call_next(context)
+        except ValidationError as error:
+            return _refused(_bad_arguments(error, context.message.name))
+        except ToolError as error:
+            logger.warning("%s", error, extra={"action": "tool_error"})
+            return _refused(ErrorView(code="internal", message=str(error)[:500], retryable=False))
+
+
+def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
+    lines = [line for line in str(error).splitlines()[1:] if "errors.pydantic.dev" not in line]
+    said = "; ".join(line.strip().split(" [type=")[0] for line in lines)[:600]
+    return ErrorView(
+        code="bad_request", message=said, retryable=False, next_step=f"call {tool} again with these arguments mended"
+    )
+
+
+def _refused(error: ErrorView) -> ToolResult:
+    return ToolResult(structured_content=error.shown(), is_error=True)
+
+
+def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolResult]]:
+    """Show a tool's view, or what went wrong and the next call."""
+
+    @functools.wraps(tool)
+    async def answer(*args: P.args, **kwargs: P.kwargs) -> ToolResult:
+        try:
+            view = await tool(*args, **kwargs)
+        except OmniError as error:
+            return _refused(
+                ErrorView(
+                    code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
+                )
+            )
+        return ToolResult(structured_content=view.shown())
+
+    return answer
+
+
+def the_service(context: Context = CurrentContext()) -> Service:
+    """Return the Service that was opened with the server."""
+    return context.lifespan_context["service"]
+
+
+AService: Any = Depends(the_service)
+
+
+@answering
+async def submit_task(
+    description: Annotated[str, Field(description="What is to be done, with everything the executor must know")],
+    type: Annotated[str | None, Field(description="coding, general, always_on or a type of servers.yaml")] = None,  # noqa: A002
+    executor: Annotated[str | None, Field(description="Pin one executor; else routing chooses")] = None,
+    model: str | None = None,
+    cwd: Annotated[str | None, Field(description="Absolute folder to work in; else an own empty one")] = None,
+    priority: Annotated[int, Field(ge=-100, le=100, description="Higher runs first")] = 0,
+    idempotency_key: Annotated[str | None, Field(max_length=200, description="Same key again: same task")] = None,
+    budget_usd: Annotated[float | None, Field(description="Not available yet")] = None,
+    deadline: Annotated[str | None, Field(description="Not available yet")] = None,
+    after: Annotated[list[str] | None, Field(description="Not available yet")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="{permissions: read-only|edit}: only lowers the executor's own")
+    ] = None,
+    wait_seconds: WaitSeconds = 0,
+    service: Service = AService,
+) -> TaskView:
+    """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
+
+    Next: task_status with wait_seconds=50.
+    """
+    _not_yet(budget_usd=budget_usd, deadline=deadline, after=after)
+    spec = TaskSpec(
+        description=description,
+        type=type,
+        executor=executor,
+        model=model,
+        cwd=cwd,
+        priority=priority,
+        idempotency_key=idempotency_key,
+        options=options or {},
+    )
+    return await service.submit(spec, wait_seconds=wait_seconds)
+
+
+def _not_yet(**arguments: object) -> None:
+    """Refuse arguments of later versions honestly: a limit that is not kept must not be accepted."""
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise NotYet(
+            f"{', '.join(given)} cannot be kept by this version",
+            next_step=f"call submit_task without {', '.join(given)}",
+        )
+
+
+@answering
+async def task_status(
+    task_id: TaskId,
+    wait_seconds: WaitSeconds = 0,
+    since_seq: Annotated[int | None, Field(ge=0, description="Also return the history after this number")] = None,
+    service: Service = AService,
+) -> TaskView:
+    """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
+
+    With wait_seconds it answers when the task ends or waits, at the latest then: still running is a normal answer.
+    """
+    return await service.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
+
+
+@answering
+async def task_result(
+    task_id: TaskId,
+    offset: Annotated[int, Field(ge=0, description="Character to begin at: next_offset of the page before")] = 0,
+    limit: Annotated[int, Field(ge=1, le=100_000, description="Characters")] = RESULT_PAGE,
+    service: Service = AService,
+) -> ResultView:
+    """Return the whole result of a task that is over, in pages."""
+    return await service.result(task_id, offset=offset, limit=limit)
+
+
+@answering
+async def list_tasks(
+    state: Annotated[TaskState | None, Field(description="Only these")] = None,
+    limit: Annotated[int, Field(ge=1, le=200)] = 20,
+    cursor: Annotated[str | None, Field(description="From the page before")] = None,
+    service: Service = AService,
+) -> ListView:
+    """List tasks in short rows, newest first."""
+    return await service.list(states=[state] if state else [], limit=limit, cursor=cursor)
+
+
+@answering
+async def cancel_task(task_id: TaskId, reason: str | None = None, service: Service = AService) -> TaskView:
+    """Stop a task and every process it started. Answers within 25 s: cancelled, or since when that is asked for."""
+    return await service.cancel(task_id, reason=reason)
+
+
+@answering
+async def answer_task(
+    task_id: TaskId,
+    question_id: str,
+    action: Annotated[Literal["accept", "decline", "cancel"], Field(description="What to do with it")],  # noqa: ARG001
+    content: dict[str, Any] | None = None,  # noqa: ARG001
+    service: Service = AService,
+) -> TaskView:
+    """Answer a question that an executor asked. Not available yet: executors of this version ask none."""
+    return await service.answer(task_id, question_id)
+
+
+@answering
+async def resume_pending(
+    task_ids: Annotated[list[str] | None, Field(description="Naming a task is the consent to run it again")] = None,
+    add_budget_usd: Annotated[float | None, Field(description="Not available yet")] = None,
+    dry_run: Annotated[bool, Field(description="Only say what would happen")] = False,
+    service: Service = AService,
+) -> ResumeView:
+    """Let waiting tasks go on now. Without task_ids: all but those whose outcome is unknown (waiting_for consent)."""
+    _not_yet(add_budget_usd=add_budget_usd)
+    return await service.resume(task_ids, dry_run=dry_run)
+
+
+@answering
+async def system_mode(
+    set: Annotated[str | None, Field(description="Not available yet")] = None,  # noqa: A002
+    for_minutes: Annotated[float | None, Field(description="Not available yet")] = None,
+    service: Service = AService,
+) -> ModeView:
+    """Say how the whole is: mode, engine, open tasks, executors and their trouble, problems of servers.yaml."""
+    _not_yet(set=set, for_minutes=for_minutes)
+    return await service.mode()
+
+
+TOOLS: tuple[tuple[Callable[..., Awaitable[ToolResult]], ToolAnnotations, type[View]], ...] = (
+    (submit_task, SUBMITS, TaskView),
+    (task_status, READS, TaskView),
+    (task_result, READS, ResultView),
+    (list_tasks, READS, ListView),
+    (cancel_task, ENDS, TaskView),
+    (answer_task, WRITES, TaskView),
+    (resume_pending, WRITES, ResumeView),
+    (system_mode, READS, ModeView),
+)

@@ -1,0 +1,29 @@
+"""Output schemas that cost a model little: pydantic's own, without titles, nulls and references."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from omni_mcp.views import View
+
+DROPPED = frozenset({"title", "default", "description", "$defs", "additionalProperties"})
+
+
+def output_schema(view: type[View]) -> dict[str, Any]:
+    """Return the JSON schema of what `view.shown()` gives: empty fields are absent, so nothing is null."""
+    whole = view.model_json_schema()
+    return _lean(whole, whole.get("$defs", {}))
+
+
+def _lean(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return _lean(named[schema["$ref"].rpartition("/")[2]], named)
+    if "anyOf" in schema:
+        return _lean(next((s for s in schema["anyOf"] if s.get("type") != "null"), {}), named)
+    lean = {key: value for key, value in schema.items() if key not in DROPPED}
+    each = partial(_lean, named=named)
+    if "properties" in lean:
+        lean["properties"] = {name: each(inner) for name, inner in lean["properties"].items()}
+    if "items" in lean:
+        lean["items"] = each(lean["items"])
+    return lean

@@ -1,0 +1,49 @@
+"""Live progress on a terminal; line by line where there is none."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich.console import Console
+from rich.live import Live
+
+from omni_mcp.faces.text import SHORT_ID, standing, task_table
+from omni_mcp.service import Service
+from omni_mcp.task import TERMINAL, TaskState
+from omni_mcp.views import TaskView
+
+OPEN = [state for state in TaskState if state not in TERMINAL]
+
+
+async def watch_tasks(service: Service, out: Console, task_id: str | None) -> None:
+    """Show one task, or all open ones, until they are over."""
+    with Live(console=out, auto_refresh=False, transient=False) as live:
+        told: dict[str, str] = {}
+        while True:
+            seen = service.ledger.watermark()
+            tasks = await _look(service, task_id, told)
+            if out.is_terminal:
+                live.update(task_table(tasks), refresh=True)
+            else:
+                _tell(out, tasks, told)
+            if all(task.state in TERMINAL for task in tasks):
+                return
+            await service.ledger.changed(seen, timeout=timedelta(seconds=1))
+
+
+async def _look(service: Service, task_id: str | None, told: dict[str, str]) -> Sequence[TaskView]:
+    """Return the tasks to show: the one, or all open ones and those seen open before."""
+    if task_id is not None:
+        return [await service.status(task_id)]
+    tasks = (await service.list(states=OPEN, limit=100)).tasks
+    over = [await service.status(known) for known in told if known not in {task.task_id for task in tasks}]
+    told.update({task.task_id: told.get(task.task_id, "") for task in tasks})
+    return [*tasks, *over]
+
+
+def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None:
+    """Print a line for each task that has news."""
+    for task in tasks:
+        line = f"{task.task_id[:SHORT_ID]}  {standing(task)}  {task.progress or task.text or ''}"
+        if told.get(task.task_id) != line:
+            told[task.task_id] = line
+            out.print(line, markup=False, highlight=False)

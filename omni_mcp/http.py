@@ -1,0 +1,29 @@
+"""The face over Streamable HTTP, with the engine in the same process."""
+
+import ipaddress
+from functools import partial
+
+from omni_mcp.app import running_all
+from omni_mcp.errors import BadRequest
+from omni_mcp.faces.mcp import create_face
+from omni_mcp.settings import Home
+
+
+def serve_http(home: Home, *, host: str, port: int) -> None:
+    """Serve until a signal. Raises BadRequest beyond loopback: this version has no tokens."""
+    if not _is_loopback(host):
+        raise BadRequest(
+            f"refusing to listen on {host}: without tokens anybody who reaches it could run tasks",
+            next_step="omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
+        )
+    face = create_face(partial(running_all, home))
+    face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

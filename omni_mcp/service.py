@@ -1,0 +1,272 @@
+"""What faces may ask for. Needs the ledger, never an executor: it writes what is wanted and reads what became of it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+
+from omni_mcp.decide.routing import Route, route
+from omni_mcp.dispatch.base import Dispatch
+from omni_mcp.errors import BadRequest, NotYet, TransitionRefused, UnknownExecutor
+from omni_mcp.ledger.base import Ledger
+from omni_mcp.presets import ExecutorSpec, candidates, resolve
+from omni_mcp.settings import Settings
+from omni_mcp.task import LOCAL, Choice, Mode, Task, TaskSpec, TaskState, WaitingFor, new_id
+from omni_mcp.views import (
+    ExecutorView,
+    ListView,
+    ModeView,
+    ResultView,
+    ResumedView,
+    ResumeView,
+    RouteView,
+    TaskView,
+    task_view,
+)
+
+WAIT_LIMIT = 50
+"""Seconds that a call may wait: below the time-outs of the clients (Claude Desktop cuts at about 60 s)."""
+CANCEL_LIMIT = 25
+"""Seconds that `cancel` waits for the confirmation."""
+RESULT_PAGE = 20_000
+"""Characters of a result in one page, unless asked for otherwise."""
+PRIORITIES = range(-100, 101)
+
+StartEngine = Callable[[], Awaitable[str | None]]
+"""Starts an engine if none is alive; returns what there is to say about that, None when one was alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The one way in for faces."""
+
+    ledger: Ledger
+    settings: Callable[[], Settings]
+    """What holds now: the file may change while we run."""
+    dispatch: Dispatch
+    start_engine: StartEngine
+    principal: str = LOCAL
+
+    async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0) -> TaskView:
+        """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError."""
+        settings = self.settings()
+        spec = replace(_checked(spec, settings), principal=self.principal)
+        submitted = await self.ledger.submit(spec, task_id=new_id(), choice=await self._preview(spec, settings))
+        engine = await self._wake(submitted.task.id)
+        task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
+        return task_view(task, deduplicated=submitted.deduplicated or None, engine=engine)
+
+    async def status(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> TaskView:
+        """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`."""
+        task = await self._find(task_id)
+        task = await self._settled(task, wait_seconds, since_seq=since_seq)
+        events = None if since_seq is None else await self.ledger.events(task.id, since_seq=since_seq)
+        return task_view(task, events=events)
+
+    async def result(self, task_id: str, *, offset: int = 0, limit: int = RESULT_PAGE) -> ResultView:
+        """Return a page of the result. Raises BadRequest while the task is open."""
+        task = await self._find(task_id)
+        result = await self.ledger.result(task.id)
+        if result is None:
+            raise BadRequest(
+                f"task {task.id} is {task.state} and has no result yet",
+                next_step=f"call task_status with task_id {task.id!r} and wait_seconds {WAIT_LIMIT}",
+            )
+        end = offset + limit
+        more = end < len(result.text)
+        return ResultView(
+            task_id=task.id,
+            state=task.state,
+            text=result.text[offset:end],
+            offset=offset,
+            total_chars=len(result.text),
+            next_offset=end if more else None,
+            structured=result.structured if offset == 0 else None,
+            notes=dict(result.notes) if result.notes and offset == 0 else None,
+            error=result.error,
+            next_step=f"task_result with offset {end}" if more else None,
+        )
+
+    async def list(
+        self, *, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
+    ) -> ListView:
+        """Return short rows, newest first."""
+        page = await self.ledger.page(principal=self.principal, states=states, limit=limit, cursor=cursor)
+        return ListView(tasks=[task_view(task, whole=False) for task in page.tasks], cursor=page.cursor)
+
+    async def cancel(self, task_id: str, *, reason: str | None = None, limit: float = CANCEL_LIMIT) -> TaskView:
+        """Stop a task; returns when that is confirmed, or after `limit` seconds with what is known then."""
+        task = await self._find(task_id)
+        task = await self.ledger.request_cancel(task.id, reason=reason)
+        if not task.terminal:
+            await self._wake(task.id)
+            task = await self._until(task, lambda seen: seen.terminal, limit)
+        return task_view(task)
+
+    async def answer(self, task_id: str, question_id: str) -> TaskView:
+        """Answer a question of an executor. Raises NotYet: no executor of this version asks any."""
+        task = await self._find(task_id)
+        raise NotYet(
+            f"task {task.id} has no open question {question_id[:64]!r}: in this version executors cannot ask any",
+            next_step=f"call task_status with task_id {task.id!r}",
+        )
+
+    async def resume(self, task_ids: Sequence[str] | None, *, dry_run: bool = False) -> ResumeView:
+        """Let waiting tasks go on: all that need no consent, or those named (which is the consent)."""
+        named = task_ids is not None
+        waiting = [await self._find(i) for i in task_ids] if task_ids is not None else await self._waiting()
+        done = [await self._resume_one(task, named=named, dry_run=dry_run) for task in waiting]
+        return ResumeView(dry_run=dry_run, tasks=done)
+
+    async def mode(self) -> ModeView:
+        """Say how well the whole is."""
+        settings = self.settings()
+        health = await self.ledger.health()
+        specs = resolve(settings)
+        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        counts = await self.ledger.counts()
+        return ModeView(
+            mode=Mode.NORMAL,
+            text="this version watches no cloud yet: a provider's failure holds only the task that met it",
+            engine=await self._engine_text(),
+            open_tasks={state.value: n for state, n in counts.items() if n},
+            executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
+            problems=[str(problem) for problem in settings.problems] or None,
+        )
+
+    def executors(self) -> Sequence[ExecutorView]:
+        """Return the executors as configured."""
+        return [executor_view(spec) for spec in resolve(self.settings()).values()]
+
+    async def explain(self, spec: TaskSpec) -> RouteView:
+        """Say where a task would go, and why, without submitting it."""
+        settings = self.settings()
+        _check_executor(spec, settings)
+        found = await self._route(spec, settings)
+        model = spec.model or settings.servers.models.model_for(found.type)
+        return RouteView(
+            requested=found.requested, executor=found.executor, type=found.type, model=model, reason=found.reason
+        )
+
+    async def _find(self, task_id: str) -> Task:
+        return await self.ledger.find(task_id, principal=self.principal)
+
+    async def _route(self, spec: TaskSpec, settings: Settings) -> Route:
+        marks = {n: seen.detail for n, seen in (await self.ledger.health()).items() if not seen.usable}
+        return route(spec, settings.servers.routing, candidates(resolve(settings), marks))
+
+    async def _preview(self, spec: TaskSpec, settings: Settings) -> Choice | None:
+        """Preview the choice from the settings alone; the binding one is made when the task begins."""
+        found = route(spec, settings.servers.routing, candidates(resolve(settings), {}))
+        if found.executor is None:
+            return None
+        model = spec.model or settings.servers.models.model_for(found.type)
+        return Choice(executor=found.executor, requested=found.requested, model=model, reason=found.reason)
+
+    async def _wake(self, task_id: str) -> str | None:
+        """Ring the engine, or start one; returns what there is to say about it."""
+        mark = await self.ledger.engine()
+        if mark is not None and mark.gone_at is None:
+            self.dispatch.nudge(mark.address, task_id)
+        return await self.start_engine()
+
+    async def _settled(self, task: Task, wait_seconds: float, *, since_seq: int | None = None) -> Task:
+        if since_seq is not None and await self.ledger.events(task.id, since_seq=since_seq, limit=1):
+            return task
+        told = since_seq is not None
+        start = task
+
+        def news(seen: Task) -> bool:
+            moved = seen.state is not start.state or seen.attempt != start.attempt
+            return seen.terminal or seen.state is TaskState.WAITING or (told and moved)
+
+        return await self._until(task, news, min(wait_seconds, WAIT_LIMIT))
+
+    async def _until(self, task: Task, done: Callable[[Task], bool], limit: float) -> Task:
+        """Read the task until `done`, or until the time is up: both are normal answers."""
+        with anyio.move_on_after(limit):
+            while not done(task):
+                seen = self.ledger.watermark()
+                task = await self._find(task.id)
+                if not done(task):
+                    await self.ledger.changed(seen, timeout=timedelta(seconds=limit))
+        return task
+
+    async def _waiting(self) -> Sequence[Task]:
+        page = await self.ledger.page(principal=self.principal, states=[TaskState.WAITING], limit=1000)
+        return page.tasks
+
+    async def _resume_one(self, task: Task, *, named: bool, dry_run: bool) -> ResumedView:
+        refusal = _why_not(task, named=named)
+        if refusal is None and not dry_run:
+            try:
+                await self.ledger.resume(task.id, consent=named)
+                await self._wake(task.id)
+            except TransitionRefused as error:
+                refusal = error.message
+        action = "left alone" if refusal else ("would resume" if dry_run else "resumed")
+        return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=refusal)
+
+    async def _engine_text(self) -> str:
+        mark = await self.ledger.engine()
+        if mark is None or mark.gone_at is not None:
+            return "not running; the next submit_task starts it"
+        return f"pid {mark.pid}, version {mark.version}, log {mark.log}"
+
+
+def _why_not(task: Task, *, named: bool) -> str | None:
+    if task.state is not TaskState.WAITING:
+        return f"it is {task.state}, not waiting"
+    if task.waiting_for is WaitingFor.CONSENT and not named:
+        return "its outcome is unknown: name it in task_ids to run it again"
+    return None
+
+
+def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
+    """Refuse what cannot be a task, in words that name the next call."""
+    limit = settings.servers.limits.description_bytes
+    size = len(spec.description.encode(errors="surrogatepass"))
+    if not spec.description.strip():
+        raise BadRequest("description is empty", next_step="call submit_task with what is to be done")
+    if size > limit:
+        raise BadRequest(
+            f"description has {size} bytes, the limit is {limit}",
+            next_step="put the material into a file below cwd and name the file in the description",
+        )
+    if spec.priority not in PRIORITIES:
+        raise BadRequest(f"priority {spec.priority} is not in -100..100", next_step="call submit_task with one that is")
+    if spec.type == "system_repair":
+        raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
+    _check_executor(spec, settings)
+    return replace(spec, cwd=_checked_cwd(spec.cwd))
+
+
+def _check_executor(spec: TaskSpec, settings: Settings) -> None:
+    names = settings.names
+    if spec.executor is not None and spec.executor not in names:
+        raise UnknownExecutor(spec.executor, list(names))
+
+
+def _checked_cwd(cwd: str | None) -> str | None:
+    if cwd is None:
+        return None
+    folder = Path(cwd).expanduser()
+    if not folder.is_absolute():
+        raise BadRequest(f"cwd {cwd[:200]!r} is not absolute", next_step="call submit_task with the whole path")
+    if not folder.is_dir():
+        raise BadRequest(f"cwd {cwd[:200]!r} is not a folder here", next_step="call submit_task with an existing one")
+    return str(folder.resolve())
+
+
+def executor_view(spec: ExecutorSpec) -> ExecutorView:
+    """Show an executor as configured."""
+    return ExecutorView(
+        name=spec.name,
+        usable=spec.unusable is None,
+        handles=sorted(spec.handles),
+        parallel=spec.parallel,
+        recovery=spec.recovery,
+        detail=spec.unusable,
+    )

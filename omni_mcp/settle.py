@@ -1,0 +1,48 @@
+"""Carry out what was decided about a task that this engine holds: one decision, one guarded write."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from omni_mcp.decide.retry import Finish, Park, Release
+from omni_mcp.errors import LedgerError
+from omni_mcp.ledger.base import Ledger
+from omni_mcp.task import Task
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries at a write that the disk refuses."""
+
+
+async def until_written(write: Callable[[], Awaitable[Task]]) -> Task:
+    """Repeat a write until the ledger takes it: a full disk or a busy gate must not cost the end of a task."""
+    pause = 0.1
+    while True:
+        try:
+            return await write()
+        except LedgerError as error:
+            logger.warning("not written yet: %s", error, extra={"action": "write_again"})
+        await anyio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def settle(ledger: Ledger, task: Task, following: Finish | Park | Release) -> Task:
+    """Write the decision under the task's own attempt and owner. Raises TransitionRefused when they hold it no more."""
+    owner = task.owner or ""
+    match following:
+        case Finish(state=state, outcome=outcome):
+            return await ledger.finish(task.id, attempt=task.attempt, owner=owner, state=state, outcome=outcome)
+        case Park():
+            return await ledger.park(
+                task.id,
+                attempt=task.attempt,
+                owner=owner,
+                waiting_for=following.waiting_for,
+                text=following.text,
+                due_at=following.due_at,
+                fault=following.fault,
+            )
+        case Release(text=text):
+            return await ledger.release(task.id, attempt=task.attempt, owner=owner, text=text)

@@ -1,0 +1,210 @@
+"""What people and programs are shown: the same fields in tools, CLI `--json` and web page.
+
+Fields that hold nothing are left out of an answer (`shown`), so that a model reads only what is so.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from omni_mcp.task import Event, Mode, Task, TaskState, WaitingFor
+
+NEXT_STEP: Mapping[TaskState, str] = {
+    TaskState.IDLE: "task_status with wait_seconds=50",
+    TaskState.DISPATCHING: "task_status with wait_seconds=50",
+    TaskState.EXECUTING: "task_status with wait_seconds=50",
+    TaskState.COMPLETED: "task_result",
+    TaskState.FAILED: "task_result; to try again, submit_task",
+    TaskState.CANCELLED: "nothing; to try again, submit_task",
+}
+
+NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
+    WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
+    WaitingFor.EXECUTOR: "mend what the text says; it goes on by itself, at once with resume_pending",
+}
+"""The other waits end by themselves."""
+
+
+class View(BaseModel):
+    """Base: plain data that can be shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as JSON-able data without the empty fields."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class EventView(View):
+    """One line of a task's history."""
+
+    seq: int
+    at: datetime
+    attempt: int
+    kind: str
+    text: str
+
+
+class TaskView(View):
+    """Where a task stands."""
+
+    task_id: str
+    description: str
+    state: TaskState
+    since: datetime
+    waiting_for: WaitingFor | None = None
+    due_at: datetime | None = None
+    text: str | None = None
+    type: str | None = None
+    executor: str | None = None
+    requested: str | None = None
+    served_by: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    reason: str | None = None
+    attempt: int = 0
+    progress: str | None = None
+    last_activity: datetime
+    cancel_requested_at: datetime | None = None
+    cost_usd: float | None = None
+    deduplicated: bool | None = None
+    mode: Mode | None = None
+    engine: str | None = None
+    events: list[EventView] | None = None
+    next_step: str
+
+
+class ResultView(View):
+    """A page of a task's result."""
+
+    task_id: str
+    state: TaskState
+    text: str
+    offset: int
+    total_chars: int
+    next_offset: int | None = None
+    structured: Any = None
+    notes: dict[str, Any] | None = None
+    error: str | None = None
+    next_step: str | None = None
+
+
+class ListView(View):
+    """A page of short rows."""
+
+    tasks: list[TaskView]
+    cursor: str | None = None
+
+
+class ResumedView(View):
+    """What resume_pending did, or would do, with one task."""
+
+    task_id: str
+    waiting_for: WaitingFor | None = None
+    action: str
+    text: str | None = None
+
+
+class ResumeView(View):
+    """What resume_pending did, or would do."""
+
+    dry_run: bool
+    tasks: list[ResumedView]
+
+
+class ExecutorView(View):
+    """An executor, as configured and as last seen."""
+
+    name: str
+    usable: bool
+    handles: list[str]
+    parallel: int
+    recovery: str
+    detail: str | None = None
+    tools: list[str] | None = None
+
+
+class ModeView(View):
+    """How well the whole is."""
+
+    mode: Mode
+    text: str
+    engine: str
+    open_tasks: dict[str, int]
+    executors: dict[str, str]
+    problems: list[str] | None = None
+
+
+class EngineView(View):
+    """The background engine of a home."""
+
+    running: bool
+    pid: int | None = None
+    home: str
+    log: str
+
+
+class RouteView(View):
+    """Where a text would go, and why."""
+
+    requested: str
+    executor: str | None
+    type: str | None
+    model: str | None
+    reason: str
+
+
+class ErrorView(View):
+    """What went wrong, and the next call."""
+
+    code: str
+    message: str
+    retryable: bool
+    next_step: str | None = None
+
+
+def task_view(task: Task, *, events: Sequence[Event] | None = None, whole: bool = True, **more: Any) -> TaskView:
+    """Show a task; `whole` gives the description uncut."""
+    text = task.spec.description
+    return TaskView(
+        task_id=task.id,
+        description=text if whole or len(text) <= SHORT else text[: SHORT - 1] + "…",
+        state=task.state,
+        since=task.since,
+        waiting_for=task.waiting_for,
+        due_at=task.due_at,
+        text=task.text,
+        type=task.spec.type,
+        executor=task.spec.executor,
+        requested=task.requested,
+        served_by=task.served_by,
+        model=task.model,
+        endpoint=task.endpoint,
+        reason=task.reason,
+        attempt=task.attempt,
+        progress=task.progress,
+        last_activity=max(task.updated_at, task.progress_at or task.updated_at),
+        cancel_requested_at=task.cancel_requested_at,
+        cost_usd=task.cost_usd,
+        events=None if events is None else [event_view(event) for event in events],
+        next_step=next_step(task),
+        **more,
+    )
+
+
+SHORT = 120
+"""Characters of a description in a list."""
+
+
+def event_view(event: Event) -> EventView:
+    """Show one line of history."""
+    return EventView(seq=event.seq, at=event.at, attempt=event.attempt, kind=event.kind, text=event.text)
+
+
+def next_step(task: Task) -> str:
+    """Name the call that makes sense now."""
+    if task.waiting_for is not None:
+        return NEXT_STEP_WAITING.get(task.waiting_for, "it goes on by itself; task_status with wait_seconds=50")
+    return NEXT_STEP[task.state]

@@ -1,0 +1,82 @@
+"""What follows the end of an attempt."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from omni_mcp.decide.retry import CLOUD_RETRY, FIRST_BACKOFF, Finish, Next, Park, Reroute, after
+from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def following(outcome: Outcome, *, faults: int = 0, recovery: Recovery = Recovery.RETRY) -> Next:
+    return after(outcome, faults=faults, max_attempts=3, recovery=recovery, now=NOW)
+
+
+def failed(kind: FailureClass, **more: str) -> Failed:
+    return Failed(kind=kind, message="it broke", **more)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_good_end_completes_the_task() -> None:
+    assert following(Completed(text="done")) == Finish(state=TaskState.COMPLETED, outcome=Completed(text="done"))
+
+
+def test_a_fault_of_the_task_fails_it_at_once() -> None:
+    end = following(failed(FailureClass.TASK))
+    assert isinstance(end, Finish)
+    assert end.state is TaskState.FAILED
+
+
+def test_a_provider_that_fails_costs_nobody_an_attempt() -> None:
+    end = following(failed(FailureClass.PROVIDER), faults=2)
+    assert end == Park(waiting_for=WaitingFor.CLOUD, text="it broke", due_at=NOW + CLOUD_RETRY, fault=False)
+
+
+def test_a_usage_limit_parks_until_its_reset_time() -> None:
+    reset = NOW + timedelta(hours=3)
+    end = following(Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=reset))
+    assert end == Park(waiting_for=WaitingFor.RESET, text="limit", due_at=reset)
+
+
+@pytest.mark.parametrize("kind", [FailureClass.AUTH, FailureClass.CONFIG])
+def test_an_executor_that_cannot_work_loses_the_task_to_another(kind: FailureClass) -> None:
+    assert following(failed(kind, fix="log in")) == Reroute(trouble="it broke. log in")
+
+
+def test_faults_back_off_twice_as_long_each_time() -> None:
+    spans: list[timedelta] = []
+    for faults in (0, 1):
+        end = following(failed(FailureClass.INTERRUPTED), faults=faults)
+        assert isinstance(end, Park)
+        assert end.due_at is not None
+        assert end.fault
+        spans.append(end.due_at - NOW)
+    assert spans == [FIRST_BACKOFF, FIRST_BACKOFF * 2]
+
+
+def test_the_last_fault_fails_the_task_with_the_story() -> None:
+    end = following(failed(FailureClass.INTERRUPTED), faults=2)
+    assert isinstance(end, Finish)
+    assert isinstance(end.outcome, Failed)
+    assert end.outcome.message == "gave up after 3 faults, the last: it broke"
+
+
+@pytest.mark.parametrize("kind", [FailureClass.INTERRUPTED, FailureClass.UNKNOWN])
+def test_what_may_have_happened_is_not_done_again_without_consent(kind: FailureClass) -> None:
+    end = following(failed(kind), recovery=Recovery.ASK)
+    assert isinstance(end, Park)
+    assert end.waiting_for is WaitingFor.CONSENT
+
+
+def test_a_resumable_run_that_was_cut_off_goes_on_but_an_unknown_end_asks() -> None:
+    cut = following(failed(FailureClass.INTERRUPTED), recovery=Recovery.RESUME)
+    unknown = following(failed(FailureClass.UNKNOWN), recovery=Recovery.RESUME)
+    assert isinstance(cut, Park)
+    assert isinstance(unknown, Park)
+    assert (cut.waiting_for, unknown.waiting_for) == (WaitingFor.RETRY, WaitingFor.CONSENT)
+
+
+@pytest.mark.parametrize("kind", list(FailureClass))
+def test_every_failure_class_has_a_consequence(kind: FailureClass) -> None:
+    assert isinstance(following(failed(kind)), Finish | Park | Reroute)
