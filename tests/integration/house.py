@@ -1,0 +1,119 @@
+"""A home for a test: its servers.yaml, clients of its face, and the end of its engine."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import yaml
+from fastmcp import Client
+from fastmcp.client.transports import StdioTransport
+
+from omni_mcp import background
+from omni_mcp.settings import Home
+
+STUBS = Path(__file__).parent.parent / "stubs"
+LIMIT = 30.0
+"""Seconds that anything may take here."""
+
+
+@dataclass(frozen=True)
+class House:
+    """A home and what happens around it."""
+
+    home: Home
+
+    @property
+    def work_log(self) -> Path:
+        """What the stub executors wrote."""
+        return self.home.root / "work.log"
+
+    def logged(self) -> Sequence[Mapping[str, Any]]:
+        """Return the lines of the work log."""
+        if not self.work_log.exists():
+            return []
+        return [json.loads(line) for line in self.work_log.read_text().splitlines()]
+
+    def configure(self, **sections: Any) -> None:
+        """Write servers.yaml."""
+        self.home.servers.write_text(yaml.safe_dump(sections, allow_unicode=True))
+
+    def workshop(self, tool: str = "echo", *, argument: str = "text", **row: Any) -> dict[str, Any]:
+        """Return a row of servers.yaml: one tool of the workshop stub."""
+        return {
+            "command": sys.executable,
+            "args": [str(STUBS / "workshop.py"), str(self.work_log)],
+            "tool": tool,
+            "arguments": {argument: "{description}"},
+            "handles": [tool],
+            **row,
+        }
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a client's child: clean."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home.root), "OMNI_HOME": str(self.home.root)}
+
+    @asynccontextmanager
+    async def client(self, *arguments: str) -> AsyncGenerator[Client[Any]]:
+        """Open a client of a new stdio face."""
+        argv = ["-m", "omni_mcp", *arguments]
+        with (self.home.root / "face.log").open("a") as log:
+            transport = StdioTransport(sys.executable, argv, env=self.env, keep_alive=False, log_file=log)
+            async with Client(transport, init_timeout=LIMIT, timeout=LIMIT * 2) as client:
+                yield client
+
+    async def engine_pid(self) -> int:
+        """Return the pid of the engine, when there is one."""
+        with anyio.fail_after(LIMIT):
+            while (pid := background.view(self.home).pid) is None:
+                await anyio.sleep(0.02)
+        return pid
+
+    async def cli(self, *arguments: str) -> tuple[int, str]:
+        """Run `omni-mcp …`; returns its exit code and what it printed."""
+        done = await anyio.run_process([sys.executable, "-m", "omni_mcp", *arguments], env=self.env, check=False)
+        return done.returncode, done.stdout.decode() + done.stderr.decode()
+
+
+@asynccontextmanager
+async def house(tmp_path: Path) -> AsyncGenerator[House]:
+    """Open a home; at the end its engine is stopped, whatever happened."""
+    home = Home(tmp_path / "home")
+    home.root.mkdir()
+    try:
+        yield House(home)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(background.stop, home)
+
+
+async def call(client: Client[Any], tool: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool that must not refuse; returns its structured answer."""
+    answer = await client.call_tool_mcp(tool, arguments)
+    assert not answer.is_error, answer.structured_content
+    assert answer.structured_content is not None
+    return answer.structured_content
+
+
+async def refused(client: Client[Any], tool: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool that must refuse; returns the error."""
+    answer = await client.call_tool_mcp(tool, arguments)
+    assert answer.is_error, answer.structured_content
+    assert answer.structured_content is not None
+    return answer.structured_content
+
+
+async def ended(client: Client[Any], task_id: str) -> dict[str, Any]:
+    """Wait until a task is over, or waits for somebody."""
+    with anyio.fail_after(LIMIT):
+        while True:
+            status = await call(client, "task_status", task_id=task_id, wait_seconds=20)
+            if status["state"] in ("completed", "failed", "cancelled", "waiting"):
+                return status
