@@ -1,4 +1,4 @@
-"""All wiring: what opens what, top down, and closes in reverse. Faces stay light: only `running_engine` imports the engine."""
+"""All wiring: opened top down, closed in reverse. Faces stay light: only `running_engine` imports the engine."""
 
 import logging
 import os
@@ -90,12 +90,10 @@ class EngineKeeper:
 
 
 @asynccontextmanager
-async def running_engine(
-    home: Home, *, idle_exit: bool, clock: Clock | None = None
-) -> AsyncGenerator["Engine"]:
+async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = None) -> AsyncGenerator["Engine"]:
     """Open the one engine of a home and announce it. Raises EngineRunning."""
-    from omni_mcp.engine import Engine  # noqa: PLC0415 - keeps every face free of it
-    from omni_mcp.executors.pool import Pool  # noqa: PLC0415
+    from omni_mcp.engine import Engine
+    from omni_mcp.executors.pool import Pool
 
     clock = clock or SystemClock()
     owner = new_id()
@@ -194,8 +192,8 @@ async def _the_lock(home: Home, ledger: Ledger) -> HeldLock:
 @asynccontextmanager
 async def _relay(settings: Settings, ledger: Ledger) -> AsyncGenerator["Relay | None"]:
     """Open the relay over LiteLLM's Router, where models are configured."""
-    from omni_mcp.llm.relay import Relay  # noqa: PLC0415
-    from omni_mcp.llm.router import RouterGateway  # noqa: PLC0415
+    from omni_mcp.llm.relay import Relay
+    from omni_mcp.llm.router import RouterGateway
 
     if not settings.servers.models.model_list:
         yield None

@@ -130,9 +130,11 @@ class Attempt:
                     outcome = await self.executor.run(self._request(), self.progress)
             except ExecutorError as error:
                 outcome = Failed(kind=error.kind, message=error.message, fix=error.next_step)
-            except Exception as error:  # noqa: BLE001 - what an executor makes us stumble over must not end the engine
+            except Exception as error:
                 logger.exception("attempt stumbled", extra={"action": "attempt_stumbled", "task_id": self.task.id})
-                outcome = Failed(kind=FailureClass.UNKNOWN, message=f"{self.spec.name}: {type(error).__name__}: {error}")
+                outcome = Failed(
+                    kind=FailureClass.UNKNOWN, message=f"{self.spec.name}: {type(error).__name__}: {error}"
+                )
             finally:
                 if self.relay is not None:
                     self.relay.revoke(self.task.id, attempt=self.task.attempt)

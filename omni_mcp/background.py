@@ -90,7 +90,7 @@ def view(home: Home) -> EngineView:
 
 
 def stop(home: Home, *, limit: float = 30.0) -> int | None:
-    """Ask the engine to park its work and go; returns its pid, None when there was none. Raises EngineError at the limit."""
+    """Ask the engine to park its work and go; returns its pid, None without one. Raises EngineError at the limit."""
     pid = holder(home.engine_lock)
     if pid is None:
         return None

@@ -23,7 +23,8 @@ from omni_mcp.views import ExecutorView, View
 T = TypeVar("T")
 
 ON_A_TERMINAL = """\
-omni-mcp is an MCP server: a client starts it and talks to it over stdin and stdout. You are on a terminal, so nobody does.
+omni-mcp is an MCP server: a client starts it and talks to it over stdin and stdout.
+This is a terminal, so nobody does.
 
 Add it to a client:
   claude mcp add omni -- {command}
@@ -57,8 +58,10 @@ def use_home(home: Path | None) -> Path | None:
 AHome = Annotated[
     Path | None,
     typer.Option(
-        "--home", help="Folder with settings and ledger (else OMNI_HOME, else the user's data folder).",
-        callback=use_home, show_default=False,
+        "--home",
+        help="Folder with settings and ledger (else OMNI_HOME, else the user's data folder).",
+        callback=use_home,
+        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the fields of the MCP tools.")]
@@ -86,7 +89,7 @@ def _serve_stdio(home: Home, *, inline: bool) -> None:
     if sys.stdin.isatty():
         err.print(ON_A_TERMINAL.format(command=Path(sys.argv[0]).absolute()), markup=False, highlight=False)
         raise typer.Exit(2)
-    from omni_mcp.stdio import serve_stdio  # noqa: PLC0415 - FastMCP is heavy, and only a server needs it
+    from omni_mcp.stdio import serve_stdio
 
     serve_stdio(home, inline=inline)
 
@@ -133,13 +136,17 @@ def print_json(data: object) -> None:
 
 @app.command()
 def submit(
-    description: Annotated[str, typer.Argument(help="What is to be done; `-` reads it from stdin.", show_default=False)],
+    description: Annotated[
+        str, typer.Argument(help="What is to be done; `-` reads it from stdin.", show_default=False)
+    ],
     type: Annotated[str | None, typer.Option(help="coding, general, always_on, …")] = None,  # noqa: A002
     executor: Annotated[str | None, typer.Option(help="Pin one executor.")] = None,
     model: Annotated[str | None, typer.Option(help="Pin a model.")] = None,
     cwd: Annotated[Path | None, typer.Option(help="Folder to work in.")] = None,
     priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher runs first.")] = 0,
-    key: Annotated[str | None, typer.Option("--idempotency-key", help="The same key again gives the same task.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="The same key again gives the same task.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end and print the result.")] = False,
     as_json: AsJson = False,
     home: AHome = None,
@@ -255,7 +262,7 @@ def watch(
 
 def follow(task_id: str | None) -> None:
     """Show live progress of one task, or of all open ones, until they are over."""
-    from omni_mcp.faces.watch import watch_tasks  # noqa: PLC0415 - rich.live only where it is needed
+    from omni_mcp.faces.watch import watch_tasks
 
     try:
         ask(lambda service: watch_tasks(service, err, task_id))
@@ -303,7 +310,7 @@ def executors(
 
 async def look_at_executors() -> Sequence[ExecutorView]:
     """Open a session to each executor of the home."""
-    from omni_mcp.executors.survey import survey  # noqa: PLC0415 - the MCP client is heavy
+    from omni_mcp.executors.survey import survey
 
     return await survey(load(Home.locate()))
 
@@ -323,7 +330,7 @@ def serve(
 
     Example: `omni-mcp serve --port 8765`, then `claude mcp add --transport http omni http://127.0.0.1:8765/mcp`
     """
-    from omni_mcp.http import serve_http  # noqa: PLC0415
+    from omni_mcp.http import serve_http
 
     try:
         serve_http(Home.locate(), host=host, port=port)
@@ -336,19 +343,21 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,
 ) -> None:
     """Show the main job from end to end, in a home of its own, without a key or a cloud (about 25 s)."""
-    from omni_mcp.demo.run import run_demo  # noqa: PLC0415
+    from omni_mcp.demo.run import run_demo
 
     raise typer.Exit(run_demo(as_json=as_json))
 
 
-engine_app = typer.Typer(help="The background engine of a home: the one process that runs its tasks.", no_args_is_help=True)
+engine_app = typer.Typer(
+    help="The background engine of a home: the one process that runs its tasks.", no_args_is_help=True
+)
 app.add_typer(engine_app, name="engine")
 
 
 @engine_app.command(name="run")
 def engine_run(home: AHome = None) -> None:
     """Run the engine here until it is idle for long; faces start it in the background by themselves."""
-    from omni_mcp.engine_process import run_engine  # noqa: PLC0415
+    from omni_mcp.engine_process import run_engine
 
     try:
         run_engine(Home.locate())

@@ -16,7 +16,7 @@ from omni_mcp.task import FailureClass
 RUN_TASK, ATTACH, CANCEL, HEALTH = "run_task", "attach", "cancel", "health"
 
 OWNER_MARK = "OMNI_OWNER"
-"""Environment variable that every child of an engine inherits: the engine's owner id. Its sweep ends a dead engine's tree."""
+"""Environment variable that every child of an engine inherits: the engine's owner id; what a sweep looks for."""
 
 TASK_MARK = "OMNI_TASK"
 """Environment variable that every process of a task inherits: the task id. Its sweep ends one task's tree."""

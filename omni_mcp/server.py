@@ -1,4 +1,4 @@
-"""The conventional entry object for `mcp dev`, `fastmcp run` and `fastmcp dev inspector`: face and engine in one process.
+"""The entry object for `mcp dev`, `fastmcp run` and `fastmcp dev inspector`: face and engine in one process.
 
 `mcp dev omni_mcp/server.py` wants the SDK's own server type, so `mcp` is one whose `run` starts the face; FastMCP's
 commands take `omni_mcp/server.py:face`.

@@ -1,6 +1,6 @@
 """What faces may ask for. Needs the ledger, never an executor: it writes what is wanted and reads what became of it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -89,9 +89,7 @@ class Service:
             next_step=f"task_result with offset {end}" if more else None,
         )
 
-    async def list(
-        self, *, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
-    ) -> ListView:
+    async def list(self, *, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None) -> ListView:
         """Return short rows, newest first."""
         page = await self.ledger.page(principal=self.principal, states=states, limit=limit, cursor=cursor)
         return ListView(tasks=[task_view(task, whole=False) for task in page.tasks], cursor=page.cursor)

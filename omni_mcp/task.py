@@ -74,9 +74,7 @@ class WaitingFor(StrEnum):
 TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 
 TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
-    TaskState.IDLE: frozenset(
-        {TaskState.DISPATCHING, TaskState.WAITING, TaskState.FAILED, TaskState.CANCELLED}
-    ),
+    TaskState.IDLE: frozenset({TaskState.DISPATCHING, TaskState.WAITING, TaskState.FAILED, TaskState.CANCELLED}),
     TaskState.DISPATCHING: frozenset(
         {TaskState.EXECUTING, TaskState.IDLE, TaskState.WAITING, TaskState.FAILED, TaskState.CANCELLED}
     ),

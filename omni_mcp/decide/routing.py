@@ -80,14 +80,14 @@ def _pattern(keyword: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9_]){word}(?![A-Za-z0-9_])" if keyword.isascii() else word, re.IGNORECASE)
 
 
-def _first_usable(
-    task_type: str | None, why: str, names: Sequence[str], candidates: Mapping[str, Candidate]
-) -> Route:
+def _first_usable(task_type: str | None, why: str, names: Sequence[str], candidates: Mapping[str, Candidate]) -> Route:
     passed: list[str] = []
     for name in names:
         trouble = _trouble(name, candidates)
         if trouble is None:
-            return Route(requested=names[0], executor=name, type=task_type, reason="; ".join([why, *passed]) + f" → {name}")
+            return Route(
+                requested=names[0], executor=name, type=task_type, reason="; ".join([why, *passed]) + f" → {name}"
+            )
         passed.append(f"{name} {trouble}")
     return Route(requested=names[0], executor=None, type=task_type, reason="; ".join([why, *passed]))
 

@@ -101,16 +101,17 @@ def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolR
             view = await tool(*args, **kwargs)
         except OmniError as error:
             return _refused(
-                ErrorView(
-                    code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
-                )
+                ErrorView(code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step)
             )
         return ToolResult(structured_content=view.shown())
 
     return answer
 
 
-def the_service(context: Context = CurrentContext()) -> Service:
+AContext: Any = CurrentContext()
+
+
+def the_service(context: Context = AContext) -> Service:
     """Return the Service that was opened with the server."""
     return context.lifespan_context["service"]
 
@@ -210,8 +211,8 @@ async def cancel_task(task_id: TaskId, reason: str | None = None, service: Servi
 async def answer_task(
     task_id: TaskId,
     question_id: str,
-    action: Annotated[Literal["accept", "decline", "cancel"], Field(description="What to do with it")],  # noqa: ARG001
-    content: dict[str, Any] | None = None,  # noqa: ARG001
+    action: Annotated[Literal["accept", "decline", "cancel"], Field(description="What to do with it")],
+    content: dict[str, Any] | None = None,
     service: Service = AService,
 ) -> TaskView:
     """Answer a question that an executor asked. Not available yet: executors of this version ask none."""

@@ -93,7 +93,7 @@ def _plain(text: str) -> str:
 def print_list(out: Console, page: ListView) -> None:
     """Print a page of tasks."""
     if not page.tasks:
-        out.print("no tasks; omni-mcp submit \"…\" makes one")
+        out.print('no tasks; omni-mcp submit "…" makes one')
         return
     out.print(task_table(page.tasks))
     if page.cursor:
@@ -110,7 +110,9 @@ def print_result(out: Console, result: ResultView) -> None:
 def print_route(out: Console, route: RouteView) -> None:
     """Print where a text would go."""
     out.print(f"{route.executor or 'nobody'}  {route.reason}", markup=False, highlight=False)
-    out.print(f"type {route.type or 'none'}, model {route.model or 'the executor’s own'}", markup=False, highlight=False)
+    out.print(
+        f"type {route.type or 'none'}, model {route.model or 'the executor’s own'}", markup=False, highlight=False
+    )
 
 
 def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:

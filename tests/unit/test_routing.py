@@ -21,12 +21,16 @@ def routed(text: str, *, have: tuple[str, ...] = ALL, **spec: str) -> Route:
     return route(TaskSpec(description=text, **spec), Routing(), candidates(*have))  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("text", ["写一个 Hello World 函数", "写一个 Python 函数", "fix the Go build", "改一下这段代码", "用js写个脚本"])
+@pytest.mark.parametrize(
+    "text", ["写一个 Hello World 函数", "写一个 Python 函数", "fix the Go build", "改一下这段代码", "用js写个脚本"]
+)
 def test_the_plans_words_mean_coding(text: str) -> None:
     assert routed(text).executor == "claude_code"
 
 
-@pytest.mark.parametrize("text", ["查一下天气", "a good javelin throw", "Let us adjust the plan", "写一封信给客户", "写首诗"])
+@pytest.mark.parametrize(
+    "text", ["查一下天气", "a good javelin throw", "Let us adjust the plan", "写一封信给客户", "写首诗"]
+)
 def test_a_word_within_a_word_and_a_letter_to_a_customer_are_not_coding(text: str) -> None:
     assert routed(text).executor == "openclaw"
 
@@ -64,7 +68,9 @@ def test_an_executor_in_trouble_is_passed_over_with_its_trouble() -> None:
 
 
 def test_nobody_usable_is_an_answer_with_every_reason() -> None:
-    found = route(TaskSpec(description="python"), Routing(), candidates(claude_code="is down", assistant="has no model"))
+    found = route(
+        TaskSpec(description="python"), Routing(), candidates(claude_code="is down", assistant="has no model")
+    )
     assert found.executor is None
     assert "claude_code is down" in found.reason
     assert "assistant has no model" in found.reason
@@ -78,4 +84,6 @@ def test_the_first_rule_that_fits_wins() -> None:
 
 def test_without_a_rule_that_fits_the_default_takes_it() -> None:
     rules = (Rule(executor="a", keywords=("tea",)),)
-    assert route(TaskSpec(description="beer"), Routing(rules=rules), candidates("a", "assistant")).executor == "assistant"
+    assert (
+        route(TaskSpec(description="beer"), Routing(rules=rules), candidates("a", "assistant")).executor == "assistant"
+    )
