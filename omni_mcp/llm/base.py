@@ -1,6 +1,6 @@
 """The model gateway port: what the relay needs from whatever serves the calls."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -35,19 +35,23 @@ class ModelError(OmniError):
 
     code = "model"
 
-    def __init__(self, message: str, *, status: int, kind: FailureClass) -> None:
+    def __init__(self, message: str, *, status: int, kind: FailureClass, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
+        self.retry_after = retry_after
+        """Seconds until it may go again, if the other side said so."""
 
 
 class Answer(Protocol):
     """One answer: either a whole body or a stream of server-sent events, then what it used."""
 
-    body: Mapping[str, Any] | None
-    """The whole JSON body; None when it streams."""
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The whole JSON body; None when it streams."""
+        ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """The raw server-sent events of a streamed answer. Raises ModelError."""
         ...
 

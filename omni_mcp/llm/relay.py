@@ -1,0 +1,212 @@
+"""The relay: model calls of executors over loopback, metered, with a token for each attempt and no key in sight.
+
+Both dialects are streamed through as they come. Every call is a usage row, opened before and closed after it; what a
+caller that hangs up has used so far is written down too.
+"""
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+import anyio
+from anyio import AsyncContextManagerMixin
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from omni_mcp.contract import Endpoint
+from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
+from omni_mcp.llm.loopback import HOST, serving
+from omni_mcp.llm.sse import error_body, error_event
+from omni_mcp.task import Usage
+
+logger = logging.getLogger(__name__)
+
+CHARS_PER_TOKEN = 4
+"""For the estimate of `count_tokens`; an exact count would load a tokenizer."""
+
+SERVED_MODEL = "x-omni-model"
+"""Response header: the model that was really asked, when the attempt is bound to one."""
+
+CLOSING_LIMIT = 5.0
+"""Seconds that closing a usage row may take while everything ends."""
+
+
+class UsageBook(Protocol):
+    """What the relay needs of the ledger."""
+
+    async def open_usage(self, usage: Usage) -> int:
+        """Record that a model call begins; returns its row id."""
+        ...
+
+    async def close_usage(self, usage_id: int, usage: Usage) -> None:
+        """Record what it used and cost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pass:
+    """What a token is good for."""
+
+    task_id: str
+    attempt: int
+    model: str | None
+
+
+class Relay(AsyncContextManagerMixin):
+    """Serves `/v1/messages` and `/v1/chat/completions` on 127.0.0.1 while its body runs."""
+
+    def __init__(self, gateway: ModelGateway, ledger: UsageBook) -> None:
+        """Take what serves the calls and what keeps the books."""
+        self.name = gateway.name
+        self._gateway = gateway
+        self._ledger = ledger
+        self._passes: dict[str, _Pass] = {}
+        self._port = 0
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:  # pylint: disable=invalid-overridden-method
+        async with serving(self._app()) as self._port:
+            yield self
+
+    def endpoint(self, task_id: str, *, attempt: int, model: str | None) -> Endpoint:
+        """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""
+        token = secrets.token_urlsafe(24)
+        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model)
+        return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
+
+    def revoke(self, task_id: str, *, attempt: int) -> None:
+        """Take the tokens of an attempt back; calls that run go on to their end."""
+        over = [token for token, held in self._passes.items() if (held.task_id, held.attempt) == (task_id, attempt)]
+        for token in over:
+            del self._passes[token]
+
+    def _app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/v1/messages", self._messages, methods=["POST"]),
+                Route("/v1/messages/count_tokens", self._count, methods=["POST"]),
+                Route("/v1/chat/completions", self._chat, methods=["POST"]),
+                Route("/v1/models", self._models),
+            ]
+        )
+
+    async def _messages(self, request: Request) -> Response:
+        return await self._serve(request, Dialect.ANTHROPIC)
+
+    async def _chat(self, request: Request) -> Response:
+        return await self._serve(request, Dialect.OPENAI)
+
+    async def _count(self, request: Request) -> Response:
+        if self._pass_of(request) is None:
+            return _refused(Dialect.ANTHROPIC, 401, "this token is not good for any running attempt")
+        return JSONResponse({"input_tokens": len(await request.body()) // CHARS_PER_TOKEN + 1})
+
+    async def _models(self, request: Request) -> Response:
+        held = self._pass_of(request)
+        if held is None:
+            return _refused(Dialect.OPENAI, 401, "this token is not good for any running attempt")
+        models = [{"id": held.model, "object": "model", "owned_by": self.name}] if held.model else []
+        return JSONResponse({"object": "list", "data": models})
+
+    async def _serve(self, request: Request, dialect: Dialect) -> Response:
+        held = self._pass_of(request)
+        if held is None:
+            return _refused(dialect, 401, "this token is not good for any running attempt")
+        body = _json_object(await request.body())
+        if body is None:
+            return _refused(dialect, 400, "the body is not a JSON object")
+        body["model"] = held.model or str(body.get("model"))
+        call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
+        await call.open()
+        try:
+            answer = await self._gateway.call(dialect, body)
+        except ModelError as error:
+            logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
+            await call.close(None)
+            return _refused(dialect, error.status, error.message, retry_after=error.retry_after)
+        except BaseException:  # cancelled at the end of the engine, or a fault of ours: the row must not stay open
+            await call.close(None)
+            raise
+        return await call.respond(answer)
+
+    def _pass_of(self, request: Request) -> _Pass | None:
+        token = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        return self._passes.get(token)
+
+
+class _Call:
+    """One model call, from the opened usage row to the closed one."""
+
+    def __init__(self, ledger: UsageBook, held: _Pass, *, model: str, dialect: Dialect) -> None:
+        self._ledger = ledger
+        self._usage = Usage(task_id=held.task_id, attempt=held.attempt, model=model)
+        self._dialect = dialect
+        self._id = 0
+
+    async def open(self) -> None:
+        """Open the row: from now on the call is on the books."""
+        self._id = await self._ledger.open_usage(self._usage)
+
+    async def close(self, spent: Spent | None) -> None:
+        """Close the row, also while the call is being cancelled; without `spent` its cost stays unknown."""
+        known = {} if spent is None else asdict(spent)
+        usage = Usage(**{**asdict(self._usage), **known})
+        with anyio.move_on_after(CLOSING_LIMIT, shield=True):
+            await self._ledger.close_usage(self._id, usage)
+
+    async def respond(self, answer: Answer) -> Response:
+        """Pass the answer on, whole or as it comes; the row closes with it."""
+        headers = {SERVED_MODEL: self._usage.model}
+        if answer.body is None:
+            return _Streamed(self, answer, headers)
+        await self.close(answer.spent())
+        return JSONResponse(answer.body, headers=headers)
+
+    async def chunks(self, answer: Answer) -> AsyncGenerator[bytes]:
+        """Pass the stream through; what breaks it is its last event."""
+        try:
+            async with aclosing(answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ModelError as error:
+            logger.warning("task %s: %s", self._usage.task_id, error, extra={"action": "model_stream_broken"})
+            yield error_event(self._dialect, error.status, error.message)
+
+
+class _Streamed(StreamingResponse):
+    """Closes the usage row however the stream ends: at its end, by a caller who hangs up, or with the engine."""
+
+    def __init__(self, call: _Call, answer: Answer, headers: Mapping[str, str]) -> None:
+        self._chunks = call.chunks(answer)
+        super().__init__(self._chunks, headers=headers, media_type="text/event-stream")
+        self._call = call
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.move_on_after(CLOSING_LIMIT, shield=True):
+                await self._chunks.aclose()
+            await self._call.close(self._answer.spent())
+
+
+def _json_object(raw: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def _refused(dialect: Dialect, status: int, message: str, *, retry_after: float | None = None) -> Response:
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    return JSONResponse(error_body(dialect, status, message), status, headers)

@@ -1,0 +1,211 @@
+"""Model calls through `litellm.Router` in this process, loaded at the first call and never before.
+
+Importing litellm takes 5 s and 150 MB, so it happens in a thread. Retries are off (four routes with three retries each
+are sixteen calls): routes are tried by their `litellm_params.order`, waiting is the engine's business, and one deadline
+holds over all.
+
+Anthropic messages are asked for whole and told as events: litellm's own streaming of them imports its whole proxy
+server (fastapi, polars, soundfile, ...), and its translation to chat would lose thinking and caching.
+"""
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+
+from omni_mcp.llm import prices
+from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
+from omni_mcp.llm.failures import UNAVAILABLE, model_error
+from omni_mcp.llm.sse import DONE, message_events
+from omni_mcp.settings import Models
+from omni_mcp.task import FailureClass
+
+logger = logging.getLogger(__name__)
+
+DEADLINE = 600.0
+"""Seconds for one call, its stream and all routes that it tries included."""
+
+DEFAULTS: Mapping[str, Any] = {"timeout": 300, "allowed_fails": 1, "cooldown_time": 30}
+"""Of the Router, unless `router_settings` says otherwise; the timeout is that of one route."""
+
+OFFLINE: Mapping[str, str] = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_BLOG_POSTS": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
+    "LITELLM_LOCAL_AUTOROUTER_PRESETS": "True",
+    "LITELLM_MODE": "PRODUCTION",  # or it reads a .env in the current directory
+    "LITELLM_LOG": "ERROR",
+}
+"""Keeps `import litellm` from calling home and from reading strange files; it looks once, at its import."""
+
+FIELDS: Mapping[Dialect, frozenset[str]] = {
+    Dialect.OPENAI: frozenset({
+        "messages", "temperature", "top_p", "n", "stop", "max_tokens", "max_completion_tokens", "presence_penalty",
+        "frequency_penalty", "logit_bias", "user", "response_format", "seed", "tools", "tool_choice",
+        "parallel_tool_calls", "logprobs", "top_logprobs", "reasoning_effort",
+    }),
+    Dialect.ANTHROPIC: frozenset({
+        "messages", "max_tokens", "system", "metadata", "stop_sequences", "temperature", "top_k", "top_p", "thinking",
+        "tools", "tool_choice", "context_management", "output_config", "output_format", "service_tier",
+    }),
+}  # fmt: skip
+"""What a caller may say. The rest is dropped: litellm would obey an `api_base`, and send our key there."""
+
+_T = TypeVar("_T")
+
+STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+class RouterGateway:
+    """Serves model calls with the models of servers.yaml. One a process: litellm's callbacks are global."""
+
+    name = "litellm-router"
+
+    def __init__(self, models: Models, *, deadline: float = DEADLINE) -> None:
+        """Take the models and the seconds that a call may take; nothing is imported or checked yet."""
+        self._models = models
+        self._deadline = deadline
+        self._loading = anyio.Lock()
+        self._litellm: Any = None
+        self._router: Any = None
+
+    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> Answer:
+        """Make one call; a stream has brought its first piece when this returns. Raises ModelError."""
+        fields = {key: value for key, value in body.items() if key in FIELDS[dialect]}
+        fields["model"] = self._known(body.get("model"))
+        await self._load()
+        ends_at, stream = time.monotonic() + self._deadline, bool(body.get("stream"))
+        if dialect is Dialect.ANTHROPIC:
+            return self._message(await _by(ends_at, self._router.aanthropic_messages(**fields)), fields, stream=stream)
+        if stream:
+            answer = await _by(ends_at, self._router.acompletion(**fields, **STREAMED))
+            return await _Stream(answer, ends_at=ends_at, price=self._price(fields, answer)).begun()
+        return self._completion(await _by(ends_at, self._router.acompletion(**fields)), fields)
+
+    def _known(self, model: Any) -> str:
+        """Return the name if `model_list` has it; litellm would also try what it can guess."""
+        names = sorted({str(row["model_name"]) for row in self._models.model_list})
+        if model in names:
+            return str(model)
+        raise ModelError(
+            f"no model is called {str(model)[:64]!r}; models.model_list has: {', '.join(names) or 'none'}",
+            status=404,  # what both APIs say of it
+            kind=FailureClass.CONFIG,
+        )
+
+    async def _load(self) -> None:
+        async with self._loading:
+            if self._router is None:
+                began = time.monotonic()
+                self._litellm, self._router = await run_sync(partial(_loaded, self._models))
+                logger.info("litellm loaded in %.1f s", time.monotonic() - began, extra={"action": "litellm_loaded"})
+
+    def _message(self, message: dict[str, Any], fields: Mapping[str, Any], *, stream: bool) -> Answer:
+        row = self._row(message.pop("_hidden_params", {}))
+        usage = prices.anthropic_usage(self._litellm, message.get("usage") or {})
+        return _Whole(message, prices.spent(self._litellm, row, fields["model"], usage), stream=stream)
+
+    def _completion(self, completion: Any, fields: Mapping[str, Any]) -> Answer:
+        price = self._price(fields, completion)
+        return _Whole(completion.model_dump(mode="json", exclude_none=True), price(completion.usage))
+
+    def _price(self, fields: Mapping[str, Any], answer: Any) -> Callable[[Any], Spent]:
+        """Return what turns the usage of an answer, once it is known, into what was spent."""
+        row = self._row(getattr(answer, "_hidden_params", {}))
+        return partial(prices.spent, self._litellm, row, fields["model"])
+
+    def _row(self, hidden: Mapping[str, Any]) -> Any:
+        """Return the row of `model_list` that answered."""
+        return self._router.get_deployment(hidden["model_id"]) if "model_id" in hidden else None
+
+
+class _Whole:
+    """An answer that is complete; `stream` tells it as events."""
+
+    def __init__(self, body: Mapping[str, Any], spent: Spent, *, stream: bool = False) -> None:
+        self._body = body
+        self._spent = spent
+        self._stream = stream
+
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The JSON body; None when it was asked for as a stream."""
+        return None if self._stream else self._body
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield an Anthropic message as events."""
+        for event in message_events(self._body):
+            yield event
+
+    def spent(self) -> Spent:
+        """Return what it used."""
+        return self._spent
+
+
+class _Stream:
+    """A chat completion in pieces; the last one carries the usage."""
+
+    body = None
+
+    def __init__(self, answer: Any, *, ends_at: float, price: Callable[[Any], Spent]) -> None:
+        self._answer = answer
+        self._ends_at = ends_at
+        self._price = price
+        self._usage: Any = None
+        self._piece: Any = None
+
+    async def begun(self) -> "_Stream":
+        """Wait for the first piece, so that a refusal still has its status. Raises ModelError."""
+        await self._advance()
+        return self
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the pieces as events. Raises ModelError."""
+        try:
+            while self._piece is not None:
+                yield b"data: " + self._piece.model_dump_json(exclude_none=True).encode() + b"\n\n"
+                await self._advance()
+            yield DONE
+        finally:
+            await self._answer.aclose()
+
+    def spent(self) -> Spent:
+        """Return what it used; tokens are unknown until the last piece."""
+        return self._price(self._usage)
+
+    async def _advance(self) -> None:
+        self._piece = await _by(self._ends_at, anext(self._answer, None))
+        self._usage = getattr(self._piece, "usage", None) or self._usage
+
+
+def _loaded(models: Models) -> tuple[Any, Any]:
+    """Return litellm and its Router. Raises ModelError: a litellm that cannot be loaded is a fault like others."""
+    for name, value in OFFLINE.items():
+        os.environ.setdefault(name, value)
+    try:
+        litellm: Any = importlib.import_module("litellm")
+        litellm.telemetry = False
+        litellm.suppress_debug_info = True
+        litellm.drop_params = True
+        litellm.use_chat_completions_url_for_anthropic_messages = True  # few clouds have OpenAI's /responses
+        settings = {**DEFAULTS, **models.router_settings, "num_retries": 0}
+        return litellm, litellm.Router(model_list=[dict(row) for row in models.model_list], **settings)
+    except Exception as error:
+        message = f"LiteLLM cannot be loaded: {type(error).__name__}: {error}"
+        raise ModelError(message, status=UNAVAILABLE, kind=FailureClass.CONFIG) from error
+
+
+async def _by(ends_at: float, work: Awaitable[_T]) -> _T:
+    """Await a part of a call until the deadline on the monotonic clock. Raises ModelError for all that goes wrong."""
+    try:
+        with anyio.fail_after(max(0.0, ends_at - time.monotonic())):
+            return await work
+    except Exception as error:
+        raise model_error(error) from error
