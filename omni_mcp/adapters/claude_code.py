@@ -1,0 +1,181 @@
+"""Claude Code as an executor: an MCP server over stdio that runs `claude -p` under `contract.py`.
+
+Start it with `python -m omni_mcp.adapters.claude_code [--binary PATH] [--permissions PROFILE] [--root DIR]…`.
+A run goes on in its session after a kill of any of us (`resume`), and never leaves a process behind.
+"""
+
+import argparse
+import logging
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import anyio
+from anyio import CancelScope
+from fastmcp import Context, FastMCP
+
+from omni_mcp.adapters.claude_command import PROFILES, Setup, command_for, find_binary
+from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
+from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
+from omni_mcp.adapters.claude_stream import Transcript
+from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
+from omni_mcp.task import FailureClass
+
+MARGIN = 10.0
+"""Seconds before the engine's limit at which a run is stopped, so that what it produced is still reported."""
+VERSION_LIMIT = 10.0
+"""Seconds that `claude --version` may take."""
+
+Tell = Callable[[str], Awaitable[None]]
+"""Takes a line for people."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """A run while it lasts; `over` is set when none of its processes is left."""
+
+    scope: CancelScope = field(default_factory=CancelScope)
+    over: anyio.Event = field(default_factory=anyio.Event)
+    transcript: Transcript = field(default_factory=Transcript)
+    resumed: bool = False
+
+
+class ClaudeCode:
+    """Runs attempts with the `claude` binary of one executor row."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._runs: dict[str, _Run] = {}
+
+    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+        """Run one attempt to its end; every end is a result. A cancelled call stops the whole tree first."""
+        try:
+            with self._listed(request) as run:
+                result = await self._judged(run, request, tell)
+        except ExecutorError as error:
+            return failed(error.kind, error.message, fix=error.next_step)
+        except BadRequest as error:
+            return failed(FailureClass.TASK, error.message, fix=error.next_step)
+        return result.model_copy(update={"notes": {**result.notes, "resumed": run.resumed}})
+
+    async def cancel(self, ref: RunRef) -> CancelResult:
+        """Stop a run and wait until none of its processes is left."""
+        if (run := self._runs.get(ref.run_id)) is not None:
+            run.scope.cancel()
+            await run.over.wait()
+        left = await clear(ref.task_id)
+        return CancelResult(stopped=not left, remaining=list(left))
+
+    async def health(self) -> Health:
+        """Say whether the binary is there and starts."""
+        try:
+            binary = find_binary(self._setup)
+            with anyio.fail_after(VERSION_LIMIT):
+                answer = await anyio.run_process([binary, "--version"], stdin=subprocess.DEVNULL, check=False)
+        except ExecutorUnusable as error:
+            return Health(ok=False, detail=error.message, fix=error.next_step)
+        except (OSError, TimeoutError) as error:
+            return Health(ok=False, detail=f"{self._setup.binary} --version: {error or 'no answer'}")
+        version = answer.stdout.decode(errors="replace").strip()
+        return Health(ok=answer.returncode == 0, version=version, detail=f"{binary}, {self._setup.permissions}")
+
+    @contextmanager
+    def _listed(self, request: RunRequest) -> Generator[_Run]:
+        run = self._runs[request.run_id] = _Run()
+        try:
+            yield run
+        finally:
+            del self._runs[request.run_id]
+            run.over.set()
+
+    async def _judged(self, run: _Run, request: RunRequest, tell: Tell) -> RunResult:
+        relayed = request.endpoint is not None
+        limit = request.timeout - min(MARGIN, request.timeout / 10)
+        with run.scope, anyio.move_on_after(limit) as deadline:
+            return conclude(run.transcript, await self._play(run, request, tell), relayed=relayed)
+        if run.transcript.result is not None:
+            return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
+        if deadline.cancelled_caught:
+            message = f"Claude Code did not finish in {limit:.0f} s"
+            return failed(FailureClass.TASK, message, text=run.transcript.said, fix="raise the executor's timeout")
+        return failed(FailureClass.CANCELLED, "stopped on request", text=run.transcript.said)
+
+    async def _play(self, run: _Run, request: RunRequest, tell: Tell) -> Exit:
+        """Go on in the earlier session if that is asked for and there is one, else begin."""
+        if request.resume:
+            end = await self._once(run, request, tell, resume=True)
+            if not forgotten(run.transcript, end):
+                return end
+            run.transcript = Transcript()
+        return await self._once(run, request, tell, resume=False)
+
+    async def _once(self, run: _Run, request: RunRequest, tell: Tell, *, resume: bool) -> Exit:
+        command = command_for(self._setup, request, resume=resume, env=os.environ)
+        run.resumed = resume
+        words: list[str] = []
+        async with running(command, task_id=request.task_id) as process, anyio.create_task_group() as tasks:
+            logger.info("claude is process %s", process.pid, extra={"action": "started", "task_id": request.task_id})
+
+            async def listen() -> None:
+                words.append(await last_words(process))
+
+            tasks.start_soon(feed, process, command.prompt, name="prompt")
+            tasks.start_soon(listen, name="stderr")
+            async for line in lines(process):
+                for told in run.transcript.take(line):
+                    await tell(told)
+            await process.wait()
+        return Exit(code=process.returncode, stderr="".join(words))
+
+
+def server(agent: ClaudeCode) -> FastMCP:
+    """Return the MCP server over an agent."""
+    mcp = FastMCP("claude-code")
+
+    @mcp.tool(name=RUN_TASK)
+    async def run_task(request: RunRequest, ctx: Context) -> RunResult:
+        """Run one attempt at a task in Claude Code; progress tells what it does."""
+        numbers = count(1)
+
+        async def tell(line: str) -> None:
+            await ctx.report_progress(next(numbers), None, line)
+
+        return await agent.run(request, tell)
+
+    @mcp.tool(name=CANCEL)
+    async def cancel(request: RunRef) -> CancelResult:
+        """Stop a run and everything that it started."""
+        return await agent.cancel(request)
+
+    @mcp.tool(name=HEALTH)
+    async def health() -> Health:
+        """Say whether Claude Code is installed and starts."""
+        return await agent.health()
+
+    return mcp
+
+
+def parse(argv: list[str] | None = None) -> Setup:
+    """Return what the command line says; None: that of this process."""
+    parser = argparse.ArgumentParser(prog="omni_mcp.adapters.claude_code", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--binary", default="claude", help="name or path of claude")
+    parser.add_argument("--permissions", choices=list(PROFILES), default="edit", help="the most that a run may do")
+    parser.add_argument("--root", type=Path, action="append", default=[], help="a folder that a cwd must be below")
+    given = parser.parse_args(argv)
+    return Setup(binary=given.binary, permissions=given.permissions, roots=tuple(given.root))
+
+
+def main() -> None:
+    """Serve over stdio until stdin ends."""
+    server(ClaudeCode(parse())).run("stdio", show_banner=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""What `claude` is started with: arguments, environment, settings, prompt. Pure, but for looking what exists.
+
+A repository is not trusted. Its `.claude/settings.json` could move the model calls elsewhere (base URL, proxy,
+Bedrock), name another model, or start programs (hooks, `apiKeyHelper`), and `--settings` beats only what it repeats.
+So only the user's own settings are loaded (`--setting-sources user`), and CLAUDE.md comes back by `--add-dir`.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from omni_mcp.contract import OWNER_MARK, TASK_MARK, Endpoint, RunRequest
+from omni_mcp.errors import BadRequest, ExecutorUnusable
+
+INSTALL_FIX = "install it: npm install -g @anthropic-ai/claude-code, or name it with `binary`"
+
+PROFILES: Mapping[str, Sequence[str]] = {
+    "read-only": ("--tools", "Read,Grep,Glob", "--permission-mode", "dontAsk"),
+    "edit": ("--permission-mode", "acceptEdits", "--allowedTools", "Bash"),
+    "full": ("--dangerously-skip-permissions",),
+}
+"""Permission profiles, the least first.
+
+`read-only` has no tool that writes or runs anything, whatever the user's own settings allow. `edit` writes files below
+the working folder and runs shell commands; the shell is not confined, so it is bounded by the user account only.
+`full` asks nothing, the web included.
+"""
+
+PASSED_ON = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+        *("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CLAUDE_CONFIG_DIR", "IS_SANDBOX", OWNER_MARK),
+    }
+)
+"""What the agent and its shells see of our environment."""
+
+LOGIN = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN"})
+"""Passed on only to a run that uses a login of its own."""
+
+FIXED = {
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
+    # The default of 10 hides a dead endpoint for three minutes; holding and trying again is the engine's business.
+    "CLAUDE_CODE_MAX_RETRIES": "2",
+    "API_TIMEOUT_MS": "300000",
+}
+
+GO_ON = (
+    "You were interrupted. Go on with the task from where you stopped. Look at what is already done before you act, "
+    "and do not repeat a step that is finished."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the executor's row allows, for every run."""
+
+    binary: str = "claude"
+    permissions: str = "edit"
+    roots: Sequence[Path] = ()
+    """Folders that a `cwd` has to be below; none: any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One start of `claude`; `argv` lacks `--settings`, which the starter hands over without a name on disk."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path
+    settings: bytes
+    """JSON; holds the endpoint's token, so it must not become an argument."""
+    prompt: bytes
+
+
+def find_binary(setup: Setup) -> str:
+    """Return the path of `claude`. Raises ExecutorUnusable."""
+    found = shutil.which(setup.binary)
+    if found is None:
+        raise ExecutorUnusable(f"there is no program {setup.binary!r}", next_step=INSTALL_FIX)
+    return found
+
+
+def permissions_for(setup: Setup, options: Mapping[str, object], env: Mapping[str, str]) -> str:
+    """Return the profile of a run: the row's, or the lower one that was asked for.
+
+    Raises BadRequest for an unknown one, ExecutorUnusable for one that this user cannot be given.
+    """
+    order = list(PROFILES)
+    asked = options.get("permissions", setup.permissions)
+    if asked not in order:
+        raise BadRequest(f"unknown permissions {asked!r}", next_step=f"use one of: {', '.join(order)}")
+    granted = min(str(asked), setup.permissions, key=order.index)
+    if granted == "full" and os.geteuid() == 0 and env.get("IS_SANDBOX") != "1":
+        raise ExecutorUnusable(
+            "Claude Code refuses the permissions 'full' to root",
+            next_step="run as another user, lower `permissions` to edit, or set IS_SANDBOX=1 inside a container",
+        )
+    return granted
+
+
+def folder_for(setup: Setup, cwd: str) -> Path:
+    """Return the working folder, symlinks resolved. Raises ExecutorUnusable."""
+    try:
+        folder = Path(cwd).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ExecutorUnusable(f"the cwd {cwd!r} does not exist", next_step="submit with an existing cwd") from error
+    if not folder.is_dir():
+        raise ExecutorUnusable(f"the cwd {cwd!r} is not a folder", next_step="submit with a folder as cwd")
+    roots = [root.expanduser().resolve() for root in setup.roots]
+    if roots and not any(folder.is_relative_to(root) for root in roots):
+        raise ExecutorUnusable(
+            f"the cwd {str(folder)!r} is not below an allowed root",
+            next_step=f"use a folder below {', '.join(map(str, roots))}, or add a root to the executor's row",
+        )
+    return folder
+
+
+def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping[str, str]) -> Command:
+    """Return how to start a run. Raises ExecutorUnusable or BadRequest for one that must not start."""
+    folder = folder_for(setup, request.cwd)
+    profile = permissions_for(setup, request.options, env)
+    argv = [
+        *(find_binary(setup), "-p", "--output-format", "stream-json", "--verbose"),
+        *("--setting-sources", "user", "--strict-mcp-config", "--add-dir", str(folder)),
+        *PROFILES[profile],
+        *("--permission-prompts", "none"),
+        *("--resume" if resume else "--session-id", _session_id(request.run_id)),
+        *(("--model", request.model) if request.model else ()),
+    ]
+    return Command(
+        argv=argv,
+        env=environment(request, env),
+        cwd=folder,
+        settings=json.dumps(settings(request.endpoint)).encode(),
+        prompt=prompt(request, resume=resume).encode(),
+    )
+
+
+def environment(request: RunRequest, env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the allow-listed environment of a run, with the marks by which its whole tree is found again."""
+    names = PASSED_ON | LOGIN if request.endpoint is None else PASSED_ON
+    passed = {name: value for name, value in env.items() if name in names}
+    return {"LANG": "C.UTF-8", "TERM": "dumb", **passed, **FIXED, TASK_MARK: request.task_id}
+
+
+def settings(endpoint: Endpoint | None) -> Mapping[str, object]:
+    """Return the settings that beat the user's own: no hooks, and the relay if there is one."""
+    if endpoint is None:
+        return {"disableAllHooks": True}
+    direct = str(urlsplit(endpoint.base_url).hostname)
+    env = {
+        "ANTHROPIC_BASE_URL": endpoint.base_url,
+        "ANTHROPIC_AUTH_TOKEN": endpoint.token.get_secret_value(),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), direct),
+        **dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"), ""),
+        **dict.fromkeys(("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"), ""),
+    }
+    return {"disableAllHooks": True, "apiKeyHelper": "", "env": env}
+
+
+def prompt(request: RunRequest, *, resume: bool) -> str:
+    """Return what is asked. A leading blank keeps `/clear` a text: the bare word would be a command and a success."""
+    if resume:
+        return GO_ON
+    return f" {request.description}" if request.description.startswith("/") else request.description
+
+
+def _session_id(run_id: str) -> str:
+    try:
+        return str(UUID(run_id))
+    except ValueError as error:
+        raise BadRequest(f"the run id {run_id[:64]!r} is not a UUID, which Claude Code demands") from error

@@ -1,0 +1,166 @@
+"""The lifetime of one `claude` process and of everything that it started.
+
+`claude` runs each shell command in a session of its own, so a process group does not hold the tree together; the mark
+that all of them inherit (`OMNI_TASK`) does. Where the kernel offers it, the child gets SIGTERM when we die, on which it
+stops its shells itself.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import anyio
+import psutil
+from anyio.to_thread import run_sync
+
+from omni_mcp.adapters.claude_command import Command
+from omni_mcp.contract import TASK_MARK
+from omni_mcp.errors import ExecutorLost, ExecutorUnusable
+
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL; `claude` needs one or two to stop its shells and write its session."""
+LINE_BYTES = 64 << 20
+"""The longest line of the stream that is read; a longer one is garbage."""
+STDERR_LINES = 20
+"""So many last lines of stderr are kept."""
+_PR_SET_PDEATHSIG = 1
+_KILL_ROUNDS = 3
+
+
+@asynccontextmanager
+async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
+    """Start `claude` once nothing of the task is left from an earlier life, and leave nothing behind.
+
+    Call it in the main thread: the child's death signal is tied to the thread that starts it.
+    Raises ExecutorLost when an earlier run cannot be ended, ExecutorUnusable when `claude` cannot be started.
+    """
+    if left := await clear(task_id):
+        raise ExecutorLost(f"an earlier run of this task cannot be ended: {', '.join(left)}")
+    process = await _start(command)
+    try:
+        yield process
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _stop(process, task_id)
+
+
+async def clear(task_id: str) -> Sequence[str]:
+    """End every process of a task and return those that are left, in words."""
+    return await run_sync(partial(sweep, TASK_MARK, task_id, grace=GRACE))
+
+
+def sweep(mark: str, value: str, *, grace: float) -> Sequence[str]:
+    """End all processes whose environment holds `mark=value`; return those that are left, in words. Blocks.
+
+    Spares this process and its ancestors. `grace` is the time in seconds between SIGTERM and SIGKILL.
+    """
+    for signal_number in (signal.SIGTERM, *(signal.SIGKILL,) * _KILL_ROUNDS):
+        alive = _marked(mark, value)
+        if not alive:
+            return []
+        for process in alive:
+            with suppress(psutil.Error):
+                process.send_signal(signal_number)
+        psutil.wait_procs(alive, timeout=grace)
+    return [f"process {process.pid}" for process in _marked(mark, value)]
+
+
+def _marked(mark: str, value: str) -> list[psutil.Process]:
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    return [process for process in psutil.process_iter() if process.pid not in spared and _has(process, mark, value)]
+
+
+def _has(process: psutil.Process, mark: str, value: str) -> bool:
+    try:
+        return process.environ().get(mark) == value
+    except (psutil.Error, OSError):
+        return False
+
+
+async def lines(process: Process) -> AsyncIterator[bytes]:
+    """Yield the lines of stdout to its end; one that is too long comes out empty."""
+    assert process.stdout is not None  # noqa: S101 - started with a pipe
+    while True:
+        try:
+            line = await process.stdout.readline()
+        except ValueError:
+            yield b""
+            continue
+        if not line:
+            return
+        yield line
+
+
+async def feed(process: Process, prompt: bytes) -> None:
+    """Write the prompt and close stdin; `claude` begins at its end."""
+    assert process.stdin is not None  # noqa: S101 - started with a pipe
+    with suppress(ConnectionError):
+        process.stdin.write(prompt)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+async def last_words(process: Process) -> str:
+    """Read stderr to its end and return its last lines."""
+    assert process.stderr is not None  # noqa: S101 - started with a pipe
+    kept: deque[str] = deque(maxlen=STDERR_LINES)
+    with suppress(ValueError):
+        while line := await process.stderr.readline():
+            kept.append(line.decode(errors="replace"))
+    return "".join(kept)
+
+
+async def _start(command: Command) -> Process:
+    # An unnamed file: the endpoint's token is neither an argument nor anything that a crash leaves on disk.
+    with tempfile.TemporaryFile() as settings:
+        settings.write(command.settings)
+        settings.seek(0)
+        try:
+            return await asyncio.create_subprocess_exec(
+                *(*command.argv, "--settings", f"/dev/fd/{settings.fileno()}"),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                cwd=command.cwd,
+                env=command.env,
+                pass_fds=[settings.fileno()],
+                start_new_session=True,
+                limit=LINE_BYTES,
+                preexec_fn=_die_with_parent(),
+            )
+        except OSError as error:
+            raise ExecutorUnusable(f"Claude Code cannot be started: {error}") from error
+
+
+async def _stop(process: Process, task_id: str) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        with anyio.move_on_after(GRACE):
+            await process.wait()
+    await clear(task_id)
+    # Last, since it waits for the pipes too, which a child may have held open until now.
+    with anyio.move_on_after(GRACE):
+        await process.wait()
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """Return what a child does before `exec` to get SIGTERM when this process dies; None where that is unknown."""
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the signal was asked for
+            os._exit(1)
+
+    return bind
