@@ -99,7 +99,8 @@ class ClaudeCode:
         relayed = request.endpoint is not None
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
-            return conclude(run.transcript, await self._play(run, request, tell), relayed=relayed)
+            end = await self._play(run, request, tell)
+            return conclude(run.transcript, end, relayed=relayed)
         if run.transcript.result is not None:
             return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
         if deadline.cancelled_caught:
