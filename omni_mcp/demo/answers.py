@@ -23,6 +23,8 @@ class Step:
     input: Mapping[str, Any] = field(default_factory=_no_input)
     sleep: float = 0
     """Seconds to think before the answer."""
+    insists: bool = False
+    """Called again when its tool result is an error: what was cut off is not done."""
 
 
 Script = Sequence[Step]
@@ -31,19 +33,25 @@ ENDED = Step(text="The script has ended.")
 
 HELLO_CODE = 'def hello() -> str:\n    return "Hello, World!"\n\n\nprint(hello())\n'
 
+WORK_LOG = "steps.log"
+"""In the working folder; each step writes into it, by itself, when it begins and when it has ended."""
+
+
+def _step(name: str, work: str) -> Step:
+    begin, end = (f'echo "{name} {word} $(date +%T) pid $$" >> {WORK_LOG}' for word in ("begin", "end"))
+    command = f"{begin} && {{\n{work}\n}} && {end}"
+    return Step(tool="Bash", input={"command": command, "description": name}, insists=True)
+
+
 HELLO_WITH_TOOLS: Script = (
-    Step(tool="Write", input={"file_path": "hello.py", "content": HELLO_CODE}),
-    Step(
-        tool="Bash",
-        input={
-            "command": "echo checked >> steps.log && python3 -m py_compile hello.py && sleep 2",
-            "description": "Check hello.py",
-        },
-    ),
-    Step(tool="Bash", input={"command": "echo ran >> steps.log && python3 hello.py", "description": "Run hello.py"}),
-    Step(text="已完成：hello.py 里有一个 hello() 函数，运行后输出 Hello, World!"),
+    _step("1-write", f"cat > hello.py <<'END'\n{HELLO_CODE}END"),
+    _step("2-run", "for i in 1 2 3 4 5 6 7 8; do python3 hello.py && sleep 0.25 || exit 1; done"),
+    _step("3-test", """python3 -c 'import hello; assert hello.hello() == "Hello, World!"'"""),
+    Step(text="已完成：hello.py 里有一个 hello() 函数，运行后输出 Hello, World!，测试也通过了。"),
 )
-"""Leaves one line in steps.log for each command, so that anybody can count how often it ran."""
+
+HELLO_STEPS = tuple(str(step.input["description"]) for step in HELLO_WITH_TOOLS if step.tool)
+"""The names by which the work log calls them."""
 
 HELLO: Script = (Step(text=f"这是一个 Hello World 函数：\n\n```python\n{HELLO_CODE}```\n"),)
 
@@ -74,26 +82,26 @@ def next_step(body: Mapping[str, Any]) -> tuple[Step, int]:
     script, done = ENGLISH, 0
     tools = _tool_names(body)
     for piece in _pieces(body):
-        if piece is None:
-            done += 1
+        if isinstance(piece, bool):
+            done += piece or not (done < len(script) and script[done].insists)
         elif (found := _script_in(piece, tools=tools, current=script)) != script:
             script, done = found, 0
     return (script[done] if done < len(script) else ENDED), done
 
 
-def _pieces(body: Mapping[str, Any]) -> Iterator[str | None]:
-    """Yield each text that a user wrote, and None for each result of a tool."""
+def _pieces(body: Mapping[str, Any]) -> Iterator[str | bool]:
+    """Yield each text that a user wrote, and for each result of a tool whether it is a good one."""
     for message in body.get("messages") or ():
         if message.get("role") == "tool":
-            yield None
+            yield True
         elif message.get("role") == "user":
             yield from _user_pieces(message.get("content"))
 
 
-def _user_pieces(content: Any) -> Iterator[str | None]:
+def _user_pieces(content: Any) -> Iterator[str | bool]:
     for block in [{"type": "text", "text": content}] if isinstance(content, str) else content or ():
         if block.get("type") == "tool_result":
-            yield None
+            yield not block.get("is_error")
         elif text := str(block.get("text") or ""):
             yield text
 
@@ -114,7 +122,7 @@ def _script_in(text: str, *, tools: frozenset[str], current: Script) -> Script:
 
 def _canned(text: str, *, tools: frozenset[str]) -> Script:
     if "hello world" in text.lower():
-        return HELLO_WITH_TOOLS if {"Write", "Bash"} <= tools else HELLO
+        return HELLO_WITH_TOOLS if "Bash" in tools else HELLO
     if "天气" in text:
         return WEATHER
     return CHINESE if re.search(r"[一-鿿]", text) else ENGLISH

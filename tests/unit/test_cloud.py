@@ -16,15 +16,16 @@ from omni_mcp.demo.cloud import Cloud, running_cloud
 
 STEPS = 'Do it. SCRIPT:[{"tool": "Bash", "input": {"command": "ls"}}, {"text": "that is all"}]'
 
-WITH_TOOLS = [{"name": "Write"}, {"name": "Bash"}]
+WITH_TOOLS = [{"name": "Read"}, {"name": "Bash"}]
 
 
 def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
-def tool_result(text: str = "done") -> dict[str, Any]:
-    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": text}]}
+def tool_result(text: str = "done", *, error: bool = False) -> dict[str, Any]:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": text, "is_error": error}
+    return {"role": "user", "content": [result]}
 
 
 def asking(*messages: Mapping[str, Any], stream: bool = False, tools: Sequence[Any] = ()) -> dict[str, Any]:
@@ -53,6 +54,13 @@ def test_a_resumed_session_goes_on_where_it_stood_even_if_the_task_is_said_again
     assert next_step(body)[1] == 1
 
 
+def test_a_step_that_was_cut_off_is_asked_for_again_if_the_script_insists_on_it():
+    task, done, cut_off = user("写一个 Hello World 函数"), tool_result(), tool_result("Exit code 137", error=True)
+    assert next_step(asking(task, done, cut_off, tools=WITH_TOOLS))[1] == 1
+    assert next_step(asking(task, done, cut_off, done, tools=WITH_TOOLS))[1] == 2
+    assert next_step(asking(user(STEPS), cut_off))[1] == 1
+
+
 def test_a_newer_script_begins_at_its_first_step():
     body = asking(user(STEPS), tool_result(), user('SCRIPT:[{"text": "new"}]'))
     assert next_step(body)[0].text == "new"
@@ -70,8 +78,8 @@ def test_past_its_end_a_script_says_so():
 def test_hello_world_is_written_and_run_where_there_are_tools_and_shown_where_there_are_none():
     task = user("写一个 Hello World 函数")
     steps = [next_step(asking(task, *[tool_result()] * n, tools=WITH_TOOLS))[0] for n in range(4)]
-    assert [step.tool for step in steps] == ["Write", "Bash", "Bash", None]
-    assert "Hello, World!" in steps[0].input["content"]
+    assert [step.tool for step in steps] == ["Bash", "Bash", "Bash", None]
+    assert "Hello, World!" in steps[0].input["command"]
     assert "```python" in next_step(asking(task))[0].text
 
 
