@@ -17,7 +17,7 @@ from omni_mcp.contract import OWNER_MARK
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.errors import EngineRunning, OmniError
 from omni_mcp.ledger.base import EngineMark, Ledger
-from omni_mcp.ledger.owners import HeldLock, OwnerLock, holder, is_alive, sweep, try_hold, wait_until_free
+from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.service import Service
 from omni_mcp.settings import Home, LiveSettings, Settings
@@ -102,7 +102,7 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(SqliteLedger(home.ledger, clock=clock))
         stack.enter_context(await _the_lock(home, ledger))
-        stack.enter_context(OwnerLock(home.owners, owner))
+        stack.enter_context(owner_lock(home.owners, owner))
         await run_sync(_end_the_dead, home)
         doorbell = await stack.enter_async_context(LocalDispatch().listen())
         relay = await stack.enter_async_context(_relay(settings, ledger))
@@ -204,7 +204,7 @@ async def _relay(settings: Settings, ledger: Ledger) -> AsyncGenerator["Relay | 
 
 def _end_the_dead(home: Home) -> None:
     """End what the engines that died have left running."""
-    for owner in sweep(home.owners):
+    for owner in bury_dead(home.owners):
         processes.sweep(OWNER_MARK, owner)
 
 

@@ -186,7 +186,7 @@ class Service:
         """Read the task until `done`, or until the time is up: both are normal answers."""
         with anyio.move_on_after(limit):
             while not done(task):
-                seen = self.ledger.watermark()
+                seen = await self.ledger.watermark()
                 task = await self._find(task.id)
                 if not done(task):
                     await self.ledger.changed(seen, timeout=timedelta(seconds=limit))

@@ -19,7 +19,7 @@ async def watch_tasks(service: Service, out: Console, task_id: str | None) -> No
     with Live(console=out, auto_refresh=False, transient=False) as live:
         told: dict[str, str] = {}
         while True:
-            seen = service.ledger.watermark()
+            seen = await service.ledger.watermark()
             tasks = await _look(service, task_id, told)
             if out.is_terminal:
                 live.update(task_table(tasks), refresh=True)

@@ -17,6 +17,9 @@ from omni_mcp.task import (
     WaitingFor,
 )
 
+Watermark = tuple[int, int]
+"""A point in the life of the ledger, as one process sees it."""
+
 LEASE = timedelta(seconds=30)
 """How long a claim holds without renewal; it is renewed at a quarter of this."""
 
@@ -100,9 +103,7 @@ class Ledger(Protocol):
         """idle -> dispatching, attempt + 1; spends a consent. None: it is no longer idle."""
         ...
 
-    async def bind(
-        self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str
-    ) -> Task:
+    async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
         """dispatching -> executing: on disk before the executor is told."""
         ...
 
@@ -201,6 +202,10 @@ class Ledger(Protocol):
         """Return the executors' health by name."""
         ...
 
-    async def changed(self, *, timeout: timedelta) -> bool:
-        """Return when anything was written since the call began, by this process or another; False at the timeout."""
+    async def watermark(self) -> Watermark:
+        """Return where the ledger stands; take it before you look, and give it to `changed`."""
+        ...
+
+    async def changed(self, since: Watermark, *, timeout: timedelta) -> bool:
+        """Return when anything was written since, by this process or another; False at the timeout."""
         ...

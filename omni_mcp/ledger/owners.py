@@ -1,0 +1,122 @@
+"""Who is alive: locks of the operating system, dropped by the kernel at a holder's death and kept through a pause."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from omni_mcp.ledger.file_lock import lock, unlock
+
+PROBE_TIME = 0.2
+"""Seconds in which a taker tries again: somebody who only looks holds the lock for a moment."""
+STEP = 0.02
+"""Seconds between two tries of a bounded wait."""
+
+
+class HeldLock:
+    """A lock that this process holds until `close`, the end of the `with`, or its death."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd: int | None = fd
+
+    def close(self) -> None:
+        """Let go."""
+        if self._fd is not None:
+            unlock(self._fd)
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def try_hold(path: Path) -> HeldLock | None:
+    """Take a lock and write our pid into its file; None when somebody else holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + PROBE_TIME
+    while not lock(fd, block=False):
+        if time.monotonic() > deadline:
+            os.close(fd)
+            return None
+        time.sleep(STEP)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return HeldLock(fd)
+
+
+def holder(path: Path) -> int | None:
+    """Return the pid of the lock's holder, 0 if it has not yet said, None when nobody holds it."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        if lock(fd, block=False, shared=True):
+            unlock(fd)
+            return None
+        said = os.read(fd, 20)
+        return int(said) if said.isdigit() else 0
+    finally:
+        os.close(fd)
+
+
+def wait_until_free(path: Path, *, limit: float | None = None) -> bool:
+    """Block until nobody holds the lock; False when `limit` seconds are over first. Without one the kernel wakes us."""
+    if limit is not None:
+        return _poll_until_free(path, limit)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        lock(fd, block=True, shared=True)
+        unlock(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _poll_until_free(path: Path, limit: float) -> bool:
+    deadline = time.monotonic() + limit
+    while holder(path) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(STEP)
+    return True
+
+
+@contextmanager
+def owner_lock(owners: Path, owner: str) -> Iterator[None]:
+    """Be alive as `owner` until the end of the `with`, or our death."""
+    path = _path(owners, owner)
+    held = try_hold(path)
+    assert held is not None, "owner ids are random"
+    with held:
+        yield
+        path.unlink(missing_ok=True)
+
+
+def is_alive(owners: Path, owner: str) -> bool:
+    """Whether the process that is `owner` lives (also when it is paused)."""
+    return bool(owner) and holder(_path(owners, owner)) is not None
+
+
+def bury_dead(owners: Path) -> Sequence[str]:
+    """Remove the lock files of the dead; returns their owner ids."""
+    dead = [path for path in owners.glob("*.lock") if holder(path) is None]
+    for path in dead:
+        path.unlink(missing_ok=True)
+    return [path.stem for path in dead]
+
+
+def _path(owners: Path, owner: str) -> Path:
+    return owners / f"{owner}.lock"

@@ -1,0 +1,130 @@
+"""Between rows of SQLite and the words of the house."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from omni_mcp.ledger.base import EngineMark, ExecutorHealth
+from omni_mcp.task import Event, FailureClass, Result, Task, TaskSpec, TaskState, WaitingFor
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+TITLE = 200
+"""Characters of a description that a short row carries."""
+
+
+def stamp(at: datetime) -> int:
+    """Return microseconds since 1970."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """Return the aware time of a stamp."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+def maybe_moment(at: int | None) -> datetime | None:
+    """Return the aware time of a stamp, if there is one."""
+    return None if at is None else moment(at)
+
+
+def to_json(value: Any) -> str:
+    """Write a value as JSON."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def from_json(text: str | None) -> Any:
+    """Read a value."""
+    return None if text is None else json.loads(text)
+
+
+def fingerprint(spec: TaskSpec) -> bytes:
+    """Return what two submits with one key must share: all that the caller said."""
+    said = [spec.description, spec.type, spec.executor, spec.model, spec.cwd, spec.priority, dict(spec.options)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode(errors="surrogatepass")).digest()
+
+
+def a_task(row: sqlite3.Row) -> Task:
+    """Return the task of a joined row (short rows carry a cut description and no payload)."""
+    return Task(
+        id=row["id"],
+        spec=TaskSpec(
+            description=row["description"],
+            type=row["type"],
+            executor=row["executor"],
+            model=row["asked_model"],
+            cwd=row["cwd"],
+            priority=row["priority"],
+            options=from_json(row["options"]) or {},
+            principal=row["principal"],
+        ),
+        state=TaskState(row["state"]),
+        since=moment(row["since"]),
+        created_at=moment(row["created_at"]),
+        updated_at=moment(row["updated_at"]),
+        waiting_for=None if row["waiting_for"] is None else WaitingFor(row["waiting_for"]),
+        due_at=maybe_moment(row["due_at"]),
+        text=row["text"],
+        attempt=row["attempt"],
+        faults=row["faults"],
+        owner=row["owner"],
+        lease_until=maybe_moment(row["lease_until"]),
+        requested=row["requested"],
+        served_by=row["served_by"],
+        model=row["model"],
+        endpoint=row["endpoint"],
+        run_id=row["run_id"],
+        reason=row["reason"],
+        progress=row["progress"],
+        progress_at=maybe_moment(row["progress_at"]),
+        cancel_requested_at=maybe_moment(row["cancel_requested_at"]),
+        consented=bool(row["consented"]),
+        snapshot=from_json(row["snapshot"]),
+        cost_usd=row["cost_usd"],
+    )
+
+
+def an_event(row: sqlite3.Row) -> Event:
+    """Return one line of history."""
+    return Event(
+        seq=row["seq"],
+        at=moment(row["at"]),
+        attempt=row["attempt"],
+        kind=row["kind"],
+        text=row["text"],
+        data=from_json(row["data"]),
+    )
+
+
+def a_result(row: sqlite3.Row) -> Result:
+    """Return the stored end of a task."""
+    notes: Mapping[str, Any] | None = from_json(row["notes"])
+    return Result(
+        text=row["text"],
+        structured=from_json(row["structured"]),
+        notes=notes,
+        error=None if row["error"] is None else FailureClass(row["error"]),
+    )
+
+
+def an_engine(row: sqlite3.Row) -> EngineMark:
+    """Return what an engine announced."""
+    return EngineMark(
+        owner=row["owner"],
+        pid=row["pid"],
+        version=row["version"],
+        log=row["log"],
+        address=row["address"],
+        started_at=moment(row["started_at"]),
+        gone_at=maybe_moment(row["gone_at"]),
+    )
+
+
+def a_health(row: sqlite3.Row) -> ExecutorHealth:
+    """Return how an executor was last seen."""
+    return ExecutorHealth(
+        name=row["name"], usable=bool(row["usable"]), detail=row["detail"], seen_at=moment(row["seen_at"])
+    )

@@ -1,0 +1,147 @@
+"""The statements of the SQLite ledger: each move is one guarded write, and a trigger writes its history."""
+
+_PAYLOAD = """
+    select t.*, p.description, p.model as asked_model, p.cwd, p.options, c.snapshot,
+        (select sum(u.cost_usd) from usage u where u.task_id = t.id) as cost_usd
+    from tasks t join payloads p on p.task_id = t.id left join checkpoints c on c.task_id = t.id
+"""
+
+TASK = _PAYLOAD + " where t.id = :id"
+FIND = "select id from tasks where id >= :low and id < :high and principal = :principal limit 6"
+CLAIMABLE = _PAYLOAD + (
+    " where t.id in (select id from tasks where open = 1 and state = 'idle'"
+    " order by priority desc, created_at, id limit :limit) order by t.priority desc, t.created_at, t.id"
+)
+HELD = _PAYLOAD + " where t.owner is not null and t.state in ('dispatching', 'executing')"
+PAGE = """
+    select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as snapshot,
+        (select sum(u.cost_usd) from usage u where u.task_id = t.id) as cost_usd
+    from tasks t
+    where t.principal = :principal and (t.created_at, t.id) < (:before, :before_id) {states}
+    order by t.created_at desc, t.id desc limit :limit
+"""
+COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
+RESULT = "select * from results where task_id = :id"
+EVENTS = "select * from events where task_id = :id and seq > :since order by seq limit :limit"
+ENGINE = "select * from engines order by started_at desc limit 1"
+HEALTH = "select * from executor_health"
+
+KNOWN_KEY = "select task_id, fingerprint from idempotency where principal = :principal and key = :key"
+NEW_KEY = "insert into idempotency values (:principal, :key, :fingerprint, :id, :now)"
+NEW_TASK = """
+    insert into tasks (id, principal, type, state, priority, since, created_at, updated_at, executor, requested, reason,
+        title)
+    values (:id, :principal, :type, 'idle', :priority, :now, :now, :now, :executor, :requested, :reason, :title)
+"""
+NEW_PAYLOAD = "insert into payloads values (:id, :description, :model, :cwd, :options)"
+ENGINE_GONE = "select coalesce((select gone_at is not null from engines order by started_at desc limit 1), 1)"
+
+_MINE = " where id = :id and attempt = :attempt and owner = :owner"
+
+BEGIN = """
+    update tasks set state = 'dispatching', since = :now, updated_at = :now, attempt = attempt + 1, owner = :owner,
+        lease_until = :until, waiting_for = null, due_at = null, text = null, consented = 0, progress = null,
+        progress_at = null
+    where id = :id and state = 'idle'
+"""
+NEW_ATTEMPT = """
+    insert into attempts (task_id, number, owner, began_at)
+    select id, attempt, owner, :now from tasks where id = :id
+"""
+BIND = (
+    """
+    update tasks set state = 'executing', since = :now, updated_at = :now, requested = :requested,
+        served_by = :executor, model = :model, endpoint = :endpoint, run_id = :run_id, reason = :reason
+    """
+    + _MINE
+    + " and state = 'dispatching'"
+)
+BIND_ATTEMPT = """
+    update attempts set executor = :executor, model = :model, endpoint = :endpoint, run_id = :run_id, bound_at = :now
+    where task_id = :id and number = :attempt
+"""
+PROGRESS = (
+    "update tasks set updated_at = :now, progress = coalesce(:progress, progress), progress_at = :now"
+    + _MINE
+    + " and state = 'executing'"
+)
+CHECKPOINT = "insert into checkpoints values (:id, :snapshot) on conflict do update set snapshot = excluded.snapshot"
+FINISH = (
+    """
+    update tasks set state = :state, since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
+        waiting_for = null, due_at = null
+    """
+    + _MINE
+    + " and state in ('dispatching', 'executing')"
+)
+NEW_RESULT = "insert into results values (:id, :result, :structured, :notes, :error)"
+PARK = (
+    """
+    update tasks set state = 'waiting', since = :now, updated_at = :now, owner = null, lease_until = null,
+        waiting_for = :waiting_for, text = :text, due_at = :due_at, faults = faults + :fault
+    """
+    + _MINE
+    + " and state in ('dispatching', 'executing')"
+)
+RELEASE = (
+    """
+    update tasks set state = 'idle', since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
+        faults = faults + :fault
+    """
+    + _MINE
+    + " and state in ('dispatching', 'executing')"
+)
+END_ATTEMPT = "update attempts set ended_at = :now, end = :end where task_id = :id and number = :attempt"
+HOLD = """
+    update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = :waiting_for, text = :text,
+        due_at = :due_at
+    where id = :id and state = 'idle'
+"""
+WAKE_DUE = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
+    where due_at <= :now and state = 'waiting'
+"""
+ANY_DUE = "select 1 from tasks where due_at <= :now and state = 'waiting' limit 1"
+RENEW = """
+    update tasks set lease_until = :until where owner = :owner and state in ('dispatching', 'executing') returning id
+"""
+CANCEL_FREE = """
+    update tasks set state = 'cancelled', since = :now, updated_at = :now, cancel_requested_at = :now, text = :text,
+        waiting_for = null, due_at = null
+    where id = :id and state in ('idle', 'waiting')
+"""
+CANCEL_HELD = """
+    update tasks set cancel_requested_at = coalesce(cancel_requested_at, :now), updated_at = :now
+    where id = :id and state in ('dispatching', 'executing')
+"""
+RESUME = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, due_at = null, text = null,
+        consented = (waiting_for = 'consent'), waiting_for = null
+    where id = :id and state = 'waiting' and (waiting_for <> 'consent' or :consent)
+"""
+NOTE = """
+    insert into events (task_id, seq, at, attempt, kind, text, data)
+    select :id, coalesce(max(seq), 0) + 1, :now, :attempt, :kind, :text, :data from events where task_id = :id
+"""
+OPEN_USAGE = """
+    insert into usage (task_id, attempt, model, provider, opened_at)
+    values (:task_id, :attempt, :model, :provider, :now)
+"""
+CLOSE_USAGE = """
+    update usage set model = :model, provider = :provider, closed_at = :now, input_tokens = :input_tokens,
+        output_tokens = :output_tokens, cost_usd = :cost_usd, price_source = :price_source
+    where id = :id and closed_at is null
+"""
+ANNOUNCE = """
+    insert into engines (owner, pid, version, log, address, started_at)
+    values (:owner, :pid, :version, :log, :address, :now)
+"""
+FORGET_ENGINES = "delete from engines where owner <> :owner"
+RETIRE = """
+    update engines set gone_at = coalesce(gone_at, :now)
+    where owner = :owner and (not :only_if_idle or not exists (select 1 from tasks where open = 1))
+"""
+REPORT_HEALTH = """
+    insert into executor_health values (:name, :usable, :detail, :now)
+    on conflict do update set usable = excluded.usable, detail = excluded.detail, seen_at = excluded.seen_at
+"""

@@ -1,0 +1,271 @@
+"""The one writer of a process: group commit on a thread of its own.
+
+Callers hand over a unit of work and wait. All units that wait run in one BEGIN IMMEDIATE … COMMIT, each in its
+savepoint, and are answered after the commit is on disk. A cancelled caller loses its answer, never the write.
+"""
+
+import asyncio
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable, OmniError
+from omni_mcp.ledger.gate import WriteGate
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+PATIENCE = 5.0
+"""Seconds that a caller waits for its unit to begin; then the unit is withdrawn and was never run."""
+BATCH = 256
+"""Units in one transaction at most."""
+PRAGMAS = """
+pragma journal_mode = wal;
+pragma synchronous = full;
+pragma foreign_keys = on;
+pragma busy_timeout = 2000;
+"""
+
+
+@dataclass(eq=False, slots=True)
+class Unit(Generic[T]):
+    """A piece of work and who waits for it."""
+
+    work: Work[T]
+    loop: asyncio.AbstractEventLoop
+    answer: "asyncio.Future[T]"
+    state: str = "waiting"
+    """`waiting` → `running`, or → `withdrawn`; moved under the writer's lock."""
+    result: T | None = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Owns the only read-write connection of the process; opened at the first unit, and again after it broke."""
+
+    def __init__(self, path: Path, migrate: Callable[[sqlite3.Connection], None]) -> None:
+        self._path = path
+        self._migrate = migrate
+        self._units: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
+        self._moving = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._db: sqlite3.Connection | None = None
+        self._gate: WriteGate | None = None
+        self._inode: int | None = None
+
+    async def do(self, work: Work[T]) -> T:
+        """Run a unit of work in a transaction; returns its result after the commit. Raises LedgerError."""
+        loop = asyncio.get_running_loop()
+        unit = Unit(work, loop, loop.create_future())
+        timer = loop.call_later(PATIENCE, self._withdraw, unit)
+        self._start()
+        self._units.put(unit)
+        try:
+            return await unit.answer
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Finish the units that wait, then close the connection. Blocks."""
+        if self._thread is not None:
+            self._units.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
+            self._thread.start()
+
+    def _withdraw(self, unit: Unit[Any]) -> None:
+        """Take back a unit that has not begun; it can never run afterwards."""
+        with self._moving:
+            if unit.state != "waiting":
+                return
+            unit.state = "withdrawn"
+        if not unit.answer.done():
+            unit.answer.set_exception(
+                LedgerBusy(
+                    f"another process has held the ledger for {PATIENCE:.0f} s; nothing was written",
+                    next_step="call again; if it stays so, omni-mcp engine status shows who may be stuck",
+                )
+            )
+
+    # below: on the writer's thread
+
+    def _run(self) -> None:
+        while (unit := self._units.get()) is not None:
+            batch = [unit]
+            last = self._drain(batch)
+            self._serve(batch)
+            if last:
+                break
+        self._close()
+
+    def _drain(self, batch: list[Unit[Any]]) -> bool:
+        """Take what waits besides; True when that included the end."""
+        while len(batch) < BATCH:
+            try:
+                unit = self._units.get_nowait()
+            except queue.Empty:
+                return False
+            if unit is None:
+                return True
+            batch.append(unit)
+        return False
+
+    def _serve(self, batch: list[Unit[Any]]) -> None:
+        try:
+            self._open()
+            assert self._gate is not None
+            with self._gate.held():
+                units = self._begin_all(batch)
+                if units and not self._commit_together(units):
+                    self._commit_one_by_one(units)
+        except (sqlite3.Error, OSError, OmniError) as error:
+            self._close()
+            units = self._begin_all(batch)
+            for unit in units:
+                unit.error = understood(error, self._path)
+        _tell(units)
+
+    def _begin_all(self, batch: Sequence[Unit[Any]]) -> list[Unit[Any]]:
+        """Return the units that were not withdrawn: from here on they run."""
+        with self._moving:
+            units = [unit for unit in batch if unit.state != "withdrawn"]
+            for unit in units:
+                unit.state = "running"
+        return units
+
+    def _commit_together(self, units: Sequence[Unit[Any]]) -> bool:
+        """Run all in one transaction; False when it ended as a whole, so that nothing of it was written."""
+        db = cast("sqlite3.Connection", self._db)
+        db.execute("begin immediate")
+        try:
+            for unit in units:
+                _run_in_savepoint(db, unit)
+                if not db.in_transaction:
+                    return False
+            db.execute("commit")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("rollback")
+            return False
+        return True
+
+    def _commit_one_by_one(self, units: Sequence[Unit[Any]]) -> None:
+        """Run each in a transaction of its own, so that only the one that breaks it fails."""
+        db = cast("sqlite3.Connection", self._db)
+        for unit in units:
+            unit.result, unit.error = None, None
+            try:
+                db.execute("begin immediate")
+                _run_in_savepoint(db, unit)
+                if not db.in_transaction:
+                    raise unit.error or sqlite3.OperationalError("the unit ended its transaction")
+                db.execute("commit")
+            except BaseException as error:  # noqa: BLE001 - whatever a unit raises is its caller's
+                if db.in_transaction:
+                    db.execute("rollback")
+                unit.error = understood(error, self._path)
+
+    def _open(self) -> None:
+        """Open the file at the first unit, and again when it was deleted or replaced under us."""
+        if self._db is not None and not self._is_replaced():
+            return
+        if self._db is not None:
+            self._close()
+            raise LedgerUnusable(
+                f"{self._path} was deleted or replaced while it was open",
+                next_step="restore it from a backup, or call again to begin a new one",
+            )
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._gate = WriteGate(self._path.with_suffix(".gate"))
+        with self._gate.held():
+            self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
+            self._db.executescript(PRAGMAS)
+            self._migrate(self._db)
+        self._inode = self._path.stat().st_ino
+
+    def _is_replaced(self) -> bool:
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    def _close(self) -> None:
+        gate, db = self._gate, self._db
+        self._gate = self._db = None
+        if gate is None:
+            return
+        if db is not None:
+            with gate.held():
+                db.close()
+        gate.close()
+
+
+def _run_in_savepoint(db: sqlite3.Connection, unit: Unit[Any]) -> None:
+    """Run a unit; its error undoes what it wrote, and nothing else."""
+    db.execute("savepoint unit")
+    try:
+        unit.result = unit.work(db)
+    except BaseException as error:  # noqa: BLE001 - whatever a unit raises is its caller's
+        unit.error = error
+        if db.in_transaction:
+            db.execute("rollback to unit")
+    if db.in_transaction:
+        db.execute("release unit")
+
+
+def _tell(units: Sequence[Unit[Any]]) -> None:
+    """Answer all callers, with one hop for each event loop."""
+    for loop in {unit.loop for unit in units}:
+        mine = [unit for unit in units if unit.loop is loop]
+        try:
+            loop.call_soon_threadsafe(_answer, mine)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            continue
+
+
+def _answer(units: Sequence[Unit[Any]]) -> None:
+    for unit in units:
+        if unit.answer.done():
+            continue
+        if unit.error is not None:
+            unit.answer.set_exception(unit.error)
+        else:
+            unit.answer.set_result(unit.result)
+
+
+def understood(error: BaseException, path: Path) -> BaseException:
+    """Return what an error of SQLite or the disk means for the caller."""
+    if isinstance(error, OmniError) or not isinstance(error, sqlite3.Error | OSError):
+        return error
+    if isinstance(error, sqlite3.IntegrityError):
+        return LedgerError(f"the ledger refused it: {error}")
+    said = str(error)
+    for sign, meaning, step in SIGNS:
+        if sign in said:
+            kind = LedgerBusy if sign in BUSY else LedgerUnusable
+            return kind(f"{path}: {meaning} ({said})", next_step=step)
+    return LedgerUnusable(f"{path}: {said}", next_step="omni-mcp engine logs; sqlite3 FILE 'pragma integrity_check'")
+
+
+BUSY = ("locked", "busy")
+SIGNS = (
+    ("locked", "another program has locked it", "close that program, then call again"),
+    ("busy", "another program keeps it busy", "close that program, then call again"),
+    ("full", "the disk is full; nothing was written", "free some space, then call again"),
+    ("No space", "the disk is full; nothing was written", "free some space, then call again"),
+    ("readonly", "it cannot be written", "make the file and its folder writable, or set OMNI_HOME elsewhere"),
+    ("Read-only", "its folder cannot be written", "make it writable, or set OMNI_HOME elsewhere"),
+    ("Permission", "its folder cannot be written", "make it writable, or set OMNI_HOME elsewhere"),
+    ("unable to open", "it cannot be opened", "make the file and its folder writable, or set OMNI_HOME elsewhere"),
+    ("not a database", "it is not a ledger", "move it away (a new one is begun), or restore a backup"),
+    ("malformed", "it is damaged", "restore a backup; until then move it away to begin a new one"),
+)
