@@ -54,16 +54,13 @@ TAIL = 80
 """Characters of the newest text in a line of progress."""
 
 KINDS: Mapping[int, FailureClass] = {
-    400: FailureClass.TASK,
     401: FailureClass.AUTH,
     402: FailureClass.AUTH,
     403: FailureClass.AUTH,
     404: FailureClass.CONFIG,
-    413: FailureClass.TASK,
-    422: FailureClass.TASK,
     429: FailureClass.RATE_LIMIT,
 }
-"""What a status of the relay means; every other one is the provider's trouble."""
+"""What a status of the relay means; of the others 4xx is the task's fault and 5xx the provider's."""
 
 FIXES: Mapping[FailureClass, str] = {
     FailureClass.AUTH: "check the keys under models: in servers.yaml",
@@ -181,7 +178,8 @@ async def _events(response: httpx.Response) -> AsyncGenerator[Mapping[str, Any]]
 
 
 def _refusal(response: httpx.Response, body: bytes) -> _Refused:
-    kind = KINDS.get(response.status_code, FailureClass.PROVIDER)
+    others = FailureClass.PROVIDER if response.is_server_error else FailureClass.TASK
+    kind = KINDS.get(response.status_code, others)
     retry_at = None
     if seconds := response.headers.get("retry-after"):
         retry_at = datetime.now(UTC) + timedelta(seconds=float(seconds))
