@@ -18,7 +18,7 @@ import anyio
 from anyio import CancelScope
 from fastmcp import Context, FastMCP
 
-from omni_mcp.adapters.claude_command import PROFILES, Setup, command_for, find_binary
+from omni_mcp.adapters.claude_command import INSTALL_FIX, PROFILES, Setup, command_for, find_binary
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
 from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
 from omni_mcp.adapters.claude_stream import Transcript
@@ -84,7 +84,9 @@ class ClaudeCode:
         except (OSError, TimeoutError) as error:
             return Health(ok=False, detail=f"{self._setup.binary} --version: {error or 'no answer'}")
         version = answer.stdout.decode(errors="replace").strip()
-        return Health(ok=answer.returncode == 0, version=version, detail=f"{binary}, {self._setup.permissions}")
+        if answer.returncode != 0:
+            return Health(ok=False, detail=f"{binary} --version: exit code {answer.returncode}", fix=INSTALL_FIX)
+        return Health(ok=True, version=version, detail=f"{binary}, permissions {self._setup.permissions}")
 
     @contextmanager
     def _listed(self, request: RunRequest) -> Generator[_Run]:

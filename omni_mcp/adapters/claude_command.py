@@ -16,6 +16,7 @@ from uuid import UUID
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK, Endpoint, RunRequest
 from omni_mcp.errors import BadRequest, ExecutorUnusable
+from omni_mcp.processes import SESSION_MARK
 
 INSTALL_FIX = "install it: npm install -g @anthropic-ai/claude-code, or name it with `binary`"
 
@@ -35,7 +36,7 @@ PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
-        *("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CLAUDE_CONFIG_DIR", "IS_SANDBOX", OWNER_MARK),
+        *("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CLAUDE_CONFIG_DIR", "IS_SANDBOX", OWNER_MARK, SESSION_MARK),
     }
 )
 """What the agent and its shells see of our environment."""

@@ -18,12 +18,12 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import anyio
-import psutil
 from anyio.to_thread import run_sync
 
 from omni_mcp.adapters.claude_command import Command
 from omni_mcp.contract import TASK_MARK
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
+from omni_mcp.processes import sweep
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL; `claude` needs one or two to stop its shells and write its session."""
@@ -32,7 +32,6 @@ LINE_BYTES = 64 << 20
 STDERR_LINES = 20
 """So many last lines of stderr are kept."""
 _PR_SET_PDEATHSIG = 1
-_KILL_ROUNDS = 3
 
 
 @asynccontextmanager
@@ -54,35 +53,7 @@ async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
 
 async def clear(task_id: str) -> Sequence[str]:
     """End every process of a task and return those that are left, in words."""
-    return await run_sync(partial(sweep, TASK_MARK, task_id, grace=GRACE))
-
-
-def sweep(mark: str, value: str, *, grace: float) -> Sequence[str]:
-    """End all processes whose environment holds `mark=value`; return those that are left, in words. Blocks.
-
-    Spares this process and its ancestors. `grace` is the time in seconds between SIGTERM and SIGKILL.
-    """
-    for signal_number in (signal.SIGTERM, *(signal.SIGKILL,) * _KILL_ROUNDS):
-        alive = _marked(mark, value)
-        if not alive:
-            return []
-        for process in alive:
-            with suppress(psutil.Error):
-                process.send_signal(signal_number)
-        psutil.wait_procs(alive, timeout=grace)
-    return [f"process {process.pid}" for process in _marked(mark, value)]
-
-
-def _marked(mark: str, value: str) -> list[psutil.Process]:
-    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    return [process for process in psutil.process_iter() if process.pid not in spared and _has(process, mark, value)]
-
-
-def _has(process: psutil.Process, mark: str, value: str) -> bool:
-    try:
-        return process.environ().get(mark) == value
-    except (psutil.Error, OSError):
-        return False
+    return (await run_sync(partial(sweep, TASK_MARK, task_id, grace=GRACE))).remaining
 
 
 async def lines(process: Process) -> AsyncIterator[bytes]:

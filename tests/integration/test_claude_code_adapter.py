@@ -186,6 +186,16 @@ async def test_a_read_only_run_neither_writes_nor_runs_whatever_the_user_allows_
     assert not inside.exists()
 
 
+async def test_mcp_servers_of_the_user_are_not_started_so_that_no_task_can_come_back_to_us(tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    server = {"command": "touch", "args": [str(tmp_path / "started")]}
+    (tmp_path / "home/.claude.json").write_text(json.dumps({"mcpServers": {"omni": server}}))
+    async with running_cloud() as cloud, adapter(tmp_path) as client:
+        result = await run(client, request(tmp_path, cloud, shell("echo a while; sleep 1"), {"text": "done"}))
+    assert result.status == "completed"
+    assert not (tmp_path / "started").exists()
+
+
 async def test_a_refused_model_call_is_told_apart_by_its_status(tmp_path: Path):
     ends = dict[int, FailureClass | None]()
     told = list[str]()

@@ -39,15 +39,10 @@ def test_a_proxy_of_the_user_is_not_between_us_and_the_relay(tmp_path: Path):
 
 
 def test_only_what_is_listed_is_passed_on(tmp_path: Path):
-    ours = {
-        "HOME": "/home/me",
-        "OMNI_OWNER": "o-1",
-        "OMNI_TASK": "outer",
-        "DATABASE_URL": "x",
-        "ANTHROPIC_API_KEY": "k",
-    }
+    marks = {"OMNI_OWNER": "o-1", "OMNI_SESSION": "s-1"}
+    ours = {"HOME": "/home/me", "OMNI_TASK": "outer", "DATABASE_URL": "x", "ANTHROPIC_API_KEY": "k", **marks}
     relayed = command_for(SETUP, a_request(tmp_path, endpoint=ENDPOINT), resume=False, env=ours).env
-    common = {"HOME": "/home/me", "LANG": "C.UTF-8", "TERM": "dumb", "OMNI_OWNER": "o-1", "OMNI_TASK": "t-1", **FIXED}
+    common = {"HOME": "/home/me", "LANG": "C.UTF-8", "TERM": "dumb", "OMNI_TASK": "t-1", **marks, **FIXED}
     assert relayed == common
     own = command_for(SETUP, a_request(tmp_path), resume=False, env=ours).env
     assert own == {**common, "ANTHROPIC_API_KEY": "k"}
