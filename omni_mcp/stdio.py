@@ -19,7 +19,7 @@ def serve_stdio(home: Home, *, inline: bool) -> None:
 async def _light(home: Home) -> None:
     """Nothing here must be saved at a signal: what was answered is on disk, and the tasks are the engine's."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    await create_face(partial(running_face, home)).run_stdio_async(show_banner=False)
+    await create_face(partial(running_face, home)).run_stdio_async(show_banner=False, log_level="WARNING")
 
 
 async def _inline(home: Home) -> None:
@@ -28,7 +28,7 @@ async def _inline(home: Home) -> None:
         tasks.start_soon(engine.run, name="engine")
         tasks.start_soon(_end_at_signal, engine, name="signals")
         face = create_face(partial(running_face, home, keep_engine=False))
-        await face.run_stdio_async(show_banner=False)
+        await face.run_stdio_async(show_banner=False, log_level="WARNING")
         await engine.stop()
         tasks.cancel_scope.cancel()
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from omni_mcp import __version__
 from omni_mcp.errors import NotYet, OmniError
+from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.service import RESULT_PAGE, Service
 from omni_mcp.task import TaskSpec, TaskState
@@ -49,7 +50,7 @@ def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
 
     @asynccontextmanager
     async def lifespan(_server: FastMCP[dict[str, Service]]):
-        async with open_service() as service:
+        async with in_own_task(open_service()) as service:
             yield {"service": service}
 
     face = FastMCP(

@@ -83,7 +83,7 @@ class Ledger(Protocol):
         ...
 
     async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
-        """Cancel at once what no engine holds (idle, waiting); else record the wish for its engine. Terminal: unchanged."""
+        """Cancel at once what no engine holds (idle, waiting); else leave word for its engine. Terminal: unchanged."""
         ...
 
     async def resume(self, task_id: str, *, consent: bool) -> Task:

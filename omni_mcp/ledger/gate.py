@@ -6,7 +6,7 @@ is the precondition of SQLite's WAL-reset bug (3.7.0-3.51.2, sqlite.org/wal.html
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class WriteGate:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Generator[None]:
         """Hold the gate; waits for as long as somebody else does."""
         lock(self._fd, block=True)
         try:

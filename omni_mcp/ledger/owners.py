@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from omni_mcp.errors import EngineError
 from omni_mcp.ledger.file_lock import lock, unlock
 
 PROBE_TIME = 0.2
@@ -95,11 +96,12 @@ def _poll_until_free(path: Path, limit: float) -> bool:
 
 
 @contextmanager
-def owner_lock(owners: Path, owner: str) -> Iterator[None]:
+def owner_lock(owners: Path, owner: str) -> Generator[None]:
     """Be alive as `owner` until the end of the `with`, or our death."""
     path = _path(owners, owner)
     held = try_hold(path)
-    assert held is not None, "owner ids are random"
+    if held is None:
+        raise EngineError(f"the owner id {owner} is taken", next_step="start again: a new one is drawn")
     with held:
         yield
         path.unlink(missing_ok=True)

@@ -324,7 +324,7 @@ class SqliteLedger:
                     await wrote.wait()
         return False
 
-    # below: how
+    # how it is done
 
     def _now(self) -> dict[str, int]:
         return {"now": stamp(self._clock.now())}
@@ -374,7 +374,7 @@ class SqliteLedger:
 
 
 def _submit(db: sqlite3.Connection, spec: TaskSpec, task_id: str, choice: Choice | None, now: int) -> Submitted:
-    """Insert the task, or find the one that its key names; and see in the same transaction whether an engine is there."""
+    """Insert the task, or find the one of its key; and see in the same transaction whether an engine is there."""
     known = _known(db, spec)
     if known is None:
         _insert(db, spec, task_id, choice, now)

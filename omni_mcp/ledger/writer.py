@@ -5,7 +5,6 @@ savepoint, and are answered after the commit is on disk. A cancelled caller lose
 """
 
 import asyncio
-
 import queue
 import sqlite3
 import threading
@@ -121,9 +120,7 @@ class Writer:
 
     def _serve(self, batch: list[Unit[Any]]) -> None:
         try:
-            self._open()
-            assert self._gate is not None
-            with self._gate.held():
+            with self._open().held():
                 units = self._begin_all(batch)
                 if units and not self._commit_together(units):
                     self._commit_one_by_one(units)
@@ -166,18 +163,21 @@ class Writer:
             try:
                 db.execute("begin immediate")
                 _run_in_savepoint(db, unit)
-                if not db.in_transaction:
-                    raise unit.error or sqlite3.OperationalError("the unit ended its transaction")
-                db.execute("commit")
+                if db.in_transaction:
+                    db.execute("commit")
+                elif unit.error is None:
+                    unit.error = LedgerError("the unit of work ended its transaction; nothing was written")
+                else:
+                    unit.error = understood(unit.error, self._path)
             except BaseException as error:  # noqa: BLE001 - whatever a unit raises is its caller's
                 if db.in_transaction:
                     db.execute("rollback")
                 unit.error = understood(error, self._path)
 
-    def _open(self) -> None:
-        """Open the file at the first unit, and again when it was deleted or replaced under us."""
-        if self._db is not None and not self._is_replaced():
-            return
+    def _open(self) -> WriteGate:
+        """Open the file at the first unit, and again when it was deleted or replaced under us; returns its gate."""
+        if self._gate is not None and self._db is not None and not self._is_replaced():
+            return self._gate
         if self._db is not None:
             self._close()
             raise LedgerUnusable(
@@ -191,6 +191,7 @@ class Writer:
             self._db.executescript(PRAGMAS)
             self._migrate(self._db)
         self._inode = self._path.stat().st_ino
+        return self._gate
 
     def _is_replaced(self) -> bool:
         try:
