@@ -1,0 +1,69 @@
+"""All executors of the house: their sessions are opened when they are first used and closed together."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Self
+
+import anyio
+from anyio import AsyncContextManagerMixin
+
+from omni_mcp.errors import ExecutorUnusable, UnknownExecutor
+from omni_mcp.executors.adapter import AdapterExecutor
+from omni_mcp.executors.executor import Executor
+from omni_mcp.executors.session import Session
+from omni_mcp.executors.tool import ToolExecutor
+from omni_mcp.presets import ExecutorSpec, resolve
+from omni_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CLOSE_LIMIT = 12.0
+"""Seconds in which all sessions are closed, the hard end of their processes included."""
+
+
+class Pool(AsyncContextManagerMixin):
+    """The executors of one engine. `specs` names all of them, the unusable ones included."""
+
+    def __init__(self, settings: Settings, *, owner: str) -> None:
+        self.specs = resolve(settings)
+        self._home = settings.home
+        self._owner = owner
+        self._sessions: dict[str, Session] = {}
+        self._executors: dict[str, Executor] = {}
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        try:
+            yield self
+        finally:
+            await self._close()
+
+    def get(self, name: str) -> Executor:
+        """Return an executor; nothing is opened yet. Raises UnknownExecutor, and ExecutorUnusable with the fix."""
+        if name not in self._executors:
+            self._executors[name] = self._made(name)
+        return self._executors[name]
+
+    def _made(self, name: str) -> Executor:
+        spec = self.specs.get(name)
+        if spec is None:
+            raise UnknownExecutor(name, list(self.specs))
+        if spec.unusable is not None:
+            raise ExecutorUnusable(f"{name} cannot be used: {spec.unusable}")
+        session = self._sessions[name] = Session(spec, owner=self._owner, home=self._home)
+        return executor_for(spec, session)
+
+    async def _close(self) -> None:
+        """Close all at once, whatever happens around us."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_LIMIT) as limit:
+            async with anyio.create_task_group() as tasks:
+                for session in self._sessions.values():
+                    tasks.start_soon(session.close)
+        if limit.cancelled_caught:
+            logger.error("not all executors ended in %s s", CLOSE_LIMIT, extra={"action": "pool_close"})
+
+
+def executor_for(spec: ExecutorSpec, session: Session) -> Executor:
+    """Return the executor over a session: one foreign tool, or the adapter contract."""
+    return AdapterExecutor(spec, session) if spec.adapter else ToolExecutor(spec, session)

@@ -1,0 +1,218 @@
+"""One supervised MCP client session: opened when it is first used, checked before use, opened anew after it broke.
+
+What comes back from a call is either what the server said (`CallToolResult`), or what it did wrong on a session that
+still lives (`Failed`). What it did not say is raised: `ExecutorUnusable`, nothing was sent; `ExecutorLost`, the
+outcome is unknown, and no process of the session is left. No call is ever sent twice.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+from fastmcp import Client
+from fastmcp.client.progress import ProgressHandler
+from fastmcp.client.transports import ClientTransport
+from mcp.types import CallToolResult
+
+from omni_mcp.errors import ExecutorLost, ExecutorUnusable
+from omni_mcp.executors.executor import OnProgress, ToolInfo
+from omni_mcp.executors.transport import StderrLog, transport_for
+from omni_mcp.executors.troubles import TROUBLES, failure_of, is_clear, words_of
+from omni_mcp.presets import ExecutorSpec
+from omni_mcp.processes import SESSION_MARK, sweep
+from omni_mcp.settings import Home
+from omni_mcp.task import Failed, new_id
+
+logger = logging.getLogger(__name__)
+
+OPEN_LIMIT = 30.0
+"""Seconds that a server has from its start to its first answer; `npx` may have to download it."""
+PROBE_LIMIT = 3.0
+"""Seconds in which a session that lives lists its tools."""
+LIST_LIMIT = 10.0
+"""Seconds in which a server lists its tools when that is what we want to know."""
+CLOSE_LIMIT = 8.0
+"""Seconds in which a session is closed."""
+BACKOFF = (0.1, 0.5, 2.0, 10.0, 30.0)
+"""Seconds between tries to open a session that could not be opened."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Live:
+    """A session while it lasts."""
+
+    client: Client[ClientTransport]
+    mark: str
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    calls: int = 0
+    burial: anyio.Lock = field(default_factory=anyio.Lock)
+    buried: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Failure:
+    """The last try to open the session."""
+
+    text: str
+    count: int
+    not_before: float
+
+
+class Session:
+    """The session to one executor. Several calls may run at once; it is closed by `close`, and only by that."""
+
+    def __init__(self, spec: ExecutorSpec, *, owner: str, home: Home, open_limit: float = OPEN_LIMIT) -> None:
+        self.spec = spec
+        self._owner = owner
+        self._home = home
+        self._open_limit = open_limit
+        self._log = StderrLog(home.root / "logs" / "executors" / f"{spec.name}.log")
+        self._opening = anyio.Lock()
+        self._live: _Live | None = None
+        self._failure: _Failure | None = None
+
+    @property
+    def version(self) -> str | None:
+        """What the server calls itself, while the session is open."""
+        about = self._live.client.server_info if self._live else None
+        return f"{about.name} {about.version}" if about else None
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], *, timeout: float, on_progress: OnProgress | None = None
+    ) -> CallToolResult | Failed:
+        """Call a tool and wait at most `timeout` seconds. Cancelling this tells the server to stop.
+
+        Raises ExecutorUnusable (nothing was sent) and ExecutorLost (the outcome is unknown).
+        """
+        async with self._using() as live:
+            try:
+                with anyio.fail_after(timeout):
+                    return await live.client.call_tool_mcp(
+                        tool, dict(arguments), progress_handler=_teller(on_progress) if on_progress else None
+                    )
+            except TROUBLES as error:
+                return await self._judged(live, tool, error, timeout)
+
+    async def tools(self) -> Sequence[ToolInfo]:
+        """List the server's tools. Raises ExecutorUnusable."""
+        async with self._using() as live:
+            try:
+                with anyio.fail_after(LIST_LIMIT):
+                    found = await live.client.list_tools()
+            except TROUBLES as error:
+                raise ExecutorUnusable(f"{self.spec.name} does not list its tools: {words_of(error)}") from error
+        return [ToolInfo(name=tool.name, description=tool.description or "") for tool in found]
+
+    async def close(self) -> None:
+        """End the session and every process of it, in bounded time. The next use would open it again."""
+        async with self._opening:
+            if self._live is not None:
+                await self._bury(self._live)
+
+    @asynccontextmanager
+    async def _using(self) -> AsyncGenerator[_Live]:
+        live = await self._ready()
+        live.calls += 1
+        try:
+            yield live
+        finally:
+            live.calls -= 1
+
+    async def _ready(self) -> _Live:
+        """Return the open session. One that nobody uses is asked first, so that no call is lost on a dead one."""
+        async with self._opening:
+            if (live := self._live) is not None:
+                if live.calls or await _answers(live.client):
+                    return live
+                await self._bury(live)
+            self._live = await self._opened()
+            return self._live
+
+    async def _opened(self) -> _Live:
+        self._respect_backoff()
+        live = await self._new()
+        try:
+            await live.stack.enter_async_context(live.client)
+        except TROUBLES as error:
+            await self._bury(live)
+            raise ExecutorUnusable(self._note_failure(error)) from error
+        except BaseException:
+            await self._bury(live)
+            raise
+        self._failure = None
+        logger.info("session to %s is open", self.spec.name, extra={"action": "session_open"})
+        return live
+
+    async def _new(self) -> _Live:
+        mark = new_id()
+        way = partial(transport_for, self.spec, owner=self._owner, mark=mark, home=self._home, log=self._log)
+        client = Client(
+            await run_sync(way),
+            name=self.spec.name,
+            mode=self.spec.row.protocol,
+            init_timeout=self._open_limit,
+            timeout=self.spec.row.timeout + LIST_LIMIT,
+        )
+        return _Live(client=client, mark=mark)
+
+    def _respect_backoff(self) -> None:
+        failure = self._failure
+        if failure is not None and (wait := failure.not_before - anyio.current_time()) > 0:
+            raise ExecutorUnusable(f"{failure.text} (next try in {wait:.1f} s)")
+
+    def _note_failure(self, error: Exception) -> str:
+        """Remember a failed try and return what to say of it."""
+        count = self._failure.count + 1 if self._failure else 0
+        wait = BACKOFF[min(count, len(BACKOFF) - 1)]
+        words = "" if self.spec.row.url else self._log.last_words()
+        said = f"; it said: {words}" if words else ""
+        text = f"{self.spec.name} cannot be reached: {words_of(error)}{said}"
+        self._failure = _Failure(text=text, count=count, not_before=anyio.current_time() + wait)
+        logger.warning("%s", text, extra={"action": "session_refused"})
+        return text
+
+    async def _judged(self, live: _Live, tool: str, error: Exception, timeout: float) -> Failed:
+        """Tell a server that misbehaved from one that is gone."""
+        if not is_clear(error) and not await _answers(live.client):
+            await self._bury(live)
+            message = f"{self.spec.name} went away during {tool} ({words_of(error)}), so its outcome is unknown"
+            raise ExecutorLost(message) from error
+        return failure_of(error, tool=f"{self.spec.name}.{tool}", timeout=timeout)
+
+    async def _bury(self, live: _Live) -> None:
+        """Close a session and end its processes; whoever else asks for it waits until that is done."""
+        if self._live is live:
+            self._live = None
+        with anyio.CancelScope(shield=True):
+            async with live.burial:
+                if live.buried:
+                    return
+                with anyio.move_on_after(CLOSE_LIMIT), suppress(*TROUBLES):
+                    await live.stack.aclose()
+                if not self.spec.row.url:
+                    await run_sync(partial(sweep, SESSION_MARK, live.mark))
+                live.buried = True
+
+
+async def _answers(client: Client[ClientTransport]) -> bool:
+    """Whether the server still answers, in either era of the protocol (`ping` is gone from the newer one)."""
+    try:
+        with anyio.fail_after(PROBE_LIMIT):
+            await client.list_tools_mcp(cache_mode="bypass")
+    except TROUBLES as error:
+        return is_clear(error)
+    return True
+
+
+def _teller(on_progress: OnProgress) -> ProgressHandler:
+    """Pass progress on without awaiting anything: the client runs these at once, and would lose their order."""
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        on_progress(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
+
+    return tell

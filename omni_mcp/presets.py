@@ -1,0 +1,176 @@
+"""From a row of servers.yaml to what the engine needs to know of an executor, or why it cannot be used.
+
+Pure, but for looking which programs are installed. Faces use it too, so it opens nothing and imports no client.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omni_mcp.decide.routing import Candidate
+from omni_mcp.settings import ExecutorRow, Settings
+from omni_mcp.task import Recovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSpec:
+    """An executor as the engine and routing see it."""
+
+    name: str
+    row: ExecutorRow
+    handles: frozenset[str]
+    parallel: int
+    recovery: Recovery
+    adapter: bool
+    """True: it speaks the adapter contract; False: one foreign tool with an argument template."""
+    relayed: bool
+    """True: its model calls go through the engine's relay."""
+    command: tuple[str, ...] = ()
+    """argv for stdio; empty for HTTP."""
+    unusable: str | None = None
+    """Why it cannot be used, with the fix; None: as far as the settings tell, it can."""
+
+
+INSTALL = {
+    "claude": "npm install -g @anthropic-ai/claude-code",
+    "docker": "https://docs.docker.com/get-docker/",
+    "node": "Node.js from https://nodejs.org/",
+    "npm": "Node.js from https://nodejs.org/",
+    "npx": "Node.js from https://nodejs.org/",
+    "uv": "pip install uv",
+    "uvx": "pip install uv",
+}
+"""How to get the programs that MCP servers are usually started with."""
+
+_NO_ROW = ExecutorRow.model_construct()
+"""Stands in for a row that could not be read."""
+
+NO_MODELS = "no model is configured. Add `models: {model_list: [...]}` to servers.yaml"
+
+
+def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
+    """Return every executor that the settings name, those with a problem included (`unusable` says why)."""
+    return {name: _resolved(name, settings) for name in settings.names}
+
+
+def candidates(specs: Mapping[str, ExecutorSpec], troubles: Mapping[str, str]) -> Mapping[str, Candidate]:
+    """Return the executors as routing sees them; `troubles` is what went wrong with them lately, by name."""
+    return {
+        name: Candidate(name=name, handles=spec.handles, trouble=spec.unusable or troubles.get(name))
+        for name, spec in specs.items()
+    }
+
+
+def _resolved(name: str, settings: Settings) -> ExecutorSpec:
+    row = settings.servers.executors.get(name, _NO_ROW)
+    if (problem := settings.problem_of(name)) is not None:
+        return _spec(name, row, unusable=str(problem))
+    match row.preset:
+        case "assistant":
+            return _assistant(name, row, settings)
+        case "claude-code":
+            return _claude_code(name, row, settings)
+        case None:
+            return _foreign(name, row, settings)
+        case _:
+            return _spec(name, row, unusable=f"the preset {row.preset!r} comes in a later version")
+
+
+def _spec(
+    name: str,
+    row: ExecutorRow,
+    *,
+    handles: Sequence[str] = (),
+    parallel: int = 1,
+    recovery: Recovery = Recovery.ASK,
+    relayed: bool = False,
+    command: tuple[str, ...] = (),
+    unusable: str | None = None,
+) -> ExecutorSpec:
+    """Return the spec of a row: what the row says, else the defaults given here."""
+    return ExecutorSpec(
+        name=name,
+        row=row,
+        handles=frozenset(row.handles or handles),
+        parallel=row.parallel or parallel,
+        recovery=row.recovery or recovery,
+        adapter=row.tool is None,
+        relayed=relayed,
+        command=command,
+        unusable=unusable,
+    )
+
+
+def _assistant(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
+    return _spec(
+        name,
+        row,
+        handles=["general"],
+        parallel=4,
+        recovery=Recovery.RETRY,
+        relayed=True,
+        command=(sys.executable, "-m", "omni_mcp.adapters.assistant"),
+        unusable=None if _has_models(settings) else NO_MODELS,
+    )
+
+
+def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
+    binary = _find(row.command or "claude", row)
+    relayed = row.login == "relay" or (row.login is None and _has_models(settings))
+    unusable = None if binary else _missing(row.command or "claude")
+    if row.login == "relay" and not _has_models(settings):
+        unusable = NO_MODELS
+    roots = [part for root in row.roots for part in ("--root", str(root.expanduser()))]
+    profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
+    return _spec(
+        name,
+        row,
+        handles=["coding"],
+        parallel=2,
+        recovery=Recovery.RESUME,
+        relayed=relayed,
+        command=(sys.executable, "-m", "omni_mcp.adapters.claude_code", *profile, *roots),
+        unusable=unusable,
+    )
+
+
+def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
+    """Return any MCP server; one without `tool` has to speak the adapter contract."""
+    binary = _find(row.command, row) if row.command else None
+    relayed = row.tool is None and row.login == "relay"
+    command = (binary, *row.args) if binary else ()
+    unusable = _flaw(row) or (_missing(row.command) if row.command and not binary else None)
+    if relayed and not _has_models(settings):
+        unusable = NO_MODELS
+    return _spec(name, row, relayed=relayed, command=command, unusable=unusable)
+
+
+def _flaw(row: ExecutorRow) -> str | None:
+    """Return what a row asks for that cannot be."""
+    scheme = row.url.partition("://")[0].lower() if row.url else "https"
+    if scheme in ("ws", "wss"):
+        return "MCP has no WebSocket transport, so use an http(s):// url. The OpenClaw gateway comes in a later version"
+    if scheme not in ("http", "https"):
+        return f"the url {row.url!r} is not http:// or https://"
+    if row.result not in ("text", "structured") and not row.result.startswith("/"):
+        return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
+    return None
+
+
+def _has_models(settings: Settings) -> bool:
+    return bool(settings.servers.models.model_list)
+
+
+def _find(command: str, row: ExecutorRow) -> str | None:
+    """Return the path of a program as the child would find it: `~` and paths relative to the row's `cwd` included."""
+    path = Path(command).expanduser()
+    if row.cwd is not None and path.name != command:
+        path = row.cwd.expanduser() / path
+    return shutil.which(path, path=row.env.get("PATH"))
+
+
+def _missing(command: str) -> str:
+    how = INSTALL.get(Path(command).name)
+    return f"the program {command!r} is not installed" + (f". Install it: {how}" if how else "")

@@ -1,0 +1,124 @@
+"""Find and end whole process trees by a mark in their environment, and start children that do not outlive us.
+
+A mark is inherited by everything that a child starts, whatever session or group it moves to, so it finds what a
+killed parent has left behind.
+"""
+
+import functools
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from omni_mcp.contract import OWNER_MARK
+
+logger = logging.getLogger(__name__)
+
+SESSION_MARK = "OMNI_SESSION"
+"""Environment variable that every process of one executor session inherits."""
+
+GRACE = 2.0
+"""Seconds between the polite end of a tree and its hard end."""
+
+INHERITED = frozenset(
+    {"PATH", "HOME", "LANG", "TERM", "USER", "LOGNAME", "SHELL", "TMPDIR"}
+    | {"APPDATA", "COMSPEC", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PATHEXT", "PROGRAMDATA", "SYSTEMDRIVE"}
+    | {"SYSTEMROOT", "TEMP", "TMP", "USERNAME", "USERPROFILE"}
+)
+"""All that a child sees of our environment, beside `LC_*`; the second and third line are what Windows needs."""
+
+_LOOK_AGAIN = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a sweep did, in words: `python (pid 4711)`."""
+
+    ended: Sequence[str]
+    remaining: Sequence[str]
+
+
+def child_environment(extra: Mapping[str, str], *, owner: str) -> dict[str, str]:
+    """Return the environment of a child: the allow-list, what its row adds, and the mark of its engine."""
+    inherited = {k: v for k, v in os.environ.items() if k.upper() in INHERITED or k.startswith("LC_")}
+    return {**inherited, **extra, OWNER_MARK: owner}
+
+
+def die_with_parent(argv: Sequence[str]) -> Sequence[str]:
+    """Return a command whose process is killed by the kernel when the thread that started it ends.
+
+    Linux with util-linux only; elsewhere (macOS, Windows, BusyBox) the command comes back unchanged. It holds for
+    the process itself, not for what that starts: `sweep` is the other half.
+    """
+    setpriv = _setpriv()
+    return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else argv
+
+
+def marked(mark: str, value: str) -> Sequence[psutil.Process]:
+    """Return the living processes, but for this one, whose environment has `mark` set to `value`."""
+    return [p for p in psutil.process_iter() if p.pid != os.getpid() and _mark_of(p, mark) == value]
+
+
+def sweep(mark: str, value: str, *, grace: float = GRACE) -> Swept:
+    """End every process with this mark: politely, after `grace` seconds hard, then hard once more. Blocks."""
+    ended: dict[int, str] = {}
+    for end in (psutil.Process.terminate, psutil.Process.kill, psutil.Process.kill):
+        found = marked(mark, value)
+        if not found:
+            return Swept(ended=list(ended.values()), remaining=[])
+        ended |= {process.pid: _named(process) for process in found}
+        for process in found:
+            with suppress(psutil.Error):
+                end(process)
+        _wait(found, limit=grace)
+    left = {process.pid: _named(process) for process in marked(mark, value)}
+    if left:
+        logger.warning("still alive after a sweep: %s", ", ".join(left.values()), extra={"action": "sweep"})
+    return Swept(ended=[name for pid, name in ended.items() if pid not in left], remaining=list(left.values()))
+
+
+@functools.cache
+def _setpriv() -> str | None:
+    found = shutil.which("setpriv") if sys.platform == "linux" else None
+    if found is None:
+        return None
+    # BusyBox has a setpriv too, but one that cannot do this.
+    probe = [found, "--pdeathsig", "KILL", "--", found, "--version"]
+    knows = subprocess.run(probe, capture_output=True, check=False, stdin=subprocess.DEVNULL).returncode == 0
+    return found if knows else None
+
+
+def _mark_of(process: psutil.Process, mark: str) -> str | None:
+    """Return the mark; what is gone, a zombie or another user's has none."""
+    try:
+        return process.environ().get(mark)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _named(process: psutil.Process) -> str:
+    try:
+        return f"{process.name()} (pid {process.pid})"
+    except psutil.Error:
+        return f"pid {process.pid}"
+
+
+def _wait(processes: Sequence[psutil.Process], *, limit: float) -> None:
+    """Wait until all are gone; not by `psutil.wait_procs`, which would take a child's exit status from its parent."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline and not all(_gone(process) for process in processes):
+        time.sleep(_LOOK_AGAIN)
+
+
+def _gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True

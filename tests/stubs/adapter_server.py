@@ -1,0 +1,63 @@
+"""An adapter by the contract whose runs do what their description says, over stdio or over HTTP on a given port."""
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+from fastmcp import Context, FastMCP
+from fastmcp.tools.tool import ToolResult
+
+mcp = FastMCP("stub-adapter", version="7")
+
+
+@mcp.tool
+async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
+    """Do what the description names."""
+    match request["description"]:
+        case "echo":
+            answer = {"status": "completed", "text": request["endpoint"]["token"], "notes": {"pid": os.getpid()}}
+        case "fail":
+            limit = {"failure": "rate_limit", "message": "limit reached", "retry_at": "2030-01-01T00:00:00"}
+            answer = {"status": "failed", "text": "half of it", **limit}
+        case "lie":
+            answer = {"status": "splendid"}
+        case "stumble":
+            raise ValueError("a bug in the adapter")
+        case "orphan":
+            await ctx.report_progress(1, None, str(_orphan(request["task_id"])))
+            os.kill(os.getpid(), signal.SIGKILL)
+        case _:
+            await ctx.report_progress(1, None, "began")
+            await anyio.sleep_forever()
+    return ToolResult(content=[], structured_content=answer)
+
+
+@mcp.tool
+async def cancel(request: dict[str, Any]) -> dict[str, Any]:
+    """Say that it stopped; a task called `orphan` takes the adapter with it."""
+    if request["run_id"] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"stopped": True, "remaining": []}
+
+
+@mcp.tool
+async def health() -> dict[str, Any]:
+    """Say that all is well."""
+    return {"ok": True, "version": "stub 7"}
+
+
+def _orphan(task_id: str) -> int:
+    """Start a process of the task that does not end with us."""
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    env = {"PATH": os.environ["PATH"], "OMNI_TASK": task_id}
+    return subprocess.Popen(["sleep", "600"], start_new_session=True, env=env, **quiet).pid
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        mcp.run("http", host="127.0.0.1", port=int(sys.argv[1]), show_banner=False, log_level="WARNING")
+    else:
+        mcp.run("stdio", show_banner=False)
