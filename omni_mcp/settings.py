@@ -1,26 +1,25 @@
 """The home and its servers.yaml: what is configured, and what of it cannot be used and why.
 
-Everything comes from the home (`OMNI_HOME`, `--home`), nothing from the current directory: a repository must not
-be able to redirect keys or add executors.
+Everything comes from the home (`OMNI_HOME`, `--home`) and the environment, nothing from the current directory: a
+repository must not be able to redirect keys or add executors.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from omni_mcp.errors import SettingsError
 from omni_mcp.task import Recovery
-
-MAX_FILE_BYTES = 1 << 20
-"""A servers.yaml larger than this is refused unread."""
+from omni_mcp.yaml_file import Document, Flaw, KeyPath, expand, read, without
 
 Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
 
@@ -42,6 +41,11 @@ class Home:
     def servers(self) -> Path:
         """The settings file."""
         return self.root / "servers.yaml"
+
+    @property
+    def dotenv(self) -> Path:
+        """Variables for the settings file, one `NAME=value` a line."""
+        return self.root / ".env"
 
     @property
     def ledger(self) -> Path:
@@ -70,7 +74,42 @@ class Home:
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        full = path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("names a user that does not exist") from error
+    if not full.is_absolute():
+        raise ValueError("is not absolute: begin it with / or ~")
+    return full
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]\w{0,63}", name.replace("-", "_"), re.ASCII):
+        raise ValueError("the name of an executor is one word of letters, digits, _ and -, beginning with a letter")
+    return name
+
+
+def _web(url: str) -> str:
+    if not url.startswith(("http://", "https://", "ws://", "wss://")):
+        raise ValueError("begins with neither http:// or https:// nor ws:// or wss://")
+    return url
+
+
+def _model_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    complete = isinstance(row.get("model_name"), str) and isinstance(row.get("litellm_params"), dict)
+    if not complete:
+        raise ValueError("needs model_name (a word) and litellm_params (a mapping), as LiteLLM writes them")
+    return row
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+Name = Annotated[str, AfterValidator(_plain)]
+Url = Annotated[str, AfterValidator(_web)]
+ModelRow = Annotated[Mapping[str, Any], AfterValidator(_model_row)]
 
 
 class ExecutorRow(_Row):
@@ -79,13 +118,13 @@ class ExecutorRow(_Row):
     preset: Preset | None = None
     command: str | None = None
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = Field(default_factory=dict)
-    cwd: Path | None = None
-    url: str | None = None
+    env: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    cwd: Folder | None = None
+    url: Url | None = None
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
     token: SecretStr | None = None
     tool: str | None = None
-    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    arguments: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     result: str = "text"
     """`text`, `structured`, or a JSON pointer into the structured result."""
     handles: tuple[str, ...] = ()
@@ -93,7 +132,7 @@ class ExecutorRow(_Row):
     parallel: Annotated[int, Field(ge=1, le=64)] | None = None
     timeout: Annotated[float, Field(gt=0)] = 3600
     """Seconds that one attempt may take."""
-    roots: tuple[Path, ...] = ()
+    roots: tuple[Folder, ...] = ()
     """Folders that a `cwd` has to be below."""
     permissions: Literal["read-only", "edit", "full"] = "edit"
     model: str | None = None
@@ -103,12 +142,19 @@ class ExecutorRow(_Row):
     """`legacy` skips the probe for the newer MCP protocol, which costs 10 s with servers that drop unknown methods."""
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> Self:
-        ways = [name for name in ("command", "url") if getattr(self, name)]
-        if self.preset in (None, "openclaw", "moltworker") and len(ways) != 1:
-            raise ValueError("needs exactly one of preset, command or url")
+    def _has_one_way_in(self) -> Self:
+        if self.command and self.url:
+            raise ValueError("has both command and url: keep one of them")
+        if self.preset in ("openclaw", "moltworker") and not self.url:
+            raise ValueError(f"needs url (where the {self.preset} gateway listens)")
+        if self.preset is None and not (self.command or self.url):
+            raise ValueError("needs one of preset, command or url")
+        return self
+
+    @model_validator(mode="after")
+    def _is_good_for_something(self) -> Self:
         if self.preset is None and self.tool is None and not self.handles:
-            raise ValueError("needs handles (the task types it takes)")
+            raise ValueError("needs handles (the task types that it takes) or tool (the tool to call)")
         return self
 
 
@@ -141,8 +187,8 @@ class Routing(_Row):
 class Models(_Row):
     """What serves model calls. `model_list` is LiteLLM's own, handed to its Router as it stands."""
 
-    model_list: tuple[Mapping[str, Any], ...] = ()
-    router_settings: Mapping[str, Any] = Field(default_factory=dict)
+    model_list: tuple[ModelRow, ...] = Field(default=(), repr=False)
+    router_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     use: Mapping[str, str] = Field(default_factory=dict, alias="for")
     """Task type -> model name; `default` for the rest."""
 
@@ -171,7 +217,7 @@ def _default_executors() -> dict[str, ExecutorRow]:
 class ServersFile(_Row):
     """servers.yaml."""
 
-    executors: Mapping[str, ExecutorRow] = Field(default_factory=_default_executors)
+    executors: Mapping[Name, ExecutorRow] = Field(default_factory=_default_executors)
     routing: Routing = Routing()
     models: Models = Models()
     limits: Limits = Limits()
@@ -186,10 +232,12 @@ class Problem:
     what: str
     fix: str
     executor: str | None = None
-    """The row that it disables; None: the whole file."""
+    """The executor that it disables."""
+    disables_all: bool = False
+    """Nobody can say which executors are meant, so none is used."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.fix}"
+        return f"{self.where}: {self.what}. Fix: {self.fix}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,142 +256,140 @@ class Settings:
         return sorted({*self.servers.executors, *(p.executor for p in self.problems if p.executor)})
 
     def problem_of(self, executor: str) -> Problem | None:
-        """Return what disables an executor, or the whole file, else None."""
-        return next((p for p in self.problems if p.executor in (executor, None)), None)
+        """Return what disables an executor, else None."""
+        return next((p for p in self.problems if p.disables_all or p.executor == executor), None)
+
+
+class LiveSettings:
+    """The settings of a home as its files stand now."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._stamp = _stamp(home)
+        self._settings = load(home)
+
+    def now(self) -> Settings:
+        """Return the settings: the same object until a file of theirs changes."""
+        if (stamp := _stamp(self._home)) != self._stamp:
+            self._stamp, self._settings = stamp, load(self._home)
+        return self._settings
+
+
+def _stamp(home: Home) -> Sequence[tuple[int, int, int] | None]:
+    return [_version_of(file) for file in (home.servers, home.dotenv)]
+
+
+def _version_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def load(home: Home) -> Settings:
     """Read servers.yaml and `.env` of a home. Never raises: what cannot be used is in `problems`, with its fix."""
-    secrets = {k: v for k, v in dotenv_values(home.root / ".env").items() if v is not None}
-    if not home.servers.exists():
-        return Settings(home=home, servers=ServersFile(), secrets=secrets)
+    secrets, problems = _dotenv(home.dotenv)
     try:
-        tree, lines = _parse(home.servers)
+        document = read(home.servers)
+    except FileNotFoundError:
+        servers = ServersFile()
     except SettingsError as error:
-        problem = Problem(where=str(home.servers), what=error.message, fix=error.next_step or "")
-        return Settings(home=home, servers=ServersFile(), problems=[problem], secrets=secrets)
-    servers, problems = _validate(tree, _Reader(home.servers.name, lines, {**secrets, **os.environ}))
+        servers = ServersFile()
+        problems.append(_whole_file(home.servers, error))
+    else:
+        servers, flaws = _usable(document, {**secrets, **os.environ})
+        problems.extend(_problem(flaw, document) for flaw in flaws)
     return Settings(home=home, servers=servers, problems=problems, secrets=secrets)
 
 
-_M = TypeVar("_M", bound=BaseModel)
-
-Lines = Mapping[tuple[str, ...], int]
-"""Path of keys -> line in the file, from 1."""
-
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-
-
-def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
-    """Return the tree of the file and the line of each key. Raises SettingsError."""
+def _dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     try:
-        raw = path.read_bytes()
-        text = raw.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot be read: {error}", next_step=f"mend or move {path}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise SettingsError(f"is larger than {MAX_FILE_BYTES} bytes", next_step="this is not a settings file")
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError):
+        return {}, [Problem(where=str(path), what="cannot be read", fix="let its owner read it, as UTF-8 text")]
+    return {name: value for name, value in values.items() if value is not None}, []
+
+
+def _whole_file(path: Path, error: SettingsError) -> Problem:
+    return Problem(where=str(path), what=error.message, fix=error.next_step or f"mend {path}", disables_all=True)
+
+
+def _usable(document: Document, variables: Mapping[str, str]) -> tuple[ServersFile, Sequence[Flaw]]:
+    """Return what of the file can be used, and what is wrong with the rest: a flaw takes away its own row only."""
+    tree, unset = expand(document.tree, variables)
+    flaws = {flaw.path: flaw for flaw in (*_misshapen(tree), *unset)}
+    return ServersFile.model_validate(without(tree, {_unit(path) for path in flaws})), list(flaws.values())
+
+
+def _misshapen(tree: Any) -> Iterator[Flaw]:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise SettingsError("uses YAML aliases (*name)", next_step="write the value out")
-        tree: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(*_syntax(error)) from error
-    if tree is None:
-        return {}, {}
-    if not isinstance(tree, dict):
-        raise SettingsError("line 1: is not a mapping of keys", next_step="begin with `executors:`")
-    return tree, dict(_lines(root))  # pyright: ignore[reportUnknownVariableType]
-
-
-def _syntax(error: yaml.YAMLError) -> tuple[str]:
-    mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return (f"{place}is not YAML: {getattr(error, 'problem', None) or error}",)
-
-
-def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*path, str(key.value))
-            yield inner, key.start_mark.line + 1
-            yield from _lines(value, inner)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            inner = (*path, str(index))
-            yield inner, value.start_mark.line + 1
-            yield from _lines(value, inner)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Knows where each key stands and what each variable is."""
-
-    name: str
-    lines: Lines
-    variables: Mapping[str, str]
-
-    def where(self, path: Sequence[str]) -> str:
-        """Return `servers.yaml line 7, executors.openclaw.url`."""
-        keys = tuple(path)
-        known = next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), 1)
-        return f"{self.name} line {known}, {'.'.join(keys)}"
-
-    def expand(self, value: Any, path: tuple[str, ...]) -> Any:
-        """Replace `${VAR}` and `${VAR:-default}`. Raises SettingsError for one that is not set."""
-        if isinstance(value, str):
-            return _VARIABLE.sub(lambda found: self._variable(found, path), value)
-        if isinstance(value, dict):
-            items: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return {str(k): self.expand(v, (*path, str(k))) for k, v in items.items()}
-        if isinstance(value, list):
-            entries: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return [self.expand(v, (*path, str(n))) for n, v in enumerate(entries)]
-        return value
-
-    def _variable(self, found: re.Match[str], path: tuple[str, ...]) -> str:
-        value = self.variables.get(found["name"]) or found["default"]
-        if value is None:
-            raise SettingsError(
-                f"the variable {found['name']} is not set ({self.where(path)})",
-                next_step=f"set {found['name']} in the environment or in the home's .env",
-            )
-        return value
-
-
-def _validate(tree: dict[str, Any], reader: _Reader) -> tuple[ServersFile, list[Problem]]:
-    """Check each executor row by itself, then the rest: a bad row disables itself only."""
-    problems: list[Problem] = []
-    rows = tree.pop("executors", None)
-    executors: dict[str, Any] | None = None
-    if isinstance(rows, dict):
-        executors = {}
-        for name, row in rows.items():  # pyright: ignore[reportUnknownVariableType]
-            checked = _check(ExecutorRow, row, ("executors", str(name)), reader, problems, executor=str(name))  # pyright: ignore[reportUnknownArgumentType]
-            if checked is not None:
-                executors[str(name)] = checked  # pyright: ignore[reportUnknownArgumentType]
-    elif rows is not None:
-        problems.append(
-            Problem(where=reader.where(("executors",)), what="is not a mapping", fix="write `name: {preset: …}` rows")
-        )
-    rest = _check(ServersFile, tree, (), reader, problems, executor=None) or ServersFile()
-    return rest if executors is None else rest.model_copy(update={"executors": executors}), problems
-
-
-def _check(
-    model: type[_M], raw: Any, path: tuple[str, ...], reader: _Reader, problems: list[Problem], *, executor: str | None
-) -> _M | None:
-    try:
-        return model.model_validate(reader.expand(raw, path))
-    except SettingsError as error:
-        problems.append(
-            Problem(where=reader.where(path), what=error.message, fix=error.next_step or "", executor=executor)
-        )
+        ServersFile.model_validate(tree)
     except ValidationError as error:
-        for flaw in error.errors():
-            place = (*path, *(str(part) for part in flaw["loc"]))
-            problems.append(
-                Problem(where=reader.where(place), what=flaw["msg"], fix="see the comments in servers.yaml of the project", executor=executor)
-            )
-    return None
+        yield from map(_flaw, error.errors(include_input=False, include_url=False))
+
+
+_TABLES: Mapping[KeyPath, type[BaseModel]] = {
+    (): ServersFile,
+    ("executors", "*"): ExecutorRow,
+    ("routing",): Routing,
+    ("routing", "rules", "*"): Rule,
+    ("models",): Models,
+    ("limits",): Limits,
+}
+"""Where in the file which keys may stand."""
+
+_ROWS = (("executors", "*"), ("routing", "rules", "*"), ("models", "model_list", "*"))
+"""What is used whole or not at all."""
+
+
+def _unit(path: KeyPath) -> KeyPath:
+    """Return what a flaw takes away: the row that it is in, else just the key."""
+    return next((path[: len(row)] for row in _ROWS if _fits(path[: len(row)], row)), path)
+
+
+def _fits(path: KeyPath, pattern: KeyPath) -> bool:
+    return len(path) == len(pattern) and all(want in ("*", key) for key, want in zip(path, pattern, strict=True))
+
+
+_FIXES = {
+    "missing": "add it",
+    "string_type": "put the value in quotes",
+    "model_type": "write `key: value` lines below it",
+    "dict_type": "write `key: value` lines below it",
+    "mapping_type": "write `key: value` lines below it",
+    "tuple_type": "write a list: [one, two]",
+    "value_error": "change the row accordingly",
+}
+
+
+def _flaw(found: ErrorDetails) -> Flaw:
+    path = tuple(str(key) for key in found["loc"] if key != "[key]")
+    if found["type"] == "extra_forbidden":
+        return Flaw(path=path, what=f"{path[-1]!r} is no key here", fix=_other_key(path))
+    what = found["msg"].removeprefix("Value error, ")
+    return Flaw(path=path, what=what, fix=_FIXES.get(found["type"], "change the value accordingly"))
+
+
+def _other_key(path: KeyPath) -> str:
+    table = next((table for where, table in _TABLES.items() if _fits(path[:-1], where)), ServersFile)
+    keys = [info.alias or name for name, info in table.model_fields.items()]
+    near = difflib.get_close_matches(path[-1], keys, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"the keys here are: {', '.join(keys)}"
+
+
+def _problem(flaw: Flaw, document: Document) -> Problem:
+    row = _fits(_unit(flaw.path), ("executors", "*"))
+    return Problem(
+        where=document.where(flaw.path),
+        what=flaw.what,
+        fix=flaw.fix,
+        executor=flaw.path[1] if row else None,
+        disables_all=_hides_executors(flaw.path, document),
+    )
+
+
+def _hides_executors(path: KeyPath, document: Document) -> bool:
+    """Whether executors are meant here that cannot be read: then the default ones would be somebody else's choice."""
+    unknown = len(path) == 1 and path[0] not in ServersFile.model_fields
+    return path == ("executors",) or (unknown and "executors" not in document.tree)
