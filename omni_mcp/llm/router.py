@@ -5,7 +5,9 @@ are sixteen calls): routes are tried by their `litellm_params.order`, waiting is
 holds over all.
 
 Anthropic messages are asked for whole and told as events: litellm's own streaming of them imports its whole proxy
-server (fastapi, polars, soundfile, ...), and its translation to chat would lose thinking and caching.
+server (fastapi, polars, soundfile, ...), and its translation to chat would lose thinking and caching. A cloud that has
+chat completions only serves such callers as `hosted_vllm/...`: for `openai/...` litellm takes a thinking caller to
+`/responses`.
 """
 
 import importlib

@@ -19,28 +19,10 @@ from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.router import RouterGateway
 from omni_mcp.settings import Models
-from omni_mcp.task import FailureClass, Usage
+from omni_mcp.task import FailureClass
+from tests.integration.models import LITELLM, PRICES, Book
 
-pytestmark = [
-    pytest.mark.litellm,
-    pytest.mark.timeout(120),
-    pytest.mark.filterwarnings("ignore:Item 'summary' on TypedDict"),  # litellm's own types
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_"),
-]
-
-
-class Book:
-    """Keeps what closes."""
-
-    def __init__(self) -> None:
-        self.closed: list[Usage] = []
-
-    async def open_usage(self, usage: Usage) -> int:
-        return usage.attempt
-
-    async def close_usage(self, usage_id: int, usage: Usage) -> None:
-        assert usage_id == usage.attempt
-        self.closed.append(usage)
+pytestmark = LITELLM
 
 
 @dataclass(kw_only=True)
@@ -82,9 +64,8 @@ def over_stdio(folder: Path) -> Client[Any]:
 async def house(session: Client[Any], *, delay: float = 0, timeout: float = 30) -> AsyncGenerator[House]:
     async with running_cloud(delay=delay) as cloud:
         params = {"model": "openai/demo", "api_base": f"{cloud.url}/v1", "api_key": "sk-cloud"}
-        prices = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.002}
         models = Models(
-            model_list=({"model_name": "demo", "litellm_params": {**params, **prices}},),
+            model_list=({"model_name": "demo", "litellm_params": {**params, **PRICES}},),
             router_settings={"timeout": timeout},
         )
         book = Book()

@@ -14,16 +14,10 @@ from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.router import RouterGateway
 from omni_mcp.settings import Models
-from omni_mcp.task import FailureClass, Usage
+from omni_mcp.task import FailureClass
+from tests.integration.models import LITELLM, PRICES, Book
 
-pytestmark = [
-    pytest.mark.litellm,
-    pytest.mark.timeout(120),
-    pytest.mark.filterwarnings("ignore:Item 'summary' on TypedDict"),  # litellm's own types
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_"),
-]
-
-PRICES = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.002}
+pytestmark = LITELLM
 
 TOOL_INPUT = {"command": "echo '你好' && ls \"a b\"", "timeout": 5}
 
@@ -235,19 +229,6 @@ async def test_a_litellm_that_refuses_its_settings_is_an_error_in_words():
         error = await failing(demo(cloud, routing_strategy="no-such-strategy"))
     assert error.kind is FailureClass.CONFIG
     assert "LiteLLM cannot be loaded" in error.message
-
-
-class Book:
-    """Keeps what closes."""
-
-    def __init__(self) -> None:
-        self.closed: list[Usage] = []
-
-    async def open_usage(self, usage: Usage) -> int:
-        return len(usage.task_id)
-
-    async def close_usage(self, usage_id: int, usage: Usage) -> None:
-        self.closed.append(usage)
 
 
 @asynccontextmanager
