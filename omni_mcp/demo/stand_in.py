@@ -1,0 +1,228 @@
+"""A labelled stand-in for Claude Code, for a machine without it: a small agent that speaks `contract.py` over stdio.
+
+It asks the model, runs the shell command that the model wants, tells it what came of that, and so on to the end. The
+conversation is on disk, so a run that was killed goes on in its session: the command that was cut off is told as an
+error. Start it with `python -m omni_mcp.demo.stand_in --sessions DIR`.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from anyio import CancelScope
+from anyio.abc import Process
+from fastmcp import Context, FastMCP
+
+from omni_mcp import __version__
+from omni_mcp.contract import (
+    CANCEL,
+    HEALTH,
+    RUN_TASK,
+    TASK_MARK,
+    CancelResult,
+    Endpoint,
+    Health,
+    RunRef,
+    RunRequest,
+    RunResult,
+)
+from omni_mcp.processes import die_with_parent
+from omni_mcp.task import FailureClass
+
+WHO = "a stand-in for Claude Code: a small agent of the demo that really runs its commands"
+
+MODEL_LIMIT = 90.0
+"""Seconds for one model call; the first one waits until LiteLLM is loaded."""
+
+BASH = {"name": "Bash", "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}}}
+
+CUT_OFF = "Interrupted: the command was cut off, its outcome is unknown."
+
+Talk = list[dict[str, Any]]
+"""A conversation in the words of Anthropic's messages API."""
+
+Tell = Callable[[str], Awaitable[None]]
+"""Takes a line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run while it lasts; `over` is set when its command is gone."""
+
+    scope: CancelScope = field(default_factory=CancelScope)
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+
+class StandIn:
+    """Runs attempts; its conversations are files in `sessions`, named by run id."""
+
+    def __init__(self, sessions: Path) -> None:
+        self._sessions = sessions
+        self._runs: dict[str, _Run] = {}
+
+    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+        """Run one attempt to its end; every end is a result."""
+        if request.endpoint is None:
+            return _failed(FailureClass.CONFIG, "it has no model: its row needs `login: relay`")
+        session = self._sessions / f"{request.run_id}.json"
+        resumed = request.resume and session.exists()
+        talk = go_on(json.loads(session.read_text(encoding="utf-8"))) if resumed else begin(request.description)
+        with self._listed(request) as run, run.scope:
+            try:
+                await _converse(talk, request, request.endpoint, partial(_save, session), tell)
+            except httpx.HTTPError as error:
+                return _failed(FailureClass.PROVIDER, f"the model call failed: {error or type(error).__name__}")
+            notes = {"session_id": request.run_id, "resumed": resumed, "stand_in": WHO}
+            return RunResult(status="completed", text=f"{_said(talk)}\n({WHO})", notes=notes)
+        return _failed(FailureClass.CANCELLED, "stopped on request")
+
+    async def cancel(self, ref: RunRef) -> CancelResult:
+        """Stop a run and wait until its command is gone."""
+        if (run := self._runs.get(ref.run_id)) is not None:
+            run.scope.cancel()
+            await run.over.wait()
+        return CancelResult(stopped=True)
+
+    @contextmanager
+    def _listed(self, request: RunRequest) -> Generator[_Run]:
+        run = self._runs[request.run_id] = _Run()
+        try:
+            yield run
+        finally:
+            del self._runs[request.run_id]
+            run.over.set()
+
+
+def begin(task: str) -> Talk:
+    """Return the conversation of a new run."""
+    return [{"role": "user", "content": [{"type": "text", "text": task}]}]
+
+
+def go_on(talk: Talk) -> Talk:
+    """Return the conversation of a run that was killed: what it was about to do is told as cut off."""
+    cut_off = [_result(call, CUT_OFF, failed=True) for call in _calls(talk[-1])]
+    return [*talk, {"role": "user", "content": cut_off}] if cut_off else talk
+
+
+async def _converse(
+    talk: Talk, request: RunRequest, endpoint: Endpoint, save: Callable[[Talk], None], tell: Tell
+) -> None:
+    """Lengthen the talk until the model calls no tool any more; it is saved before each step that has an effect."""
+    while not (talk[-1]["role"] == "assistant" and not _calls(talk[-1])):
+        if calls := _calls(talk[-1]):
+            results = [await _use(call, request, tell) for call in calls]
+            talk.append({"role": "user", "content": results})
+        else:
+            talk.append({"role": "assistant", "content": await _ask(talk, request, endpoint)})
+        save(talk)
+
+
+def _calls(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    return [block for block in message["content"] if block["type"] == "tool_use"]
+
+
+def _said(talk: Talk) -> str:
+    return "\n".join(block["text"] for block in talk[-1]["content"] if block["type"] == "text")
+
+
+def _result(call: dict[str, Any], text: str, *, failed: bool) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": call["id"], "content": text, "is_error": failed}
+
+
+async def _ask(talk: Talk, request: RunRequest, endpoint: Endpoint) -> Any:
+    """Return the content of the model's next message. Raises httpx.HTTPError."""
+    body = {"model": request.model or "default", "max_tokens": 1024, "messages": talk, "tools": [BASH]}
+    headers = {"x-api-key": endpoint.token.get_secret_value()}
+    async with httpx.AsyncClient(base_url=endpoint.base_url, timeout=MODEL_LIMIT, trust_env=False) as client:
+        answer = await client.post("/v1/messages", json=body, headers=headers)
+    return answer.raise_for_status().json()["content"]
+
+
+async def _use(call: dict[str, Any], request: RunRequest, tell: Tell) -> dict[str, Any]:
+    """Run the command that the model wants, and return what came of it."""
+    await tell(f"Bash: {call['input'].get('description', 'a command')}")
+    code, output = await _shell(call["input"]["command"], request)
+    return _result(call, output or f"exit code {code}", failed=code != 0)
+
+
+async def _shell(command: str, request: RunRequest) -> tuple[int, str]:
+    """Run a command in the task's folder; if this is cut off, the command and what it started are ended."""
+    async with await anyio.open_process(
+        die_with_parent(["sh", "-c", command]),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        cwd=request.cwd,
+        env={**os.environ, TASK_MARK: request.task_id},
+        start_new_session=True,
+    ) as process:
+        try:
+            return await _end_of(process)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _end_of(process: Process) -> tuple[int, str]:
+    assert process.stdout is not None  # noqa: S101 - started with a pipe
+    output = b"".join([piece async for piece in process.stdout])
+    return await process.wait(), output.decode(errors="replace")
+
+
+def _save(session: Path, talk: Talk) -> None:
+    session.parent.mkdir(parents=True, exist_ok=True)
+    draft = session.with_suffix(".draft")
+    draft.write_text(json.dumps(talk, ensure_ascii=False), encoding="utf-8")
+    draft.replace(session)
+
+
+def _failed(kind: FailureClass, message: str) -> RunResult:
+    return RunResult(status="failed", failure=kind, message=message)
+
+
+def server(agent: StandIn) -> FastMCP:
+    """Return the MCP server over a stand-in."""
+    mcp = FastMCP("stand-in", version=__version__)
+
+    @mcp.tool(name=RUN_TASK)
+    async def run_task(request: RunRequest, ctx: Context) -> RunResult:
+        """Run one attempt at a task; progress tells what it does."""
+        numbers = count(1)
+
+        async def tell(line: str) -> None:
+            await ctx.report_progress(next(numbers), None, line)
+
+        return await agent.run(request, tell)
+
+    @mcp.tool(name=CANCEL)
+    async def cancel(request: RunRef) -> CancelResult:
+        """Stop a run and everything that it started."""
+        return await agent.cancel(request)
+
+    @mcp.tool(name=HEALTH)
+    async def health() -> Health:
+        """Say what this is."""
+        return Health(ok=True, version=__version__, detail=WHO)
+
+    return mcp
+
+
+def main() -> None:
+    """Serve over stdio until stdin ends."""
+    parser = argparse.ArgumentParser(description="A stand-in for Claude Code.")
+    parser.add_argument("--sessions", type=Path, required=True, help="where the conversations are kept")
+    server(StandIn(parser.parse_args().sessions)).run("stdio", show_banner=False)
+
+
+if __name__ == "__main__":
+    main()
