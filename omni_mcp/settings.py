@@ -260,33 +260,6 @@ class Settings:
         return next((p for p in self.problems if p.disables_all or p.executor == executor), None)
 
 
-class LiveSettings:
-    """The settings of a home as its files stand now."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._stamp = _stamp(home)
-        self._settings = load(home)
-
-    def now(self) -> Settings:
-        """Return the settings: the same object until a file of theirs changes."""
-        if (stamp := _stamp(self._home)) != self._stamp:
-            self._stamp, self._settings = stamp, load(self._home)
-        return self._settings
-
-
-def _stamp(home: Home) -> Sequence[tuple[int, int, int] | None]:
-    return [_version_of(file) for file in (home.servers, home.dotenv)]
-
-
-def _version_of(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def load(home: Home) -> Settings:
     """Read servers.yaml and `.env` of a home. Never raises: what cannot be used is in `problems`, with its fix."""
     secrets, problems = _dotenv(home.dotenv)

@@ -52,8 +52,9 @@ class Document:
 
 def read(path: Path) -> Document:
     """Read a file. Raises FileNotFoundError, and SettingsError with line and column for what is not plain YAML."""
-    loader = _Loader(_text(path))
+    text = _text(path)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         tree: Any = loader.construct_document(root) if root else {}
     except yaml.YAMLError as error:

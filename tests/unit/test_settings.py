@@ -1,0 +1,411 @@
+"""What a person may write into servers.yaml, and what is said about what cannot be used."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from omni_mcp.settings import PLAN_RULES, ExecutorRow, Home, Problem, Settings, load
+from omni_mcp.yaml_file import MAX_FILE_BYTES
+
+EXAMPLE = Path(__file__).parents[2] / "servers.yaml"
+SECRET = "sk-only-for-the-provider"
+
+
+def settings_from(folder: Path, text: str, *, dotenv: str | None = None) -> Settings:
+    (folder / "servers.yaml").write_text(text, encoding="utf-8")
+    if dotenv is not None:
+        (folder / ".env").write_text(dotenv, encoding="utf-8")
+    return load(Home(folder))
+
+
+def the_problem(settings: Settings) -> Problem:
+    (problem,) = settings.problems
+    return problem
+
+
+# the home
+
+
+def test_a_given_home_beats_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path / "environment"))
+    assert Home.locate(tmp_path / "given").root == tmp_path / "given"
+
+
+def test_the_environment_names_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path))
+    assert Home.locate().root == tmp_path
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_without_a_name_the_home_is_in_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, unset: str | None):
+    if unset is None:
+        monkeypatch.delenv("OMNI_HOME", raising=False)
+    else:
+        monkeypatch.setenv("OMNI_HOME", unset)
+    assert Home.locate().root == Path(platformdirs.user_data_dir("omni-mcp", appauthor=False))
+
+
+def test_a_home_is_absolute_whatever_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "somebody"))
+    assert Home.locate(Path("here")).root == tmp_path / "here"
+    assert Home.locate(Path("~/there")).root == tmp_path / "somebody" / "there"
+
+
+def test_the_current_directory_adds_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "servers.yaml").write_text("executors: {evil: {preset: assistant}}")
+    (tmp_path / ".env").write_text("STOLEN=yes")
+    monkeypatch.chdir(tmp_path)
+    settings = load(Home(tmp_path / "home"))
+    assert "evil" not in settings.names
+    assert settings.secrets == {}
+
+
+# what holds
+
+
+def test_without_a_file_the_two_embedded_executors_and_the_rules_of_the_plan_hold(tmp_path: Path):
+    settings = load(Home(tmp_path))
+    assert settings.names == ["assistant", "claude_code"]
+    assert settings.servers.routing.rules == PLAN_RULES
+    assert not settings.problems
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n"])
+def test_an_empty_file_is_as_good_as_none(tmp_path: Path, text: str):
+    settings = settings_from(tmp_path, text)
+    assert settings.names == ["assistant", "claude_code"]
+    assert not settings.problems
+
+
+def test_the_example_of_the_project_loads_without_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    settings = settings_from(tmp_path, EXAMPLE.read_text(encoding="utf-8"))
+    assert [str(problem) for problem in settings.problems] == []
+    assert settings.names == ["assistant", "claude_code", "everything", "filesystem"]
+
+
+def test_a_row_is_read_as_written(tmp_path: Path):
+    row = settings_from(
+        tmp_path,
+        "executors: {x: {command: npx, args: [-y, server], env: {A: b}, tool: echo, handles: [echo], parallel: 4}}",
+    ).servers.executors["x"]
+    assert row == ExecutorRow(
+        command="npx", args=("-y", "server"), env={"A": "b"}, tool="echo", handles=("echo",), parallel=4
+    )
+
+
+@pytest.mark.parametrize(("task_type", "model"), [("coding", "strong"), ("general", "usual"), (None, "usual")], ids=str)
+def test_a_task_type_has_its_model_or_the_default_one(tmp_path: Path, task_type: str | None, model: str):
+    models = settings_from(tmp_path, "models: {for: {coding: strong, default: usual}}").servers.models
+    assert models.model_for(task_type) == model
+
+
+def test_without_a_choice_the_first_model_of_the_list_serves(tmp_path: Path):
+    models = settings_from(
+        tmp_path, "models: {model_list: [{model_name: first, litellm_params: {model: a/b}}]}"
+    ).servers.models
+    assert models.model_for("coding") == "first"
+    assert models.model_copy(update={"model_list": ()}).model_for("coding") is None
+
+
+def test_keys_are_words_as_written_even_those_that_yaml_takes_for_truth_values(tmp_path: Path):
+    row = settings_from(tmp_path, "executors: {x: {preset: assistant, env: {on: 'yes'}}}\n").servers.executors["x"]
+    assert row.env == {"on": "yes"}
+
+
+def test_a_folder_may_begin_with_the_users_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    row = settings_from(tmp_path, "executors: {x: {preset: claude-code, roots: [~/code]}}").servers.executors["x"]
+    assert row.roots == (tmp_path / "code",)
+
+
+# a bad row disables itself only
+
+
+def test_a_bad_row_disables_itself_only(tmp_path: Path):
+    settings = settings_from(
+        tmp_path,
+        """\
+executors:
+  good: {preset: assistant}
+  bad:
+    preset: assistant
+    parallel: many
+""",
+    )
+    assert set(settings.servers.executors) == {"good"}
+    assert settings.names == ["bad", "good"]
+    assert settings.problem_of("good") is None
+    problem = settings.problem_of("bad")
+    assert problem is not None
+    assert problem.where == "servers.yaml line 5, executors.bad.parallel"
+    assert "integer" in problem.what
+
+
+def test_each_fault_of_a_row_is_reported_not_just_the_first(tmp_path: Path):
+    settings = settings_from(
+        tmp_path, "executors: {x: {preset: nobody, parallel: 0, timeout: .inf, roots: [relative]}}"
+    )
+    assert [problem.where for problem in settings.problems] == [
+        "servers.yaml line 1, executors.x.preset",
+        "servers.yaml line 1, executors.x.parallel",
+        "servers.yaml line 1, executors.x.timeout",
+        "servers.yaml line 1, executors.x.roots.0",
+    ]
+    assert {problem.executor for problem in settings.problems} == {"x"}
+
+
+def test_a_bad_rule_takes_away_itself_and_no_executor(tmp_path: Path):
+    settings = settings_from(
+        tmp_path,
+        """\
+executors: {x: {preset: assistant}}
+routing:
+  rules:
+    - {type: coding}
+    - {type: general, executor: x}
+""",
+    )
+    assert [rule.type for rule in settings.servers.routing.rules] == ["general"]
+    assert the_problem(settings).where == "servers.yaml line 4, routing.rules.0.executor"
+    assert settings.problem_of("x") is None
+
+
+def test_a_bad_model_takes_away_itself(tmp_path: Path):
+    settings = settings_from(
+        tmp_path,
+        """\
+models:
+  model_list:
+    - {model_name: works, litellm_params: {model: a/b}}
+    - {model_name: forgotten}
+""",
+    )
+    assert [row["model_name"] for row in settings.servers.models.model_list] == ["works"]
+    assert the_problem(settings).where == "servers.yaml line 4, models.model_list.1"
+
+
+def test_a_bad_limit_leaves_the_default_and_the_other_limits(tmp_path: Path):
+    settings = settings_from(tmp_path, "limits:\n  max_attempts: 0\n  engine_idle_seconds: 5\n")
+    assert settings.servers.limits.max_attempts == 3
+    assert settings.servers.limits.engine_idle_seconds == 5
+    assert the_problem(settings).where == "servers.yaml line 2, limits.max_attempts"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("executors: {x: {preset: assistant, handels: [coding]}}", "handles"),
+        ("routing: {rules: [{executor: x, keyword: [a]}]}", "keywords"),
+        ("routing: {defualt: x}", "default"),
+        ("models: {model-list: []}", "model_list"),
+        ("models: {fro: {}}", "for"),
+        ("limits: {max_attempt: 3}", "max_attempts"),
+        ("executers: {}", "executors"),
+    ],
+)
+def test_a_misspelt_key_gets_the_nearest_one_named(tmp_path: Path, text: str, meant: str):
+    assert the_problem(settings_from(tmp_path, text)).fix == f"did you mean '{meant}'?"
+
+
+def test_a_key_like_no_other_gets_all_of_them_named(tmp_path: Path):
+    problem = the_problem(settings_from(tmp_path, "limits: {zzz: 3}"))
+    assert problem.fix == "the keys here are: max_attempts, description_bytes, engine_idle_seconds"
+
+
+@pytest.mark.parametrize("name", ["two words", "a.b", "../up", "1st", "'-x'", "名", "''", "a" * 65])
+def test_the_name_of_an_executor_is_one_plain_word(tmp_path: Path, name: str):
+    settings = settings_from(tmp_path, f"executors: {{{name}: {{preset: assistant}}}}")
+    assert not settings.servers.executors
+    assert "one word" in the_problem(settings).what
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("{handles: [x]}", "needs one of preset, command or url"),
+        ("{command: a, url: 'http://b', tool: t}", "has both command and url"),
+        ("{command: a}", "needs handles"),
+        ("{preset: openclaw}", "needs url"),
+        ("{preset: moltworker, command: a}", "needs url"),
+        ("{url: 'ftp://b', tool: t}", "begins with neither http://"),
+        ("{preset: claude-code, cwd: here}", "is not absolute"),
+        ("{preset: claude-code, cwd: ~nobody-has-this-name/x}", "names a user that does not exist"),
+        ("{command: a, tool: t, env: {N: 1}}", "valid string"),
+        ("", "valid dictionary"),
+        ("[a]", "valid dictionary"),
+    ],
+)
+def test_a_row_that_cannot_work_says_what_it_needs(tmp_path: Path, row: str, said: str):
+    settings = settings_from(tmp_path, f"executors:\n  x: {row}\n")
+    assert said in the_problem(settings).what
+    assert settings.problem_of("x") is not None
+
+
+# a file that cannot be read at all
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("executors:\n  x: {preset: assistant\n", "line 3, column 1"),
+        ("executors:\n\tx: 1\n", "line 2, column 1"),
+        ("executors: *everything\n", "line 1, column 12"),
+        ("limits:\n  max_attempts: 2024-13-45\n", "line 2, column 17"),
+        ("? [a]\n: b\n", "line 1, column 3"),
+        ("limits: !python/name:os.system {}\n", "line 1, column 9"),
+        ("- a list\n", "line 1"),
+        ("just a word\n", "line 1"),
+    ],
+)
+def test_a_malformed_file_is_named_with_line_and_column_and_disables_all(tmp_path: Path, text: str, place: str):
+    settings = settings_from(tmp_path, text)
+    problem = the_problem(settings)
+    assert problem.where == str(tmp_path / "servers.yaml")
+    assert problem.what.startswith(place)
+    assert [settings.problem_of(name) for name in settings.names] == [problem, problem]
+
+
+def test_a_key_written_twice_is_refused_with_both_lines(tmp_path: Path):
+    text = "executors:\n  x: {preset: assistant}\n  y: {preset: assistant}\n  x: {preset: claude-code}\n"
+    assert the_problem(settings_from(tmp_path, text)).what == "line 4, column 3: the key 'x' is already on line 2"
+
+
+def test_a_key_written_twice_in_one_line_is_refused_too(tmp_path: Path):
+    problem = the_problem(settings_from(tmp_path, "limits: {max_attempts: 1, max_attempts: 2}"))
+    assert "the key 'max_attempts' is already on line 1" in problem.what
+
+
+@pytest.mark.parametrize("text", ["executors: [a]", "executors: x", "executors:", "executers: {}", "mcpServers: {}"])
+def test_where_nobody_can_say_which_executors_are_meant_none_is_used(tmp_path: Path, text: str):
+    settings = settings_from(tmp_path, text)
+    assert settings.problem_of("assistant") == the_problem(settings)
+
+
+def test_an_unknown_key_beside_the_executors_disables_none_of_them(tmp_path: Path):
+    settings = settings_from(tmp_path, "executors: {x: {preset: assistant}}\nschedules: []\n")
+    assert the_problem(settings).where == "servers.yaml line 2, schedules"
+    assert settings.problem_of("x") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe", "is not UTF-8 at byte 0"),
+        (b"limits: \x00", "a character that YAML does not allow"),
+        (b"[" * 5000, "nested too deeply"),
+        (b"#" * (MAX_FILE_BYTES + 1), "is larger than"),
+    ],
+    ids=["not UTF-8", "a zero byte", "nested", "large"],
+)
+def test_a_file_that_is_no_settings_file_is_a_problem_and_no_crash(tmp_path: Path, content: bytes, said: str):
+    (tmp_path / "servers.yaml").write_bytes(content)
+    assert said in the_problem(load(Home(tmp_path))).what
+
+
+def test_a_folder_in_place_of_a_file_is_a_problem_and_no_crash(tmp_path: Path):
+    (tmp_path / "servers.yaml").mkdir()
+    (tmp_path / ".env").mkdir()
+    problems = load(Home(tmp_path)).problems
+    assert any("cannot be read" in problem.what for problem in problems)
+
+
+# variables and secrets
+
+
+def test_a_variable_comes_from_the_environment_then_from_the_dotenv_of_the_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("IN_BOTH", "environment")
+    row = settings_from(
+        tmp_path,
+        'executors: {x: {preset: assistant, args: ["${IN_BOTH}", "${IN_FILE}/x", "${IN_FILE}${IN_FILE}"]}}',
+        dotenv="IN_BOTH=file\nIN_FILE=file\n",
+    ).servers.executors["x"]
+    assert row.args == ("environment", "file/x", "filefile")
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_a_variable_without_a_value_has_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None):
+    monkeypatch.setenv("MAYBE", value or "")
+    if value is None:
+        monkeypatch.delenv("MAYBE")
+    row = settings_from(
+        tmp_path, 'executors: {x: {preset: assistant, model: "${MAYBE:-usual}", args: ["${MAYBE:-}"]}}'
+    ).servers.executors["x"]
+    assert (row.model, row.args) == ("usual", ("",))
+
+
+def test_a_variable_that_is_not_set_disables_its_row_and_is_named_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    settings = settings_from(
+        tmp_path, 'executors:\n  x:\n    preset: assistant\n    token: "${NOWHERE}"\n  y: {preset: assistant}\n'
+    )
+    assert set(settings.servers.executors) == {"y"}
+    problem = the_problem(settings)
+    assert problem.where == "servers.yaml line 4, executors.x.token"
+    assert problem.what == "the variable NOWHERE is not set"
+    assert ".env" in problem.fix
+
+
+@pytest.mark.parametrize("text", ["${OPEN", "${}", "${1ST}", "${A-b}", "${A:-${B}}"])
+def test_half_a_variable_is_never_taken_for_a_value(tmp_path: Path, text: str):
+    settings = settings_from(tmp_path, f"executors: {{x: {{preset: assistant, token: '{text}'}}}}", dotenv="B=b")
+    assert "variable without name or end" in the_problem(settings).what
+    assert not settings.servers.executors
+
+
+def test_a_value_of_the_dotenv_is_taken_as_it_stands(tmp_path: Path):
+    settings = settings_from(tmp_path, "", dotenv="KEY='a${HOME}$b'\nexport OTHER=1\nNOTHING\n")
+    assert settings.secrets == {"KEY": "a${HOME}$b", "OTHER": "1"}
+
+
+def test_no_secret_is_in_the_repr_of_the_settings(tmp_path: Path):
+    settings = settings_from(
+        tmp_path,
+        """\
+executors:
+  x: {url: "https://x", tool: t, token: "${K}", headers: {Authorization: "Bearer ${K}"}}
+  y: {command: y, tool: t, env: {API_KEY: "${K}"}, arguments: {key: "${K}"}}
+models:
+  model_list: [{model_name: a, litellm_params: {api_key: "${K}"}}]
+  router_settings: {redis_password: "${K}"}
+""",
+        dotenv=f"K={SECRET}",
+    )
+    assert not settings.problems
+    assert settings.servers.models.model_list[0]["litellm_params"]["api_key"] == SECRET
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings.servers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"executors: {{x: {{preset: assistant, token: [{SECRET}]}}}}",
+        f"executors: {{x: {{preset: {SECRET}, parallel: {SECRET}, timeout: {SECRET}}}}}",
+        f"executors: {{x: {{url: {SECRET}, tool: t, headers: {SECRET}, cwd: {SECRET}}}}}",
+        f"models: {{model_list: [{SECRET}]}}",
+        f"models: {{model_list: [{{model_name: [{SECRET}]}}]}}",
+        f"executors: {SECRET}",
+        f"executors: {{x: {{token: {SECRET}, token: {SECRET}}}}}",
+        f"executors: {{x: {{token: {SECRET}\n",
+        f"executors: {{x: {{token: '{SECRET}\n",
+        f"executors: {{x: {{token: *{SECRET}",
+    ],
+)
+def test_no_secret_is_in_the_text_of_a_problem(tmp_path: Path, text: str):
+    settings = settings_from(tmp_path, text)
+    assert settings.problems
+    assert SECRET not in repr(settings.problems)
+    assert all(SECRET not in str(problem) for problem in settings.problems)
+
+
+def test_the_variables_of_the_home_do_not_leak_into_the_environment(tmp_path: Path):
+    settings_from(tmp_path, "", dotenv="FROM_THE_HOME=1")
+    assert "FROM_THE_HOME" not in os.environ
