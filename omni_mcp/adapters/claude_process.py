@@ -112,13 +112,7 @@ async def _start(command: Command) -> Process:
 
 
 async def _stop(process: Process, task_id: str) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        with anyio.move_on_after(GRACE):
-            await process.wait()
     await clear(task_id)
-    # Last, since it waits for the pipes too, which a child may have held open until now.
     with anyio.move_on_after(GRACE):
         await process.wait()
 

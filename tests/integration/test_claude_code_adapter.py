@@ -294,7 +294,7 @@ async def test_a_cancel_leaves_no_process_and_no_token_was_ever_an_argument(tmp_
     assert logged(log) == ["s1"]
 
 
-async def test_a_call_that_the_client_gives_up_leaves_no_process(tmp_path: Path):
+async def test_a_call_that_the_client_gives_up_leaves_no_process_and_a_healthy_adapter(tmp_path: Path):
     log = tmp_path / "log"
     async with running_cloud() as cloud:
         async with adapter(tmp_path) as client:
@@ -304,7 +304,9 @@ async def test_a_call_that_the_client_gives_up_leaves_no_process(tmp_path: Path)
                 await until(lambda: logged(log) == ["s1"])
                 tasks.cancel_scope.cancel()
             await until(lambda: not living(asked["task_id"]))
-            assert (await client.call_tool(HEALTH)).structured_content is not None
+            health = Health.model_validate((await client.call_tool(HEALTH)).structured_content)
+    assert health.ok
+    assert "Claude Code" in (health.version or "")
 
 
 async def test_a_killed_adapter_leaves_no_process_and_a_new_one_goes_on_in_the_same_session(tmp_path: Path):
@@ -339,6 +341,20 @@ async def test_an_adapter_whose_engine_is_killed_leaves_no_process(tmp_path: Pat
             await until(lambda: not living(asked["task_id"]) and not adapters.is_running())
 
 
+async def test_what_an_earlier_run_left_ends_before_the_start_and_what_this_one_leaves_at_its_end(tmp_path: Path):
+    log = tmp_path / "log"
+    async with running_cloud() as cloud, adapter(tmp_path) as client:
+        asked = request(tmp_path, cloud)
+        left_over = await anyio.open_process(["sleep", "300"], env={**os.environ, TASK_MARK: asked["task_id"]})
+        look = shell(f"kill -0 {left_over.pid} && echo alive >> {log}; setsid sleep 300 & echo $! >> {log}")
+        asked["description"] = f"{MARK}{json.dumps([look, {'text': 'done'}])}"
+        async with left_over:
+            result = await run(client, asked)
+    assert result.status == "completed"
+    assert len(logged(log)) == 1
+    assert not living(asked["task_id"])
+
+
 async def test_a_resume_without_a_session_begins_anew(tmp_path: Path):
     async with running_cloud() as cloud, adapter(tmp_path) as client:
         asked = request(tmp_path, cloud, {"text": "begun"}, resume=True)
@@ -346,10 +362,3 @@ async def test_a_resume_without_a_session_begins_anew(tmp_path: Path):
     assert (result.status, result.text) == ("completed", "begun")
     assert result.notes["resumed"] is False
     assert result.notes["session_id"] == asked["run_id"]
-
-
-async def test_health_names_the_version(tmp_path: Path):
-    async with adapter(tmp_path) as client:
-        health = Health.model_validate((await client.call_tool(HEALTH)).structured_content)
-    assert health.ok
-    assert "Claude Code" in (health.version or "")
