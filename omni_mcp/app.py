@@ -19,8 +19,8 @@ from omni_mcp.errors import EngineRunning, OmniError
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.service import Service
 from omni_mcp.live_settings import LiveSettings
+from omni_mcp.service import Service
 from omni_mcp.settings import Home, Settings
 from omni_mcp.task import Clock, SystemClock, new_id
 

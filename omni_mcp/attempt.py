@@ -19,7 +19,7 @@ from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.settle import settle, until_written
-from omni_mcp.task import Choice, Clock, Failed, FailureClass, Outcome, Task
+from omni_mcp.task import Choice, Clock, Completed, Failed, FailureClass, Outcome, Task
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +93,14 @@ class Attempt:
         self.scope.cancel()
 
     async def drive(self) -> None:
-        """Run the attempt to its end and write that down. A refused write means that it is no longer ours."""
+        """Run the attempt to its end and write that down. A refused write means that it is no longer ours.
+
+        Shielded: only `stop` ends it early, so that its end is always written.
+        """
         try:
-            await self._bind()
-            outcome = await self._run()
             with anyio.CancelScope(shield=True):
-                await self._settle(outcome)
+                await self._bind()
+                await self._settle(await self._run())
         except TransitionRefused as error:
             logger.warning("%s", error, extra={"action": "attempt_refused", "task_id": self.task.id})
 
@@ -124,21 +126,25 @@ class Attempt:
     async def _run(self) -> Outcome:
         """Run it; whatever happens becomes an outcome."""
         outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
-        with self.scope:
-            try:
-                async with self._heartbeat():
-                    outcome = await self.executor.run(self._request(), self.progress)
-            except ExecutorError as error:
-                outcome = Failed(kind=error.kind, message=error.message, fix=error.next_step)
-            except Exception as error:
-                logger.exception("attempt stumbled", extra={"action": "attempt_stumbled", "task_id": self.task.id})
-                outcome = Failed(
-                    kind=FailureClass.UNKNOWN, message=f"{self.spec.name}: {type(error).__name__}: {error}"
-                )
-            finally:
-                if self.relay is not None:
-                    self.relay.revoke(self.task.id, attempt=self.task.attempt)
-        return outcome if self.stopping is None else await self._stopped()
+        async with self._heartbeat():
+            with self.scope:
+                outcome = await self._asked()
+        if self.relay is not None:
+            self.relay.revoke(self.task.id, attempt=self.task.attempt)
+        if self.stopping is None or isinstance(outcome, Completed):
+            return outcome
+        return await self._stopped()
+
+    async def _asked(self) -> Outcome:
+        """Ask the executor; what it makes us stumble over becomes an outcome too."""
+        try:
+            return await self.executor.run(self._request(), self.progress)
+        except ExecutorError as error:
+            return Failed(kind=error.kind, message=error.message, fix=error.next_step)
+        except Exception as error:
+            logger.exception("attempt stumbled", extra={"action": "attempt_stumbled", "task_id": self.task.id})
+            said = f"{self.spec.name}: {type(error).__name__}: {error}"
+            return Failed(kind=FailureClass.UNKNOWN, message=said)
 
     def _request(self) -> RunRequest:
         task = self.task

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -101,10 +102,22 @@ def ask(question: Callable[[Service], Awaitable[T]]) -> T:
         async with running_face(Home.locate(), keep_engine=True) as service:
             return await question(service)
 
-    try:
+    with clear_errors():
         return anyio.run(asking)
-    except* OmniError as errors:
-        raise fail(first(errors)) from None
+
+
+@contextmanager
+def clear_errors() -> Generator[None]:
+    """End the program with what went wrong and what to do, instead of a traceback."""
+    try:
+        yield
+    except OmniError as error:
+        raise fail(error) from None
+    except BaseExceptionGroup as group:
+        known, other = group.split(OmniError)
+        if known is None or other is not None:
+            raise
+        raise fail(first(known)) from None
 
 
 def first(errors: BaseExceptionGroup[OmniError]) -> OmniError:
@@ -332,10 +345,8 @@ def serve(
     """
     from omni_mcp.http import serve_http
 
-    try:
+    with clear_errors():
         serve_http(Home.locate(), host=host, port=port)
-    except OmniError as error:
-        raise fail(error) from None
 
 
 @app.command()
@@ -359,10 +370,8 @@ def engine_run(home: AHome = None) -> None:
     """Run the engine here until it is idle for long; faces start it in the background by themselves."""
     from omni_mcp.engine_process import run_engine
 
-    try:
+    with clear_errors():
         run_engine(Home.locate())
-    except OmniError as error:
-        raise fail(error) from None
 
 
 @engine_app.command(name="status")
@@ -377,21 +386,17 @@ def engine_status(as_json: AsJson = False, home: AHome = None) -> None:
 @engine_app.command(name="stop")
 def engine_stop(home: AHome = None) -> None:
     """Ask the engine to give back its work and go; the tasks go on with the next engine."""
-    try:
+    with clear_errors():
         pid = background.stop(Home.locate())
-    except OmniError as error:
-        raise fail(error) from None
     out.print(f"engine {pid} has gone" if pid else "no engine runs", highlight=False)
 
 
 @engine_app.command(name="restart")
 def engine_restart(home: AHome = None) -> None:
     """Stop the engine and start a new one."""
-    try:
+    with clear_errors():
         background.stop(Home.locate())
         started = background.ensure(Home.locate())
-    except OmniError as error:
-        raise fail(error) from None
     out.print(f"engine {started or 'already started by a client'}", highlight=False)
 
 

@@ -130,6 +130,8 @@ class ExecutorRow(_Row):
     handles: tuple[str, ...] = ()
     recovery: Recovery | None = None
     parallel: Annotated[int, Field(ge=1, le=64)] | None = None
+    connect_timeout: Annotated[float, Field(gt=0, le=600)] = 30
+    """Seconds that its session may take to open."""
     timeout: Annotated[float, Field(gt=0)] = 3600
     """Seconds that one attempt may take."""
     roots: tuple[Folder, ...] = ()

@@ -30,8 +30,6 @@ from omni_mcp.task import Failed, new_id
 
 logger = logging.getLogger(__name__)
 
-OPEN_LIMIT = 30.0
-"""Seconds that a server has from its start to its first answer; `npx` may have to download it."""
 PROBE_LIMIT = 3.0
 """Seconds in which a session that lives lists its tools."""
 LIST_LIMIT = 10.0
@@ -66,11 +64,10 @@ class _Failure:
 class Session:
     """The session to one executor. Several calls may run at once; it is closed by `close`, and only by that."""
 
-    def __init__(self, spec: ExecutorSpec, *, owner: str, home: Home, open_limit: float = OPEN_LIMIT) -> None:
+    def __init__(self, spec: ExecutorSpec, *, owner: str, home: Home) -> None:
         self.spec = spec
         self._owner = owner
         self._home = home
-        self._open_limit = open_limit
         self._log = StderrLog(home.root / "logs" / "executors" / f"{spec.name}.log")
         self._opening = anyio.Lock()
         self._live: _Live | None = None
@@ -155,7 +152,7 @@ class Session:
             await run_sync(way),
             name=self.spec.name,
             mode=self.spec.row.protocol,
-            init_timeout=self._open_limit,
+            init_timeout=self.spec.row.connect_timeout,
             timeout=self.spec.row.timeout + LIST_LIMIT,
         )
         return _Live(client=client, mark=mark)
@@ -169,7 +166,7 @@ class Session:
         """Remember a failed try and return what to say of it."""
         count = self._failure.count + 1 if self._failure else 0
         wait = BACKOFF[min(count, len(BACKOFF) - 1)]
-        words = "" if self.spec.row.url else self._log.last_words()
+        words = self._log.last_words() if self.spec.command else ""
         said = f"; it said: {words}" if words else ""
         text = f"{self.spec.name} cannot be reached: {words_of(error)}{said}"
         self._failure = _Failure(text=text, count=count, not_before=anyio.current_time() + wait)
@@ -194,7 +191,7 @@ class Session:
                     return
                 with anyio.move_on_after(CLOSE_LIMIT), suppress(*TROUBLES):
                     await live.stack.aclose()
-                if not self.spec.row.url:
+                if self.spec.command:
                     await run_sync(partial(sweep, SESSION_MARK, live.mark))
                 live.buried = True
 

@@ -101,9 +101,8 @@ async def test_an_executor_that_says_error_fails_the_task_with_its_words(tmp_pat
 @pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "import time; time.sleep(600)"])
 async def test_an_executor_that_ends_or_stays_mute_at_its_start_costs_no_task(tmp_path: Path, code: str) -> None:
     async with house(tmp_path) as here:
-        here.configure(
-            executors={"odd": {"command": sys.executable, "args": ["-c", code], "tool": "t", "handles": ["odd"]}}
-        )
+        odd = {"command": sys.executable, "args": ["-c", code], "tool": "t", "handles": ["odd"], "connect_timeout": 2}
+        here.configure(executors={"odd": odd})
         async with here.client() as client:
             task = await call(client, "submit_task", description="x", type="odd")
             waiting = await ended(client, task["task_id"])

@@ -83,6 +83,24 @@ async def test_an_engine_killed_in_mid_task_is_followed_by_one_that_takes_over(t
             assert first["pid"] != second["pid"]
 
 
+async def test_an_engine_that_is_stopped_gives_its_task_to_the_next_one(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        word = tmp_path / "word"
+        here.configure(executors={"slow": here.workshop("until", argument="path", recovery="retry")})
+        async with here.client() as client:
+            task = await call(client, "submit_task", description=str(word), type="until")
+            await _begun(here.logged)
+            code, said = await here.cli("engine", "stop")
+            assert (code, "has gone" in said) == (0, True)
+            given_back = await call(client, "task_status", task_id=task["task_id"], since_seq=0)
+            assert given_back["state"] == "idle"
+            assert "the engine was stopped" in given_back["text"]
+            word.touch()
+            await call(client, "submit_task", description="wake up", type="until", idempotency_key="w")
+            done = await ended(client, task["task_id"])
+            assert (done["state"], done["attempt"]) == ("completed", 2)
+
+
 async def test_what_may_have_happened_waits_for_consent_after_a_kill(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         word = tmp_path / "word"

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 from fastmcp import Context, FastMCP
-from fastmcp.tools.tool import ToolResult
+from fastmcp.tools import ToolResult
 
 mcp = FastMCP("stub-adapter", version="7")
 
@@ -16,6 +16,7 @@ mcp = FastMCP("stub-adapter", version="7")
 @mcp.tool
 async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
     """Do what the description names."""
+    answer: dict[str, Any] = {}
     match request["description"]:
         case "echo":
             answer = {"status": "completed", "text": request["endpoint"]["token"], "notes": {"pid": os.getpid()}}
@@ -51,9 +52,16 @@ async def health() -> dict[str, Any]:
 
 def _orphan(task_id: str) -> int:
     """Start a process of the task that does not end with us."""
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     env = {"PATH": os.environ["PATH"], "OMNI_TASK": task_id}
-    return subprocess.Popen(["sleep", "600"], start_new_session=True, env=env, **quiet).pid
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.pause()"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=env,
+        start_new_session=True,
+    )
+    return process.pid
 
 
 if __name__ == "__main__":

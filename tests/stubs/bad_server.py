@@ -88,8 +88,14 @@ def child(request: Any) -> None:
 
 def start_child() -> int:
     """Start a process that holds none of our pipes."""
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(["sleep", "600"], start_new_session=True, **quiet).pid
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.pause()"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return process.pid
 
 
 def freeze(_request: Any) -> None:

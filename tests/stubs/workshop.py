@@ -1,6 +1,6 @@
 """A small MCP server for the tests: tools that answer, wait for a word, refuse; each call is written to a log.
 
-    python workshop.py LOG [--http PORT]
+python workshop.py LOG [--http PORT]
 """
 
 import argparse
