@@ -1,15 +1,13 @@
 """What the demo claims, checked against sources that do not depend on each other: MCP, ledger file, cloud, disk."""
 
 import math
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omni_mcp.demo.answers import HELLO_STEPS
+from omni_mcp.demo.books import Books, read_books
 from omni_mcp.demo.check import Check
 from omni_mcp.demo.stage import PRICES, Stage
 from omni_mcp.demo.story import KILLED_IN, Story
@@ -24,17 +22,6 @@ GREETING = "Hello, World!"
 
 OTHERS_SAY = ("天气", "Done, step by step")
 """Found in the results of the other tasks, in their order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """What the ledger file says, read without our own code."""
-
-    integrity: str
-    runs: Sequence[tuple[int, str]]
-    """Number and run id of each attempt at the coding task."""
-    costs: Sequence[float | None]
-    """USD of each model call; None: unknown, it was cut off by the kill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +47,6 @@ def collect(story: Story, stage: Stage) -> Evidence:
         sessions=stage.sessions,
         left=stage.left,
     )
-
-
-def read_books(ledger: Path, task_id: str) -> Books:
-    """Read the ledger file with nothing but SQLite."""
-    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as db:
-        [(integrity,)] = db.execute("pragma integrity_check").fetchall()
-        runs = db.execute("select number, run_id from attempts where task_id = ? order by number", [task_id])
-        costs = db.execute("select cost_usd from usage")
-        return Books(integrity=integrity, runs=runs.fetchall(), costs=[cost for (cost,) in costs])
 
 
 def checks(evidence: Evidence) -> Iterator[Check]:

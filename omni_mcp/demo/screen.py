@@ -13,6 +13,8 @@ from omni_mcp.demo.check import Check
 from omni_mcp.faces.text import SHORT_ID, money, standing
 from omni_mcp.views import ResultView, TaskView
 
+PROGRESS = 16
+"""So wide is the progress in the table, which fits into 80 columns."""
 QUOTE = 160
 """So many characters of a result are shown."""
 
@@ -51,7 +53,8 @@ class Screen:
     @contextmanager
     def working(self, what: str) -> Generator[None]:
         """Show that something takes its time."""
-        self._line(what)
+        if not self._out.is_terminal:
+            self._line(what)
         with self._out.status(what):
             yield
 
@@ -72,9 +75,11 @@ class Screen:
     def ended(self, tasks: Sequence[TaskView], results: Sequence[ResultView], greeting: str) -> None:
         """Show what became of the tasks."""
         self._act("What became of the tasks")
-        table = Table("task", "state", "attempt", "requested", "served by", "progress", "demo cost")
+        table = Table(box=None, padding=(0, 1, 0, 0))
+        for name in ("task", "state", "attempt", "requested", "served by", "progress", "demo cost"):
+            table.add_column(name, no_wrap=True, max_width=PROGRESS if name == "progress" else None)
         for task in tasks:
-            what = " ".join((task.progress or "").split())[:30]
+            what = " ".join((task.progress or "").split())
             who = task.requested or "", task.served_by or ""
             cells = task.task_id[:SHORT_ID], standing(task), str(task.attempt), *who, what, money(task.cost_usd)
             table.add_row(*map(escape, cells))

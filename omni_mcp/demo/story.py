@@ -14,6 +14,7 @@ from fastmcp import Client
 
 from omni_mcp import background
 from omni_mcp.demo.answers import HELLO_STEPS
+from omni_mcp.demo.books import count_open
 from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.stage import Stage, until
 from omni_mcp.task import TERMINAL, TaskState
@@ -24,6 +25,9 @@ OTHERS = ("查一下天气", "Plan a team dinner in three steps: pick a date, ch
 
 KILLED_IN = HELLO_STEPS[1]
 """The step of the coding task in whose middle the engine is killed."""
+
+CALM = 1.0
+"""Seconds, fewer than that step takes, in which the other tasks may end, so that the kill cuts off no paid call."""
 
 V = TypeVar("V", bound=View)
 
@@ -107,6 +111,8 @@ async def _kill(stage: Stage, screen: Screen) -> tuple[int, datetime]:
     """Kill the engine as soon as the work log says that the step has begun; returns its pid and when it was killed."""
     with screen.working("LiteLLM is loading in the engine: some seconds, longer the first time"):
         await until(lambda: any(line.startswith(f"{KILLED_IN} begin") for line in stage.work_log))
+        with anyio.move_on_after(CALM):
+            await until(lambda: count_open(stage.home.ledger) == 1)
     pid = background.view(stage.home).pid
     assert pid  # noqa: S101 - its task is running
     os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,40 @@
+"""Read the ledger file with nothing but SQLite: a witness that does not depend on our own code."""
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What the ledger file says, read without our own code."""
+
+    integrity: str
+    runs: Sequence[tuple[int, str]]
+    """Number and run id of each attempt at the coding task."""
+    costs: Sequence[float | None]
+    """USD of each model call; None: unknown, it was cut off by the kill."""
+
+
+@contextmanager
+def _opened(ledger: Path) -> Generator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as db:
+        yield db
+
+
+def read_books(ledger: Path, task_id: str) -> Books:
+    """Read what the file says of a task and of all costs."""
+    with _opened(ledger) as db:
+        [(integrity,)] = db.execute("pragma integrity_check").fetchall()
+        runs = db.execute("select number, run_id from attempts where task_id = ? order by number", [task_id])
+        costs = db.execute("select cost_usd from usage")
+        return Books(integrity=integrity, runs=runs.fetchall(), costs=[cost for (cost,) in costs])
+
+
+def count_open(ledger: Path) -> int:
+    """Return how many tasks are not over."""
+    with _opened(ledger) as db:
+        [(count,)] = db.execute("select count(*) from tasks where open = 1").fetchall()
+        return int(count)
