@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.decide.routing import Candidate
-from omni_mcp.settings import ExecutorRow, Settings
+from omni_mcp.settings import ExecutorRow, Home, Settings
 from omni_mcp.task import Recovery
 
 
@@ -96,7 +96,7 @@ def _spec(
         handles=frozenset(row.handles or handles),
         parallel=row.parallel or parallel,
         recovery=row.recovery or recovery,
-        adapter=row.tool is None,
+        adapter=row.preset is not None or row.tool is None,
         relayed=relayed,
         command=command,
         unusable=unusable,
@@ -117,12 +117,12 @@ def _assistant(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 
 def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
-    binary = _find(row.command or "claude", row)
+    binary = _find(row.command or "claude", row, settings.home)
     relayed = row.login == "relay" or (row.login is None and _has_models(settings))
     unusable = None if binary else _missing(row.command or "claude")
     if row.login == "relay" and not _has_models(settings):
         unusable = NO_MODELS
-    roots = [part for root in row.roots for part in ("--root", str(root.expanduser()))]
+    roots = [part for root in row.roots for part in ("--root", str(root))]
     profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
     return _spec(
         name,
@@ -138,7 +138,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
 
 def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
     """Return any MCP server; one without `tool` has to speak the adapter contract."""
-    binary = _find(row.command, row) if row.command else None
+    binary = _find(row.command, row, settings.home) if row.command else None
     relayed = row.tool is None and row.login == "relay"
     command = (binary, *row.args) if binary else ()
     unusable = _flaw(row) or (_missing(row.command) if row.command and not binary else None)
@@ -149,11 +149,8 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 def _flaw(row: ExecutorRow) -> str | None:
     """Return what a row asks for that cannot be."""
-    scheme = row.url.partition("://")[0].lower() if row.url else "https"
-    if scheme in ("ws", "wss"):
+    if row.url and row.url.startswith(("ws://", "wss://")):
         return "MCP has no WebSocket transport, so use an http(s):// url. The OpenClaw gateway comes in a later version"
-    if scheme not in ("http", "https"):
-        return f"the url {row.url!r} is not http:// or https://"
     if row.result not in ("text", "structured") and not row.result.startswith("/"):
         return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
     return None
@@ -163,12 +160,12 @@ def _has_models(settings: Settings) -> bool:
     return bool(settings.servers.models.model_list)
 
 
-def _find(command: str, row: ExecutorRow) -> str | None:
-    """Return the path of a program as the child would find it: `~` and paths relative to the row's `cwd` included."""
+def _find(command: str, row: ExecutorRow, home: Home) -> str | None:
+    """Return the path of a program as the child would find it: a relative one is relative to its working folder."""
     path = Path(command).expanduser()
-    if row.cwd is not None and path.name != command:
-        path = row.cwd.expanduser() / path
-    return shutil.which(path, path=row.env.get("PATH"))
+    if path.name != command:
+        path = (row.cwd or home.root) / path
+    return shutil.which(str(path), path=row.env.get("PATH"))
 
 
 def _missing(command: str) -> str:

@@ -31,7 +31,7 @@ class AdapterExecutor:
 
     def __init__(self, spec: ExecutorSpec, session: Session) -> None:
         self.name = spec.name
-        self._local = not spec.row.url
+        self._local = bool(spec.command)
         self._session = session
 
     async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:

@@ -64,7 +64,7 @@ class Pipe(ClientTransport):
 
 def transport_for(spec: ExecutorSpec, *, owner: str, mark: str, home: Home, log: StderrLog) -> ClientTransport:
     """Return the way to an executor; `mark` marks all processes of this session. Blocks a little."""
-    if spec.row.url:
+    if spec.row.url and not spec.command:
         return StreamableHttpTransport(spec.row.url, headers=dict(_headers(spec.row)))
     program, *args = die_with_parent(spec.command)
     parameters = StdioServerParameters(
@@ -72,7 +72,7 @@ def transport_for(spec: ExecutorSpec, *, owner: str, mark: str, home: Home, log:
         args=args,
         env=child_environment({**spec.row.env, SESSION_MARK: mark}, owner=owner),
         # Not the engine's: a repository must not be able to put its own modules in the way.
-        cwd=spec.row.cwd.expanduser() if spec.row.cwd else home.root,
+        cwd=spec.row.cwd or home.root,
         encoding_error_handler="replace",
     )
     return Pipe(parameters, log)

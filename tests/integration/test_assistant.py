@@ -12,10 +12,15 @@ import anyio
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from omni_mcp.adapters.assistant import Assistant, server
 from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, CancelResult, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.demo.cloud import Cloud, running_cloud
+from omni_mcp.llm.loopback import serving
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.router import RouterGateway
 from omni_mcp.settings import Models
@@ -127,6 +132,19 @@ async def test_an_answer_that_breaks_off_keeps_what_came():
         result = await all_of_it.run("Plan it")
         assert (result.status, result.failure) == ("failed", FailureClass.PROVIDER)
         assert result.text.startswith("Done")
+
+
+async def test_an_answer_without_its_announced_end_is_not_whole():
+    short = b'data: {"choices": [{"delta": {"content": "half of"}}]}\n\n'
+
+    async def answer(_request: Request) -> Response:
+        return Response(short, media_type="text/event-stream")
+
+    async with serving(Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])) as port:
+        async with house(in_process()) as all_of_it:
+            endpoint = Endpoint.model_validate({"base_url": f"http://127.0.0.1:{port}", "token": "x"})
+            result = await all_of_it.run(endpoint=endpoint)
+    assert (result.failure, result.text) == (FailureClass.PROVIDER, "half of")
 
 
 async def test_a_relay_that_is_gone_is_the_providers_trouble():

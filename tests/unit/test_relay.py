@@ -38,6 +38,7 @@ class FakeBook:
         return len(self.opened)
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:
+        await anyio.lowlevel.checkpoint()  # a real one waits for the disk
         self.closed[usage_id] = usage
         self.closed_one.set()
 
