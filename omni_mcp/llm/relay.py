@@ -159,7 +159,7 @@ class _Call:
         """Close the row, also while the call is being cancelled; without `spent` its cost stays unknown."""
         known = {} if spent is None else asdict(spent)
         usage = Usage(**{**asdict(self._usage), **known})
-        with anyio.move_on_after(CLOSING_LIMIT, shield=True):
+        with anyio.move_on_after(CLOSING_LIMIT):
             await self._ledger.close_usage(self._id, usage)
 
     async def respond(self, answer: Answer) -> Response:
@@ -194,7 +194,7 @@ class _Streamed(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            with anyio.move_on_after(CLOSING_LIMIT, shield=True):
+            with anyio.move_on_after(CLOSING_LIMIT):
                 await self._chunks.aclose()
             await self._call.close(self._answer.spent())
 
