@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 from fastmcp import Context, FastMCP
+from fastmcp.server.dependencies import get_http_headers
 from fastmcp.tools import ToolResult
 
 mcp = FastMCP("stub-adapter", version="7")
@@ -29,7 +30,7 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
             raise ValueError("a bug in the adapter")
         case "orphan":
             await ctx.report_progress(1, None, str(_orphan(request["task_id"])))
-            os.kill(os.getpid(), signal.SIGKILL)
+            await anyio.sleep_forever()
         case _:
             await ctx.report_progress(1, None, "began")
             await anyio.sleep_forever()
@@ -48,6 +49,13 @@ async def cancel(request: dict[str, Any]) -> dict[str, Any]:
 async def health() -> dict[str, Any]:
     """Say that all is well."""
     return {"ok": True, "version": "stub 7"}
+
+
+@mcp.tool
+async def headers() -> dict[str, str | None]:
+    """Show what an HTTP request brought."""
+    brought = get_http_headers(include={"authorization"})
+    return {name: brought.get(name) for name in ("authorization", "x-key")}
 
 
 def _orphan(task_id: str) -> int:

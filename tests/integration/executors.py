@@ -1,0 +1,144 @@
+"""Executors for tests: real child processes and servers of `tests/stubs`."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+from mcp.types import CallToolResult
+
+from omni_mcp.contract import RunRequest
+from omni_mcp.executors.session import Session
+from omni_mcp.presets import ExecutorSpec, resolve
+from omni_mcp.settings import ExecutorRow, Home, ServersFile, Settings
+from omni_mcp.task import Failed, new_id
+
+STUBS = Path(__file__).parent.parent / "stubs"
+LIMIT = 15.0
+"""Seconds that anything may take here."""
+
+
+def bad(*flags: str, **more: Any) -> ExecutorRow:
+    """Return the row of a server that misbehaves; no flag: only when asked to."""
+    args = (str(STUBS / "bad_server.py"), *flags)
+    return ExecutorRow.model_validate({"command": sys.executable, "args": args, "tool": "echo", **more})
+
+
+def stub_adapter(**more: Any) -> ExecutorRow:
+    """Return the row of a server that speaks the adapter contract."""
+    args = (str(STUBS / "adapter_server.py"),)
+    return ExecutorRow.model_validate({"command": sys.executable, "args": args, "handles": ("x",), **more})
+
+
+def remote_adapter(port: int, **more: Any) -> ExecutorRow:
+    """Return the row of the same server over HTTP; see `http_adapter`."""
+    return ExecutorRow.model_validate({"url": f"http://127.0.0.1:{port}/mcp", "handles": ("x",), **more})
+
+
+def settings_of(home: Path, **rows: ExecutorRow) -> Settings:
+    """Return settings with these executors."""
+    return Settings(home=Home(home), servers=ServersFile(executors=rows))
+
+
+def spec_of(home: Path, row: ExecutorRow) -> ExecutorSpec:
+    """Return the spec of a row, called `it`."""
+    return resolve(settings_of(home, it=row))["it"]
+
+
+@asynccontextmanager
+async def session_of(home: Path, row: ExecutorRow, *, owner: str = "me") -> AsyncGenerator[Session]:
+    """Yield a session to the server of a row; it is closed at the end."""
+    session = Session(spec_of(home, row), owner=owner, home=Home(home))
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+def a_request(description: str = "hello", *, timeout: float = LIMIT, **more: Any) -> RunRequest:
+    """Return one attempt at a task."""
+    named = {"task_id": new_id(), "attempt": 1, "run_id": new_id(), "cwd": "/", **more}
+    return RunRequest.model_validate({"description": description, "timeout": timeout, **named})
+
+
+class Heard:
+    """Takes progress."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._began = anyio.Event()
+
+    def __call__(self, line: str) -> None:
+        """Take a line."""
+        self.lines.append(line)
+        self._began.set()
+
+    async def first(self) -> None:
+        """Wait for the first line."""
+        with anyio.fail_after(LIMIT):
+            await self._began.wait()
+
+
+def said(answer: CallToolResult | Failed) -> str:
+    """Return the text of an answer that has to be one."""
+    assert isinstance(answer, CallToolResult), answer
+    return getattr(answer.content[0], "text", "")
+
+
+def pid_of(answer: CallToolResult | Failed) -> int:
+    """Return the process that answered an `echo`."""
+    assert isinstance(answer, CallToolResult), answer
+    assert answer.structured_content is not None
+    return int(answer.structured_content["pid"])
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process runs; a zombie does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that no event tells of, because another process does it."""
+    with anyio.fail_after(LIMIT):
+        while not holds():  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+
+
+async def ends(pid: int) -> None:
+    """Wait until a process is over."""
+    await until(lambda: not lives(pid))
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def http_adapter(port: int) -> Generator[subprocess.Popen[bytes]]:
+    """Run the stub adapter over HTTP until the end of the block; it listens when this is entered."""
+    with subprocess.Popen([sys.executable, str(STUBS / "adapter_server.py"), str(port)]) as process:
+        try:
+            while process.poll() is None and not _listens(port):
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
