@@ -1,7 +1,7 @@
 """Read the ledger file with nothing but SQLite: a witness that does not depend on our own code."""
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,8 @@ def read_books(ledger: Path, task_id: str) -> Books:
         return Books(integrity=integrity, runs=runs.fetchall(), costs=[cost for (cost,) in costs])
 
 
-def count_open(ledger: Path) -> int:
-    """Return how many tasks are not over."""
+def read_states(ledger: Path) -> Mapping[str, tuple[str, str | None]]:
+    """Return the state of each task, and what there is to say about it, by id."""
     with _opened(ledger) as db:
-        [(count,)] = db.execute("select count(*) from tasks where open = 1").fetchall()
-        return int(count)
+        rows = db.execute("select id, state, text from tasks").fetchall()
+        return {task_id: (state, text) for task_id, state, text in rows}

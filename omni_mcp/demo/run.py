@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from omni_mcp.demo.check import Check
 from omni_mcp.demo.proof import checks, collect
 from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.stage import Stage, staged
-from omni_mcp.demo.story import play, telling_steps
+from omni_mcp.demo.story import BrokenOff, Story, play, telling_steps
 
 LIMIT = 120.0
 """Seconds that the whole may take; cleaning up comes on top and has bounds of its own."""
@@ -80,9 +80,8 @@ async def _demo(root: Path, screen: Screen) -> Proof:
     async with staged(root) as stage:
         real, stand_ins = _cast(stage)
         screen.banner(real, stand_ins)
-        with anyio.fail_after(LIMIT):
-            async with telling_steps(stage, screen):
-                story = await play(stage, screen)
+        async with telling_steps(stage, screen):
+            story = await _in_time(play(stage, screen))
     evidence = collect(story, stage)
     checked = list(checks(evidence))
     return Proof(
@@ -98,6 +97,15 @@ async def _demo(root: Path, screen: Screen) -> Proof:
         hello=story.greeting,
         versions=_versions(),
     )
+
+
+async def _in_time(playing: Awaitable[Story]) -> Story:
+    """Bound the story. Raises BrokenOff."""
+    try:
+        with anyio.fail_after(LIMIT):
+            return await playing
+    except TimeoutError as error:
+        raise BrokenOff(f"it was not over after {LIMIT:.0f} s") from error
 
 
 def _cast(stage: Stage) -> tuple[Sequence[str], Sequence[str]]:

@@ -97,7 +97,7 @@ class Screen:
 
     def kept(self, root: Path) -> None:
         """Say where to look for what went wrong."""
-        self._line(f"not as it should be; kept for a look: {root}")
+        self._line(f"kept for a look: {root} (what the engine did: home/logs)")
 
     def broken(self, error: str, root: Path) -> None:
         """Tell that the demo did not come to its end."""

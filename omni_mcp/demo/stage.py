@@ -22,7 +22,7 @@ from fastmcp.client.transports import StdioTransport
 from omni_mcp import background
 from omni_mcp.demo.answers import WORK_LOG
 from omni_mcp.errors import EngineError
-from omni_mcp.processes import marked, sweep
+from omni_mcp.processes import die_with_parent, marked, sweep
 from omni_mcp.settings import Home
 
 OPEN_LIMIT = 30.0
@@ -105,8 +105,10 @@ async def staged(root: Path) -> AsyncGenerator[Stage]:
     """Build the stage in an empty folder; however this ends, nothing of it runs afterwards."""
     for folder in ("home", "project"):
         (root / folder).mkdir()
-    argv = [sys.executable, "-m", "omni_mcp.demo.cloud", "--log", str(root / "cloud.jsonl")]
-    async with await anyio.open_process(argv, stdin=subprocess.DEVNULL, stderr=None, env=clean_env(root)) as cloud:
+    argv = die_with_parent([sys.executable, "-m", "omni_mcp.demo.cloud", "--log", str(root / "cloud.jsonl")])
+    async with await anyio.open_process(
+        argv, stdin=subprocess.DEVNULL, stderr=None, env=clean_env(root), start_new_session=True
+    ) as cloud:
         stage = Stage(root=root, claude=shutil.which("claude"), cloud=cloud)
         try:
             yield stage
@@ -116,9 +118,10 @@ async def staged(root: Path) -> AsyncGenerator[Stage]:
 
 
 async def _clear(stage: Stage) -> None:
-    with suppress(EngineError):
+    with suppress(EngineError, OSError):
         await run_sync(partial(background.stop, stage.home, limit=ENGINE_LIMIT))
-    stage.cloud.terminate()
+    with suppress(ProcessLookupError):
+        stage.cloud.terminate()
     await stage.cloud.wait()
     with anyio.move_on_after(VANISH_LIMIT):
         await until(lambda: not stage.living())

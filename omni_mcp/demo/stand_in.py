@@ -78,13 +78,14 @@ class StandIn:
         session = self._sessions / f"{request.run_id}.json"
         resumed = request.resume and session.exists()
         talk = go_on(json.loads(session.read_text(encoding="utf-8"))) if resumed else begin(request.description)
-        with self._listed(request) as run, run.scope:
-            try:
-                await _converse(talk, request, request.endpoint, partial(_save, session), tell)
-            except httpx.HTTPError as error:
-                return _failed(FailureClass.PROVIDER, f"the model call failed: {error or type(error).__name__}")
-            notes = {"session_id": request.run_id, "resumed": resumed, "stand_in": WHO}
-            return RunResult(status="completed", text=f"{_said(talk)}\n({WHO})", notes=notes)
+        with self._listed(request) as run:
+            with run.scope:
+                try:
+                    await _converse(talk, request, request.endpoint, partial(_save, session), tell)
+                except httpx.HTTPError as error:
+                    return _failed(FailureClass.PROVIDER, f"the model call failed: {error or type(error).__name__}")
+                notes = {"session_id": request.run_id, "resumed": resumed, "stand_in": WHO}
+                return RunResult(status="completed", text=f"{_said(talk)}\n({WHO})", notes=notes)
         return _failed(FailureClass.CANCELLED, "stopped on request")
 
     async def cancel(self, ref: RunRef) -> CancelResult:

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +14,10 @@ from fastmcp import Client
 
 from omni_mcp import background
 from omni_mcp.demo.answers import HELLO_STEPS
-from omni_mcp.demo.books import count_open
+from omni_mcp.demo.books import read_states
 from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.stage import Stage, until
+from omni_mcp.errors import OmniError
 from omni_mcp.task import TERMINAL, TaskState
 from omni_mcp.views import ResultView, TaskView, View
 
@@ -25,6 +26,8 @@ OTHERS = ("查一下天气", "Plan a team dinner in three steps: pick a date, ch
 
 KILLED_IN = HELLO_STEPS[1]
 """The step of the coding task in whose middle the engine is killed."""
+
+UNDER_WAY = (TaskState.IDLE, TaskState.DISPATCHING, TaskState.EXECUTING)
 
 CALM = 1.0
 """Seconds, fewer than that step takes, in which the other tasks may end, so that the kill cuts off no paid call."""
@@ -50,15 +53,21 @@ class Story:
     """What `hello.py` prints."""
 
 
+class BrokenOff(OmniError):
+    """The story cannot go on."""
+
+    code = "demo"
+
+
 async def play(stage: Stage, screen: Screen) -> Story:
-    """Play it all; everything is told on the screen. The caller bounds it."""
+    """Play it all; everything is told on the screen. Raises BrokenOff, ToolError. The caller bounds it."""
     async with stage.client() as client:
         tools = [tool.name for tool in await client.list_tools()]
         screen.tools(tools)
         await stage.configure()
         submitted = [await _submit(client, stage, text, screen) for text in (CODING, *OTHERS)]
     screen.client_closed()
-    killed, killed_at = await _kill(stage, screen)
+    killed, killed_at = await _kill(stage, screen, submitted[0].task_id)
     async with stage.client() as client:
         takeover = await _taken_over(client, submitted[0].task_id, killed_at)
         successor = background.view(stage.home).pid
@@ -107,19 +116,33 @@ async def _tell_steps(stage: Stage, screen: Screen) -> None:
         screen.steps(stage.work_log)
 
 
-async def _kill(stage: Stage, screen: Screen) -> tuple[int, datetime]:
+async def _kill(stage: Stage, screen: Screen, task_id: str) -> tuple[int, datetime]:
     """Kill the engine as soon as the work log says that the step has begun; returns its pid and when it was killed."""
     with screen.working("LiteLLM is loading in the engine: some seconds, longer the first time"):
-        await until(lambda: any(line.startswith(f"{KILLED_IN} begin") for line in stage.work_log))
+        await until(lambda: _begun(stage) or task_id not in _under_way(stage))
         with anyio.move_on_after(CALM):
-            await until(lambda: count_open(stage.home.ledger) == 1)
+            await until(lambda: _under_way(stage) <= {task_id})
     pid = background.view(stage.home).pid
-    assert pid  # noqa: S101 - its task is running
+    if not (pid and _begun(stage)):
+        raise BrokenOff(f"{KILLED_IN} did not begin: the task is {' · '.join(_standing(stage, task_id))}")
     os.kill(pid, signal.SIGKILL)
     killed_at = datetime.now(UTC)
     screen.steps(stage.work_log)
     screen.killed(pid, KILLED_IN)
     return pid, killed_at
+
+
+def _under_way(stage: Stage) -> Set[str]:
+    return {task_id for task_id, (state, _) in read_states(stage.home.ledger).items() if state in UNDER_WAY}
+
+
+def _standing(stage: Stage, task_id: str) -> Sequence[str]:
+    state, text = read_states(stage.home.ledger)[task_id]
+    return [state, text or "no reason given"]
+
+
+def _begun(stage: Stage) -> bool:
+    return any(line.startswith(f"{KILLED_IN} begin") for line in stage.work_log)
 
 
 async def _taken_over(client: Client[Any], task_id: str, killed_at: datetime) -> float:
@@ -137,6 +160,8 @@ async def _ended(client: Client[Any], task_id: str) -> TaskView:
         task = await _ask(client, "task_status", TaskView, task_id=task_id, wait_seconds=50)
         if task.state in TERMINAL:
             return task
+        if task.state is TaskState.WAITING and task.due_at is None:
+            raise BrokenOff(f"task {task.task_id} waits for {task.waiting_for}: {task.text}")
 
 
 async def _greeting(stage: Stage) -> str:
