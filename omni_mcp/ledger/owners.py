@@ -42,16 +42,31 @@ class HeldLock:
 def try_hold(path: Path) -> HeldLock | None:
     """Take a lock and write our pid into its file; None when somebody else holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + PROBE_TIME
-    while not lock(fd, block=False):
+    while (fd := _lock_file(path)) is None:
         if time.monotonic() > deadline:
-            os.close(fd)
             return None
         time.sleep(STEP)
     os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.write(fd, str(os.getpid()).encode())
     return HeldLock(fd)
+
+
+def _lock_file(path: Path) -> int | None:
+    """Open and lock a file; None when it is somebody else's, or was unlinked before the lock was ours."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if lock(fd, block=False) and _is_file_of(path, fd):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _is_file_of(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def holder(path: Path) -> int | None:

@@ -26,6 +26,11 @@ def moment(at: int) -> datetime:
     return EPOCH + timedelta(microseconds=at)
 
 
+def maybe_stamp(at: datetime | None) -> int | None:
+    """Return the stamp of a time, if there is one."""
+    return None if at is None else stamp(at)
+
+
 def maybe_moment(at: int | None) -> datetime | None:
     """Return the aware time of a stamp, if there is one."""
     return None if at is None else moment(at)
@@ -36,9 +41,19 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+def maybe_json(value: Mapping[str, Any]) -> str | None:
+    """Write a mapping as JSON, an empty one as nothing."""
+    return to_json(value) if value else None
+
+
 def from_json(text: str | None) -> Any:
     """Read a value."""
     return None if text is None else json.loads(text)
+
+
+def plain(text: str) -> str:
+    """Return text that UTF-8 can carry: a lone surrogate (JSON may bring one) becomes a question mark."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def fingerprint(spec: TaskSpec) -> bytes:

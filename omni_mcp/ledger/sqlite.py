@@ -1,8 +1,9 @@
 """The ledger on SQLite: writes through the one writer, reads on a connection of their own that never blocks it."""
 
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -11,7 +12,14 @@ import aiosqlite
 import anyio
 from anyio.to_thread import run_sync
 
-from omni_mcp.errors import IdempotencyConflict, LedgerTooNew, TaskAmbiguous, TaskNotFound, TransitionRefused
+from omni_mcp.errors import (
+    BadRequest,
+    IdempotencyConflict,
+    LedgerTooNew,
+    TaskAmbiguous,
+    TaskNotFound,
+    TransitionRefused,
+)
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import LEASE, EngineMark, ExecutorHealth, Page, Submitted, Watermark
 from omni_mcp.ledger.rows import (
@@ -22,16 +30,20 @@ from omni_mcp.ledger.rows import (
     an_engine,
     an_event,
     fingerprint,
+    maybe_json,
+    maybe_stamp,
+    plain,
     stamp,
     to_json,
 )
-from omni_mcp.ledger.writer import Work, Writer, understood
+from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
 from omni_mcp.task import (
     ID_PREFIX,
     Choice,
     Clock,
     Completed,
     Event,
+    FailureClass,
     Outcome,
     Result,
     SystemClock,
@@ -47,17 +59,22 @@ Values = Mapping[str, Any]
 
 POLL = 0.05
 """Seconds between two looks for what other processes wrote, while somebody waits for it."""
-FOR_EVER = (1 << 62, "~")
+LOOK = timedelta(seconds=1)
+"""How often a reader looks whether its file was deleted or replaced."""
+NEWEST = 1 << 62
 
 
 class SqliteLedger:
     """`Ledger` on one SQLite file. Opened at the first call, so that a bad file is an answer and not a crash."""
 
-    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, *, clock: Clock | None = None, patience: float = PATIENCE) -> None:
         self._path = path
         self._clock = clock or SystemClock()
-        self._writer = Writer(path, migrate)
+        self._writer = Writer(path, migrate, patience=patience)
         self._reader: aiosqlite.Connection | None = None
+        self._reads: int | None = None
+        """The inode that the reader reads."""
+        self._looked: datetime | None = None
         self._opening = anyio.Lock()
         self._written = 0
         self._wrote = anyio.Event()
@@ -73,107 +90,109 @@ class SqliteLedger:
     # what faces do
 
     async def submit(self, spec: TaskSpec, *, task_id: str, choice: Choice | None) -> Submitted:
-        now = stamp(self._clock.now())
-        return await self._write(lambda db: _submit(db, spec, task_id, choice, now))
+        values = self._values(
+            id=task_id,
+            principal=spec.principal,
+            key=spec.idempotency_key,
+            type=spec.type,
+            priority=spec.priority,
+            executor=spec.executor,
+            requested=choice.requested if choice else None,
+            reason=choice.reason if choice else None,
+            title=spec.description[:TITLE],
+            description=spec.description,
+            model=spec.model,
+            cwd=spec.cwd,
+            options=maybe_json(dict(spec.options)),
+            fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
+        )
+        return await self._write(lambda db: _submit(db, values))
 
     async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
-        values = {"text": f"cancelled: {reason}" if reason else "cancelled", "id": task_id, **self._now()}
+        text = f"cancelled: {reason}" if reason else "cancelled"
+        end = {"result": text, "structured": None, "notes": None, "error": FailureClass.CANCELLED}
+        values = self._values(id=task_id, text=text, **end)
 
         def unit(db: sqlite3.Connection) -> Task:
-            if not db.execute(sql.CANCEL_FREE, values).rowcount:
+            row = db.execute(sql.CANCEL_FREE, values).fetchone()
+            if row is None:
                 db.execute(sql.CANCEL_HELD, values)
+            else:
+                db.execute(sql.NEW_RESULT, {**values, "n": row["n"]})
             return _task(db, task_id)
 
         return await self._write(unit)
 
     async def resume(self, task_id: str, *, consent: bool) -> Task:
-        return await self._move(sql.RESUME, task_id, "resume", consent=consent)
+        return await self._move("resume", sql.RESUME, self._values(id=task_id, consent=consent))
 
     # what engines do
 
     async def announce(self, mark: EngineMark) -> None:
-        values = {
-            "owner": mark.owner,
-            "pid": mark.pid,
-            "version": mark.version,
-            "log": mark.log,
-            "address": mark.address,
-            **self._now(),
-        }
+        values = self._values(owner=mark.owner, pid=mark.pid, version=mark.version, log=mark.log, address=mark.address)
 
         def unit(db: sqlite3.Connection) -> None:
             db.execute(sql.ANNOUNCE, values)
             db.execute(sql.FORGET_ENGINES, values)
-            db.execute("delete from executor_health")
+            db.execute(sql.FORGET_HEALTH)
 
         await self._write(unit)
 
     async def retire(self, owner: str, *, only_if_idle: bool) -> bool:
-        values = {"owner": owner, "only_if_idle": only_if_idle, **self._now()}
+        values = self._values(owner=owner, only_if_idle=only_if_idle)
         return await self._write(lambda db: db.execute(sql.RETIRE, values).rowcount == 1)
 
     async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
-        now = self._clock.now()
-        values = {"id": task_id, "owner": owner, "now": stamp(now), "until": stamp(now + lease)}
-
-        def unit(db: sqlite3.Connection) -> Task | None:
-            if not db.execute(sql.BEGIN, values).rowcount:
-                return None
-            db.execute(sql.NEW_ATTEMPT, values)
-            return _task(db, task_id)
-
-        return await self._write(unit)
+        values = self._values(id=task_id, owner=owner, until=stamp(self._clock.now() + lease))
+        return await self._write(lambda db: _moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT))
 
     async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
-        chosen = {"executor": choice.executor, "requested": choice.requested, "reason": choice.reason}
-        return await self._move(
-            sql.BIND,
-            task_id,
-            "bind",
-            then=sql.BIND_ATTEMPT,
+        values = self._values(
+            id=task_id,
             attempt=attempt,
             owner=owner,
+            executor=choice.executor,
+            requested=choice.requested,
+            reason=choice.reason,
             model=choice.model,
             endpoint=endpoint,
             run_id=run_id,
-            **chosen,
         )
+        return await self._move("bind", sql.BIND, values, sql.BIND_ATTEMPT)
 
     async def checkpoint(
         self, task_id: str, *, attempt: int, owner: str, progress: str | None, snapshot: Mapping[str, Any] | None
     ) -> bool:
-        values = {"id": task_id, "attempt": attempt, "owner": owner, "progress": progress, **self._now()}
-        saved = None if snapshot is None else {"id": task_id, "snapshot": to_json(snapshot)}
+        values = self._values(
+            id=task_id,
+            attempt=attempt,
+            owner=owner,
+            progress=progress,
+            kind="progress",
+            text=progress,
+            data=None,
+            snapshot=None if snapshot is None else to_json(snapshot),
+        )
 
         def unit(db: sqlite3.Connection) -> bool:
             if not db.execute(sql.PROGRESS, values).rowcount:
                 return False
             if progress is not None:
-                db.execute(sql.NOTE, {**values, "kind": "progress", "text": progress, "data": None})
-            if saved is not None:
-                db.execute(sql.CHECKPOINT, saved)
+                db.execute(sql.NOTE, values)
+            if snapshot is not None:
+                db.execute(sql.CHECKPOINT, values)
             return True
 
         return await self._write(unit)
 
     async def finish(self, task_id: str, *, attempt: int, owner: str, state: TaskState, outcome: Outcome) -> Task:
-        values = {
-            "id": task_id,
-            "attempt": attempt,
-            "owner": owner,
-            "state": state,
-            "end": state,
-            **_stored(outcome),
-            **self._now(),
-        }
+        values = self._values(id=task_id, attempt=attempt, owner=owner, state=state, end=state, **_stored(outcome))
 
         def unit(db: sqlite3.Connection) -> Task | None:
-            if not db.execute(sql.FINISH, values).rowcount:
-                _keep_late(db, values)
-                return None
-            db.execute(sql.NEW_RESULT, values)
-            db.execute(sql.END_ATTEMPT, values)
-            return _task(db, task_id)
+            task = _moved(db, sql.FINISH, values, sql.NEW_RESULT, sql.END_ATTEMPT)
+            if task is None:
+                db.execute(sql.NOTE, _late(values))
+            return task
 
         return _held(await self._write(unit), task_id, "finish")
 
@@ -185,80 +204,63 @@ class SqliteLedger:
         owner: str,
         waiting_for: WaitingFor,
         text: str,
-        due_at: Any = None,
+        due_at: datetime | None = None,
         fault: bool = False,
     ) -> Task:
-        return await self._move(
-            sql.PARK,
-            task_id,
-            "park",
-            then=sql.END_ATTEMPT,
+        values = self._values(
+            id=task_id,
             attempt=attempt,
             owner=owner,
             waiting_for=waiting_for,
             text=text,
-            due_at=None if due_at is None else stamp(due_at),
+            due_at=maybe_stamp(due_at),
             fault=fault,
             end=f"waiting ({waiting_for})",
         )
+        return await self._move("park", sql.PARK, values, sql.END_ATTEMPT)
 
     async def release(self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False) -> Task:
-        return await self._move(
-            sql.RELEASE,
-            task_id,
-            "release",
-            then=sql.END_ATTEMPT,
-            attempt=attempt,
-            owner=owner,
-            text=text,
-            fault=fault,
-            end="released",
-        )
+        values = self._values(id=task_id, attempt=attempt, owner=owner, text=text, fault=fault, end="released")
+        return await self._move("release", sql.RELEASE, values, sql.END_ATTEMPT)
 
-    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: Any = None) -> Task:
-        due = None if due_at is None else stamp(due_at)
-        return await self._move(sql.HOLD, task_id, "hold", waiting_for=waiting_for, text=text, due_at=due)
+    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:
+        values = self._values(id=task_id, waiting_for=waiting_for, text=text, due_at=maybe_stamp(due_at))
+        return await self._move("hold", sql.HOLD, values)
 
     async def wake_due(self) -> int:
-        now = self._now()
-        if not await self._read(sql.ANY_DUE, now):
+        values = self._values()
+        if not await self._read(sql.ANY_DUE, values):
             return 0
-        return await self._write(lambda db: db.execute(sql.WAKE_DUE, now).rowcount)
+        return await self._write(lambda db: db.execute(sql.WAKE_DUE, values).rowcount)
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
-        values = {"owner": owner, "until": stamp(self._clock.now() + lease)}
+        values = self._values(owner=owner, until=stamp(self._clock.now() + lease))
         return await self._write(lambda db: [row["id"] for row in db.execute(sql.RENEW, values)])
 
     async def note(self, task_id: str, *, attempt: int, text: str, data: Mapping[str, Any] | None = None) -> None:
         said = None if data is None else to_json(data)
-        values = {"id": task_id, "attempt": attempt, "kind": "note", "text": text, "data": said, **self._now()}
+        values = self._values(id=task_id, attempt=attempt, kind="note", text=text, data=said)
         await self._write(lambda db: db.execute(sql.NOTE, values).rowcount)
 
     async def open_usage(self, usage: Usage) -> int:
-        values = {
-            "task_id": usage.task_id,
-            "attempt": usage.attempt,
-            "model": usage.model,
-            "provider": usage.provider,
-            **self._now(),
-        }
+        values = self._values(id=usage.task_id, attempt=usage.attempt, model=usage.model, provider=usage.provider)
         return await self._write(lambda db: db.execute(sql.OPEN_USAGE, values).lastrowid or 0)
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:
-        values = {
-            "id": usage_id,
-            "model": usage.model,
-            "provider": usage.provider,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cost_usd": usage.cost_usd,
-            "price_source": usage.price_source,
-            **self._now(),
-        }
+        values = self._values(
+            id=usage_id,
+            model=usage.model,
+            provider=usage.provider,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost_usd=usage.cost_usd,
+            price_source=usage.price_source,
+        )
         await self._write(lambda db: db.execute(sql.CLOSE_USAGE, values).rowcount)
 
     async def report_health(self, health: ExecutorHealth) -> None:
-        values = {"name": health.name, "usable": health.usable, "detail": health.detail, "now": stamp(health.seen_at)}
+        values = {**self._values(name=health.name, detail=health.detail), "now": stamp(health.seen_at)}
+        values["usable"] = health.usable
         await self._write(lambda db: db.execute(sql.REPORT_HEALTH, values).rowcount)
 
     # readers
@@ -286,14 +288,12 @@ class SqliteLedger:
     async def page(
         self, *, principal: str, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
     ) -> Page:
-        before, before_id = _from_cursor(cursor)
         names = {f"state{n}": state for n, state in enumerate(states)}
         only = f"and t.state in ({', '.join(f':{name}' for name in names)})" if names else ""
-        values = {"principal": principal, "before": before, "before_id": before_id, "limit": limit + 1, **names}
+        values = {"principal": principal, "before": _from_cursor(cursor), "limit": limit + 1, **names}
         rows = await self._read(sql.PAGE.format(states=only), values)
-        tasks = [a_task(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(tasks=tasks, cursor=f"{stamp(tasks[-1].created_at)}.{tasks[-1].id}" if more else None)
+        shown = rows[:limit]
+        return Page(tasks=[a_task(row) for row in shown], cursor=str(shown[-1]["n"]) if len(rows) > limit else None)
 
     async def claimable(self, *, limit: int) -> Sequence[Task]:
         return [a_task(row) for row in await self._read(sql.CLAIMABLE, {"limit": limit})]
@@ -326,94 +326,102 @@ class SqliteLedger:
 
     # how it is done
 
-    def _now(self) -> dict[str, int]:
-        return {"now": stamp(self._clock.now())}
+    def _values(self, **values: Any) -> dict[str, Any]:
+        """Return what is bound to statements: the time, and text that UTF-8 can carry."""
+        bound = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {**bound, "now": stamp(self._clock.now())}
 
     async def _write(self, work: Work[T]) -> T:
         result = await self._writer.do(work)
+        self._tell()
+        return result
+
+    def _tell(self) -> None:
+        """Wake those who wait for a change."""
         self._written += 1
         self._wrote.set()
         self._wrote = anyio.Event()
-        return result
 
-    async def _move(self, statement: str, task_id: str, verb: str, *, then: str | None = None, **values: Any) -> Task:
-        """Run one guarded statement and, if it found its row, what belongs to it. Raises TransitionRefused."""
-        bound = {"id": task_id, **values, **self._now()}
-
-        def unit(db: sqlite3.Connection) -> Task | None:
-            if not db.execute(statement, bound).rowcount:
-                return None
-            if then is not None:
-                db.execute(then, bound)
-            return _task(db, task_id)
-
-        return _held(await self._write(unit), task_id, verb)
+    async def _move(self, verb: str, guarded: str, values: Values, *then: str) -> Task:
+        """Move a task. Raises TransitionRefused."""
+        return _held(await self._write(lambda db: _moved(db, guarded, values, *then)), values["id"], verb)
 
     async def _read(self, statement: str, values: Values) -> list[sqlite3.Row]:
         try:
-            db = self._reader or await self._open_reader()
+            db = await self._current_reader()
             return list(await db.execute_fetchall(statement, values))
         except sqlite3.Error as error:
             await self._close_reader()
             raise understood(error, self._path) from error
+
+    async def _current_reader(self) -> aiosqlite.Connection:
+        """Return a connection to the file that is there now; opening it is the writer's to refuse."""
+        if self._reader is not None and await self._is_replaced():
+            await self._close_reader()
+        return self._reader or await self._open_reader()
+
+    async def _is_replaced(self) -> bool:
+        now = self._clock.now()
+        if self._looked is not None and now - self._looked < LOOK:
+            return self._reads != self._writer.inode
+        self._looked = now
+        return self._reads != await run_sync(inode, self._path)
 
     async def _open_reader(self) -> aiosqlite.Connection:
         """Open the reading connection; the writer opens first, because it makes and migrates the file."""
         async with self._opening:
             if self._reader is None:
                 await self._writer.do(lambda db: db.execute("select 1").fetchone())
+                self._reads = self._writer.inode
                 reader = await aiosqlite.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)
                 reader.row_factory = sqlite3.Row
                 self._reader = reader
             return self._reader
 
     async def _close_reader(self) -> None:
+        """Close it; watermarks that were taken from it count no more."""
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
+            self._tell()
 
 
-def _submit(db: sqlite3.Connection, spec: TaskSpec, task_id: str, choice: Choice | None, now: int) -> Submitted:
+def _submit(db: sqlite3.Connection, values: Values) -> Submitted:
     """Insert the task, or find the one of its key; and see in the same transaction whether an engine is there."""
-    known = _known(db, spec)
-    if known is None:
-        _insert(db, spec, task_id, choice, now)
+    known = _known(db, values)
+    task = _insert(db, values) if known is None else _task(db, known)
     gone = bool(db.execute(sql.ENGINE_GONE).fetchone()[0])
-    return Submitted(task=_task(db, known or task_id), deduplicated=known is not None, engine_gone=gone)
+    return Submitted(task=task, deduplicated=known is not None, engine_gone=gone)
 
 
-def _known(db: sqlite3.Connection, spec: TaskSpec) -> str | None:
-    if spec.idempotency_key is None:
+def _known(db: sqlite3.Connection, values: Values) -> str | None:
+    if values["key"] is None:
         return None
-    row = db.execute(sql.KNOWN_KEY, {"principal": spec.principal, "key": spec.idempotency_key}).fetchone()
+    row = db.execute(sql.KNOWN_KEY, values).fetchone()
     if row is None:
         return None
-    if row["fingerprint"] != fingerprint(spec):
-        raise IdempotencyConflict(spec.idempotency_key, row["task_id"])
+    if row["fingerprint"] != values["fingerprint"]:
+        raise IdempotencyConflict(values["key"], row["task_id"])
     return row["task_id"]
 
 
-def _insert(db: sqlite3.Connection, spec: TaskSpec, task_id: str, choice: Choice | None, now: int) -> None:
-    values = {
-        "id": task_id,
-        "principal": spec.principal,
-        "type": spec.type,
-        "priority": spec.priority,
-        "now": now,
-        "executor": spec.executor,
-        "requested": choice.requested if choice else None,
-        "reason": choice.reason if choice else None,
-        "title": spec.description[:TITLE],
-        "description": spec.description,
-        "model": spec.model,
-        "cwd": spec.cwd,
-        "options": to_json(dict(spec.options)),
-    }
-    db.execute(sql.NEW_TASK, values)
-    db.execute(sql.NEW_PAYLOAD, values)
-    if spec.idempotency_key is not None:
-        key = {"key": spec.idempotency_key, "fingerprint": fingerprint(spec)}
-        db.execute(sql.NEW_KEY, {**values, **key})
+def _insert(db: sqlite3.Connection, values: Values) -> Task:
+    row = db.execute(sql.NEW_TASK, values).fetchone()
+    db.execute(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
+    if values["key"] is not None:
+        db.execute(sql.NEW_KEY, values)
+    return a_task(row)
+
+
+def _moved(db: sqlite3.Connection, guarded: str, values: Values, *then: str) -> Task | None:
+    """Run one guarded write and what belongs to it; None when it did not find its row."""
+    row = db.execute(guarded, values).fetchone()
+    if row is None:
+        return None
+    place = {**values, "n": row["n"], "attempt": row["attempt"]}
+    for statement in then:
+        db.execute(statement, place)
+    return a_task(db.execute(sql.TASK_BY_N, place).fetchone())
 
 
 def _task(db: sqlite3.Connection, task_id: str) -> Task:
@@ -440,16 +448,19 @@ def _stored(outcome: Outcome) -> dict[str, Any]:
     return {"result": result, "structured": None, "notes": None, "error": outcome.kind, "text": said}
 
 
-def _keep_late(db: sqlite3.Connection, values: Values) -> None:
-    """Keep a refused end as an event: it may be worth reading, but it is not the outcome."""
+def _late(values: Values) -> Values:
+    """Return a refused end as an event: it may be worth reading, but it is not the outcome."""
     data = to_json({"state": values["state"], "result": values["result"][:TITLE], "error": values["error"]})
-    kept = {**values, "kind": "late_result", "text": f"a late {values['state']} of attempt {values['attempt']}"}
-    db.execute(sql.NOTE, {**kept, "data": data})
+    text = f"a late {values['state']} of attempt {values['attempt']}"
+    return {**values, "kind": "late_result", "text": text, "data": data}
 
 
-def _from_cursor(cursor: str | None) -> tuple[int, str]:
-    at, _, task_id = (cursor or "").partition(".")
-    return (int(at), task_id) if at.isdigit() else FOR_EVER
+def _from_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return NEWEST
+    if not re.fullmatch(r"[0-9]{1,18}", cursor):
+        raise BadRequest(f"{cursor[:64]!r} is no cursor", next_step="call list_tasks again without a cursor")
+    return int(cursor)
 
 
 def migrate(db: sqlite3.Connection) -> None:

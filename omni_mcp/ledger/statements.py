@@ -1,28 +1,30 @@
 """The statements of the SQLite ledger: each move is one guarded write, and a trigger writes its history."""
 
-_PAYLOAD = """
+_WHOLE = """
     select t.*, p.description, p.model as asked_model, p.cwd, p.options, c.snapshot,
-        (select sum(u.cost_usd) from usage u where u.task_id = t.id) as cost_usd
-    from tasks t join payloads p on p.task_id = t.id left join checkpoints c on c.task_id = t.id
+        (select sum(cost_usd) from usage where task = t.n) as cost_usd
+    from tasks t join payloads p on p.task = t.n left join checkpoints c on c.task = t.n
 """
+_N = "(select n from tasks where id = :id)"
 
-TASK = _PAYLOAD + " where t.id = :id"
+TASK = _WHOLE + " where t.id = :id"
+TASK_BY_N = _WHOLE + " where t.n = :n"
 FIND = "select id from tasks where id >= :low and id < :high and principal = :principal limit 6"
-CLAIMABLE = _PAYLOAD + (
-    " where t.id in (select id from tasks where open = 1 and state = 'idle'"
-    " order by priority desc, created_at, id limit :limit) order by t.priority desc, t.created_at, t.id"
+CLAIMABLE = _WHOLE + (
+    " where t.n in (select n from tasks where open = 1 and state = 'idle' order by priority desc, n limit :limit)"
+    " order by t.priority desc, t.n"
 )
-HELD = _PAYLOAD + " where t.owner is not null and t.state in ('dispatching', 'executing')"
+HELD = _WHOLE + " where t.open = 1 and t.state in ('dispatching', 'executing')"
 PAGE = """
     select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as snapshot,
-        (select sum(u.cost_usd) from usage u where u.task_id = t.id) as cost_usd
+        (select sum(cost_usd) from usage where task = t.n) as cost_usd
     from tasks t
-    where t.principal = :principal and (t.created_at, t.id) < (:before, :before_id) {states}
-    order by t.created_at desc, t.id desc limit :limit
+    where t.principal = :principal and t.n < :before {states}
+    order by t.n desc limit :limit
 """
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
-RESULT = "select * from results where task_id = :id"
-EVENTS = "select * from events where task_id = :id and seq > :since order by seq limit :limit"
+RESULT = f"select * from results where task = {_N}"
+EVENTS = f"select * from events where task = {_N} and seq > :since order by seq limit :limit"
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 
@@ -32,22 +34,24 @@ NEW_TASK = """
     insert into tasks (id, principal, type, state, priority, since, created_at, updated_at, executor, requested, reason,
         title)
     values (:id, :principal, :type, 'idle', :priority, :now, :now, :now, :executor, :requested, :reason, :title)
+    returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
+        null as snapshot, null as cost_usd
 """
-NEW_PAYLOAD = "insert into payloads values (:id, :description, :model, :cwd, :options)"
+NEW_PAYLOAD = "insert into payloads values (:n, :description, :model, :cwd, :options)"
 ENGINE_GONE = "select coalesce((select gone_at is not null from engines order by started_at desc limit 1), 1)"
 
 _MINE = " where id = :id and attempt = :attempt and owner = :owner"
+_MOVED = " returning n, attempt"
 
-BEGIN = """
+BEGIN = (
+    """
     update tasks set state = 'dispatching', since = :now, updated_at = :now, attempt = attempt + 1, owner = :owner,
-        lease_until = :until, waiting_for = null, due_at = null, text = null, consented = 0, progress = null,
-        progress_at = null
+        lease_until = :until, text = null, consented = 0, progress = null, progress_at = null
     where id = :id and state = 'idle'
-"""
-NEW_ATTEMPT = """
-    insert into attempts (task_id, number, owner, began_at)
-    select id, attempt, owner, :now from tasks where id = :id
-"""
+    """
+    + _MOVED
+)
+NEW_ATTEMPT = "insert into attempts (task, number, owner, began_at) values (:n, :attempt, :owner, :now)"
 BIND = (
     """
     update tasks set state = 'executing', since = :now, updated_at = :now, requested = :requested,
@@ -55,26 +59,27 @@ BIND = (
     """
     + _MINE
     + " and state = 'dispatching'"
+    + _MOVED
 )
 BIND_ATTEMPT = """
     update attempts set executor = :executor, model = :model, endpoint = :endpoint, run_id = :run_id, bound_at = :now
-    where task_id = :id and number = :attempt
+    where task = :n and number = :attempt
 """
 PROGRESS = (
     "update tasks set updated_at = :now, progress = coalesce(:progress, progress), progress_at = :now"
     + _MINE
     + " and state = 'executing'"
 )
-CHECKPOINT = "insert into checkpoints values (:id, :snapshot) on conflict do update set snapshot = excluded.snapshot"
+CHECKPOINT = f"insert into checkpoints values ({_N}, :snapshot) on conflict do update set snapshot = excluded.snapshot"
 FINISH = (
     """
-    update tasks set state = :state, since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
-        waiting_for = null, due_at = null
+    update tasks set state = :state, since = :now, updated_at = :now, owner = null, lease_until = null, text = :text
     """
     + _MINE
-    + " and state in ('dispatching', 'executing')"
+    + " and (state = 'executing' or (state = 'dispatching' and :state <> 'completed'))"
+    + _MOVED
 )
-NEW_RESULT = "insert into results values (:id, :result, :structured, :notes, :error)"
+NEW_RESULT = "insert into results values (:n, :result, :structured, :notes, :error)"
 PARK = (
     """
     update tasks set state = 'waiting', since = :now, updated_at = :now, owner = null, lease_until = null,
@@ -82,6 +87,7 @@ PARK = (
     """
     + _MINE
     + " and state in ('dispatching', 'executing')"
+    + _MOVED
 )
 RELEASE = (
     """
@@ -90,42 +96,54 @@ RELEASE = (
     """
     + _MINE
     + " and state in ('dispatching', 'executing')"
+    + _MOVED
 )
-END_ATTEMPT = "update attempts set ended_at = :now, end = :end where task_id = :id and number = :attempt"
-HOLD = """
+END_ATTEMPT = "update attempts set ended_at = :now, end = :end where task = :n and number = :attempt"
+HOLD = (
+    """
     update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = :waiting_for, text = :text,
         due_at = :due_at
     where id = :id and state = 'idle'
-"""
+    """
+    + _MOVED
+)
 WAKE_DUE = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
     where due_at <= :now and state = 'waiting'
 """
 ANY_DUE = "select 1 from tasks where due_at <= :now and state = 'waiting' limit 1"
 RENEW = """
-    update tasks set lease_until = :until where owner = :owner and state in ('dispatching', 'executing') returning id
+    update tasks set lease_until = :until
+    where open = 1 and state in ('dispatching', 'executing') and owner = :owner
+    returning id
 """
-CANCEL_FREE = """
+CANCEL_FREE = (
+    """
     update tasks set state = 'cancelled', since = :now, updated_at = :now, cancel_requested_at = :now, text = :text,
         waiting_for = null, due_at = null
     where id = :id and state in ('idle', 'waiting')
-"""
+    """
+    + _MOVED
+)
 CANCEL_HELD = """
     update tasks set cancel_requested_at = coalesce(cancel_requested_at, :now), updated_at = :now
     where id = :id and state in ('dispatching', 'executing')
 """
-RESUME = """
+RESUME = (
+    """
     update tasks set state = 'idle', since = :now, updated_at = :now, due_at = null, text = null,
         consented = (waiting_for = 'consent'), waiting_for = null
     where id = :id and state = 'waiting' and (waiting_for <> 'consent' or :consent)
+    """
+    + _MOVED
+)
+NOTE = f"""
+    insert into events (task, seq, at, attempt, kind, text, data)
+    select task, max(seq) + 1, :now, :attempt, :kind, :text, :data from events where task = {_N} group by task
 """
-NOTE = """
-    insert into events (task_id, seq, at, attempt, kind, text, data)
-    select :id, coalesce(max(seq), 0) + 1, :now, :attempt, :kind, :text, :data from events where task_id = :id
-"""
-OPEN_USAGE = """
-    insert into usage (task_id, attempt, model, provider, opened_at)
-    values (:task_id, :attempt, :model, :provider, :now)
+OPEN_USAGE = f"""
+    insert into usage (task, attempt, model, provider, opened_at)
+    values ({_N}, :attempt, :model, :provider, :now)
 """
 CLOSE_USAGE = """
     update usage set model = :model, provider = :provider, closed_at = :now, input_tokens = :input_tokens,
@@ -137,6 +155,7 @@ ANNOUNCE = """
     values (:owner, :pid, :version, :log, :address, :now)
 """
 FORGET_ENGINES = "delete from engines where owner <> :owner"
+FORGET_HEALTH = "delete from executor_health"
 RETIRE = """
     update engines set gone_at = coalesce(gone_at, :now)
     where owner = :owner and (not :only_if_idle or not exists (select 1 from tasks where open = 1))

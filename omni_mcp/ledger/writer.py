@@ -5,16 +5,20 @@ savepoint, and are answered after the commit is on disk. A cancelled caller lose
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable, OmniError
 from omni_mcp.ledger.gate import WriteGate
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -41,27 +45,31 @@ class Unit(Generic[T]):
     state: str = "waiting"
     """`waiting` → `running`, or → `withdrawn`; moved under the writer's lock."""
     result: T | None = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 class Writer:
     """Owns the only read-write connection of the process; opened at the first unit, and again after it broke."""
 
-    def __init__(self, path: Path, migrate: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(
+        self, path: Path, migrate: Callable[[sqlite3.Connection], None], *, patience: float = PATIENCE
+    ) -> None:
+        self.inode: int | None = None
+        """Which file is open, or was last; a deleted or replaced file shows by another one."""
         self._path = path
         self._migrate = migrate
+        self._patience = patience
         self._units: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
         self._moving = threading.Lock()
         self._thread: threading.Thread | None = None
         self._db: sqlite3.Connection | None = None
         self._gate: WriteGate | None = None
-        self._inode: int | None = None
 
     async def do(self, work: Work[T]) -> T:
         """Run a unit of work in a transaction; returns its result after the commit. Raises LedgerError."""
         loop = asyncio.get_running_loop()
         unit = Unit(work, loop, loop.create_future())
-        timer = loop.call_later(PATIENCE, self._withdraw, unit)
+        timer = loop.call_later(self._patience, self._withdraw, unit)
         self._start()
         self._units.put(unit)
         try:
@@ -70,10 +78,10 @@ class Writer:
             timer.cancel()
 
     def close(self) -> None:
-        """Finish the units that wait, then close the connection. Blocks."""
+        """Finish the units that wait, then close the connection. Blocks, but no longer than our patience."""
         if self._thread is not None:
             self._units.put(None)
-            self._thread.join()
+            self._thread.join(self._patience)
             self._thread = None
 
     def _start(self) -> None:
@@ -90,7 +98,7 @@ class Writer:
         if not unit.answer.done():
             unit.answer.set_exception(
                 LedgerBusy(
-                    f"another process has held the ledger for {PATIENCE:.0f} s; nothing was written",
+                    f"another process has held the ledger for {self._patience:.1f} s; nothing was written",
                     next_step="call again; if it stays so, omni-mcp engine status shows who may be stuck",
                 )
             )
@@ -119,17 +127,20 @@ class Writer:
         return False
 
     def _serve(self, batch: list[Unit[Any]]) -> None:
+        """Run a batch and answer it; a connection that broke is closed, so that the next batch opens it anew."""
         try:
             with self._open().held():
                 units = self._begin_all(batch)
                 if units and not self._commit_together(units):
                     self._commit_one_by_one(units)
-        except (sqlite3.Error, OSError, OmniError) as error:
-            self._close()
-            units = self._begin_all(batch)
+            broken = any(isinstance(unit.error, LedgerUnusable) for unit in units)
+        except Exception as error:  # noqa: BLE001 - the callers get it; the thread has to live on
+            broken, units = True, self._begin_all(batch)
             for unit in units:
                 unit.error = understood(error, self._path)
         _tell(units)
+        if broken:
+            self._close()
 
     def _begin_all(self, batch: Sequence[Unit[Any]]) -> list[Unit[Any]]:
         """Return the units that were not withdrawn: from here on they run."""
@@ -145,13 +156,12 @@ class Writer:
         db.execute("begin immediate")
         try:
             for unit in units:
-                _run_in_savepoint(db, unit)
+                self._run_in_savepoint(db, unit)
                 if not db.in_transaction:
                     return False
             db.execute("commit")
         except sqlite3.Error:
-            if db.in_transaction:
-                db.execute("rollback")
+            _roll_back(db)
             return False
         return True
 
@@ -162,24 +172,32 @@ class Writer:
             unit.result, unit.error = None, None
             try:
                 db.execute("begin immediate")
-                _run_in_savepoint(db, unit)
+                self._run_in_savepoint(db, unit)
                 if db.in_transaction:
                     db.execute("commit")
                 elif unit.error is None:
                     unit.error = LedgerError("the unit of work ended its transaction; nothing was written")
-                else:
-                    unit.error = understood(unit.error, self._path)
-            except BaseException as error:  # noqa: BLE001 - whatever a unit raises is its caller's
-                if db.in_transaction:
-                    db.execute("rollback")
+            except sqlite3.Error as error:
+                _roll_back(db)
                 unit.error = understood(error, self._path)
+
+    def _run_in_savepoint(self, db: sqlite3.Connection, unit: Unit[Any]) -> None:
+        """Run a unit; its error undoes what it wrote, and nothing else."""
+        db.execute("savepoint unit")
+        try:
+            unit.result = unit.work(db)
+        except Exception as error:  # noqa: BLE001 - whatever a unit raises is its caller's
+            unit.error = understood(error, self._path)
+            if db.in_transaction:
+                db.execute("rollback to unit")
+        if db.in_transaction:
+            db.execute("release unit")
 
     def _open(self) -> WriteGate:
         """Open the file at the first unit, and again when it was deleted or replaced under us; returns its gate."""
-        if self._gate is not None and self._db is not None and not self._is_replaced():
-            return self._gate
-        if self._db is not None:
-            self._close()
+        if self._gate is not None and self._db is not None:
+            if inode(self._path) == self.inode:
+                return self._gate
             raise LedgerUnusable(
                 f"{self._path} was deleted or replaced while it was open",
                 next_step="restore it from a backup, or call again to begin a new one",
@@ -190,37 +208,37 @@ class Writer:
             self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
             self._db.executescript(PRAGMAS)
             self._migrate(self._db)
-        self._inode = self._path.stat().st_ino
+        self.inode = inode(self._path)
         return self._gate
-
-    def _is_replaced(self) -> bool:
-        try:
-            return self._path.stat().st_ino != self._inode
-        except FileNotFoundError:
-            return True
 
     def _close(self) -> None:
         gate, db = self._gate, self._db
         self._gate = self._db = None
         if gate is None:
             return
-        if db is not None:
-            with gate.held():
-                db.close()
-        gate.close()
+        try:
+            if db is not None:
+                with gate.held():
+                    db.close()
+        except sqlite3.Error as error:
+            logger.warning("not closed well: %s", error, extra={"action": "ledger_close"})
+        finally:
+            gate.close()
 
 
-def _run_in_savepoint(db: sqlite3.Connection, unit: Unit[Any]) -> None:
-    """Run a unit; its error undoes what it wrote, and nothing else."""
-    db.execute("savepoint unit")
+def inode(path: Path) -> int | None:
+    """Return which file is at the path now; None when there is none."""
     try:
-        unit.result = unit.work(db)
-    except BaseException as error:  # noqa: BLE001 - whatever a unit raises is its caller's
-        unit.error = error
-        if db.in_transaction:
-            db.execute("rollback to unit")
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    """Leave the transaction; a connection that cannot is closed after the batch."""
     if db.in_transaction:
-        db.execute("release unit")
+        with suppress(sqlite3.Error):
+            db.execute("rollback")
 
 
 def _tell(units: Sequence[Unit[Any]]) -> None:
@@ -243,13 +261,13 @@ def _answer(units: Sequence[Unit[Any]]) -> None:
             unit.answer.set_result(unit.result)
 
 
-def understood(error: BaseException, path: Path) -> BaseException:
+def understood(error: Exception, path: Path) -> Exception:
     """Return what an error of SQLite or the disk means for the caller."""
     if isinstance(error, OmniError) or not isinstance(error, sqlite3.Error | OSError):
         return error
     if isinstance(error, sqlite3.IntegrityError):
         return LedgerError(f"the ledger refused it: {error}")
-    said = str(error)
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
     for sign, meaning, step in SIGNS:
         if sign in said:
             kind = LedgerBusy if sign in BUSY else LedgerUnusable

@@ -1,7 +1,9 @@
 -- Times are microseconds since 1970, UTC. Triggers raise with ABORT only: a ROLLBACK would end the others' units too.
+-- Side tables hang on `n`, the order of arrival: so they grow at their end, where random ids would touch a page each.
 
 create table tasks (
-    id text primary key,
+    n integer primary key,
+    id text not null unique,
     principal text not null,
     type text,
     state text not null check (state in
@@ -30,23 +32,22 @@ create table tasks (
     cancel_requested_at integer,
     consented integer not null default 0,
     title text not null
-) strict, without rowid;
+) strict;
 
-create index open_tasks on tasks (state, priority desc, created_at, id) where open = 1;
-create index held_tasks on tasks (owner) where owner is not null;
+create index open_tasks on tasks (state, priority desc, n) where open = 1;
 create index due_tasks on tasks (due_at) where due_at is not null;
-create index newest_tasks on tasks (principal, created_at desc, id desc);
+create index newest_tasks on tasks (principal, n);
 
 create table payloads (
-    task_id text primary key references tasks (id) on delete cascade,
+    task integer primary key references tasks (n) on delete cascade,
     description text not null,
     model text,
     cwd text,
-    options text not null
-) strict, without rowid;
+    options text
+) strict;
 
 create table results (
-    task_id text primary key references tasks (id) on delete cascade,
+    task integer primary key references tasks (n) on delete cascade,
     text text not null,
     structured text,
     notes text,
@@ -54,12 +55,12 @@ create table results (
 ) strict;
 
 create table checkpoints (
-    task_id text primary key references tasks (id) on delete cascade,
+    task integer primary key references tasks (n) on delete cascade,
     snapshot text not null
-) strict, without rowid;
+) strict;
 
 create table attempts (
-    task_id text not null references tasks (id) on delete cascade,
+    task integer not null references tasks (n) on delete cascade,
     number integer not null,
     owner text not null,
     executor text,
@@ -70,39 +71,33 @@ create table attempts (
     bound_at integer,
     ended_at integer,
     end text,
-    primary key (task_id, number)
+    primary key (task, number)
 ) strict, without rowid;
 
 create table events (
-    task_id text not null references tasks (id) on delete cascade,
+    task integer not null references tasks (n) on delete cascade,
     seq integer not null,
     at integer not null,
     attempt integer not null,
     kind text not null,
     text text not null,
     data text,
-    primary key (task_id, seq)
+    primary key (task, seq)
 ) strict, without rowid;
-
-create trigger event_number before insert on events
-when new.seq <> (select coalesce(max(seq), 0) + 1 from events where task_id = new.task_id)
-begin
-    select raise(abort, 'events are numbered without gaps');
-end;
 
 create trigger history_begins after insert on tasks
 begin
-    insert into events (task_id, seq, at, attempt, kind, text)
-    values (new.id, 1, new.updated_at, 0, 'state', '→ ' || new.state);
+    insert into events (task, seq, at, attempt, kind, text)
+    values (new.n, 1, new.updated_at, 0, 'state', '→ ' || new.state);
 end;
 
 create trigger history_goes_on after update of state, waiting_for on tasks
 when old.state <> new.state or old.waiting_for is not new.waiting_for
 begin
-    insert into events (task_id, seq, at, attempt, kind, text)
-    select new.id, coalesce(max(seq), 0) + 1, new.updated_at, new.attempt, 'state',
+    insert into events (task, seq, at, attempt, kind, text)
+    select new.n, max(seq) + 1, new.updated_at, new.attempt, 'state',
         old.state || ' → ' || new.state || coalesce(' (' || new.waiting_for || ')', '') || coalesce(': ' || new.text, '')
-    from events where task_id = new.id;
+    from events where task = new.n;
 end;
 
 create trigger terminal_for_ever before update of state on tasks
@@ -122,7 +117,7 @@ create table idempotency (
 
 create table usage (
     id integer primary key,
-    task_id text not null references tasks (id) on delete cascade,
+    task integer not null references tasks (n) on delete cascade,
     attempt integer not null,
     model text not null,
     provider text,
@@ -134,7 +129,7 @@ create table usage (
     price_source text
 ) strict;
 
-create index usage_of_task on usage (task_id, cost_usd);
+create index usage_of_task on usage (task, cost_usd);
 
 create table engines (
     owner text primary key,
