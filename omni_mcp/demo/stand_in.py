@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import anyio
 import httpx
 from anyio import CancelScope
 from anyio.abc import Process
+from anyio.to_thread import run_sync
 from fastmcp import Context, FastMCP
 
 from omni_mcp import __version__
@@ -64,6 +64,24 @@ class _Run:
     over: anyio.Event = field(default_factory=anyio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A conversation on disk, whole at any moment."""
+
+    file: Path
+
+    def read(self) -> Talk | None:
+        """Return it, None if there is none yet."""
+        return json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else None
+
+    def write(self, talk: Talk) -> None:
+        """Put a longer one in its place."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(json.dumps(talk, ensure_ascii=False), encoding="utf-8")
+        draft.replace(self.file)
+
+
 class StandIn:
     """Runs attempts; its conversations are files in `sessions`, named by run id."""
 
@@ -75,16 +93,16 @@ class StandIn:
         """Run one attempt to its end; every end is a result."""
         if request.endpoint is None:
             return _failed(FailureClass.CONFIG, "it has no model: its row needs `login: relay`")
-        session = self._sessions / f"{request.run_id}.json"
-        resumed = request.resume and session.exists()
-        talk = go_on(json.loads(session.read_text(encoding="utf-8"))) if resumed else begin(request.description)
+        session = Session(self._sessions / f"{request.run_id}.json")
+        before = await run_sync(session.read) if request.resume else None
+        talk = begin(request.description) if before is None else go_on(before)
         with self._listed(request) as run:
             with run.scope:
                 try:
-                    await _converse(talk, request, request.endpoint, partial(_save, session), tell)
+                    await _converse(talk, request, request.endpoint, session, tell)
                 except httpx.HTTPError as error:
                     return _failed(FailureClass.PROVIDER, f"the model call failed: {error or type(error).__name__}")
-                notes = {"session_id": request.run_id, "resumed": resumed, "stand_in": WHO}
+                notes = {"session_id": request.run_id, "resumed": before is not None, "stand_in": WHO}
                 return RunResult(status="completed", text=f"{_said(talk)}\n({WHO})", notes=notes)
         return _failed(FailureClass.CANCELLED, "stopped on request")
 
@@ -116,9 +134,7 @@ def go_on(talk: Talk) -> Talk:
     return [*talk, {"role": "user", "content": cut_off}] if cut_off else talk
 
 
-async def _converse(
-    talk: Talk, request: RunRequest, endpoint: Endpoint, save: Callable[[Talk], None], tell: Tell
-) -> None:
+async def _converse(talk: Talk, request: RunRequest, endpoint: Endpoint, session: Session, tell: Tell) -> None:
     """Lengthen the talk until the model calls no tool any more; it is saved before each step that has an effect."""
     while not (talk[-1]["role"] == "assistant" and not _calls(talk[-1])):
         if calls := _calls(talk[-1]):
@@ -126,7 +142,7 @@ async def _converse(
             talk.append({"role": "user", "content": results})
         else:
             talk.append({"role": "assistant", "content": await _ask(talk, request, endpoint)})
-        save(talk)
+        await run_sync(session.write, talk)
 
 
 def _calls(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
@@ -159,8 +175,9 @@ async def _use(call: dict[str, Any], request: RunRequest, tell: Tell) -> dict[st
 
 async def _shell(command: str, request: RunRequest) -> tuple[int, str]:
     """Run a command in the task's folder; if this is cut off, the command and what it started are ended."""
+    argv = await run_sync(die_with_parent, ["sh", "-c", command])
     async with await anyio.open_process(
-        die_with_parent(["sh", "-c", command]),
+        argv,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
         cwd=request.cwd,
@@ -178,13 +195,6 @@ async def _end_of(process: Process) -> tuple[int, str]:
     assert process.stdout is not None  # noqa: S101 - started with a pipe
     output = b"".join([piece async for piece in process.stdout])
     return await process.wait(), output.decode(errors="replace")
-
-
-def _save(session: Path, talk: Talk) -> None:
-    session.parent.mkdir(parents=True, exist_ok=True)
-    draft = session.with_suffix(".draft")
-    draft.write_text(json.dumps(talk, ensure_ascii=False), encoding="utf-8")
-    draft.replace(session)
 
 
 def _failed(kind: FailureClass, message: str) -> RunResult:
