@@ -1,0 +1,155 @@
+"""Public fakes: a told clock, a ledger for one test, an executor that answers as told, an engine over all of them."""
+
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
+from omni_mcp.dispatch.local import LocalDoorbell
+from omni_mcp.engine import Engine
+from omni_mcp.executors.executor import Executor, OnProgress, ToolInfo
+from omni_mcp.executors.pool import Pool
+from omni_mcp.ledger.base import Ledger
+from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.settings import ExecutorRow, Home, Routing, ServersFile, Settings
+from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, TaskSpec
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DONE = Completed(text="done")
+FAKE_ROW = ExecutorRow(command=sys.executable, tool="fake", handles=("general",), recovery=Recovery.RETRY, parallel=2)
+
+
+class ToldClock:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        """Return the time that was told."""
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        """Move on."""
+        self._now += by
+
+
+def a_spec(**changes: Any) -> TaskSpec:
+    """Return what somebody may ask for; `changes` are fields of TaskSpec."""
+    return replace(TaskSpec(description="say hello", type="general"), **changes)
+
+
+@asynccontextmanager
+async def ledger_for_tests(folder: Path, clock: Clock | None = None) -> AsyncGenerator[SqliteLedger]:
+    """Open a ledger below `folder`; open it again there to see what another process would see."""
+    async with SqliteLedger(folder / "ledger.db", clock=clock) as ledger:
+        yield ledger
+
+
+@dataclass(kw_only=True, eq=False)
+class FakeExecutor:
+    """An executor that says its lines of progress, waits until it is let go, and answers as told."""
+
+    name: str = "fake"
+    outcome: Outcome | Exception = DONE
+    """What every run ends with; an exception is raised."""
+    says: Sequence[str] = ()
+    row: ExecutorRow = FAKE_ROW
+    """Its row of servers.yaml."""
+    held: bool = False
+    """True: runs wait for `let_go`."""
+    requests: list[RunRequest] = field(default_factory=list[RunRequest])
+    cancelled: list[RunRef] = field(default_factory=list[RunRef])
+    running: int = 0
+    _free: anyio.Event = field(default_factory=anyio.Event)
+    _began: anyio.Event = field(default_factory=anyio.Event)
+
+    def let_go(self) -> None:
+        """Let the runs end."""
+        self._free.set()
+
+    async def begun(self, count: int = 1) -> None:
+        """Wait until `count` runs have begun in all."""
+        while len(self.requests) < count:
+            await self._began.wait()
+
+    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+        """Run one attempt."""
+        self.requests.append(request)
+        self._began.set()
+        self._began = anyio.Event()
+        self.running += 1
+        try:
+            for line in self.says:
+                on_progress(line)
+            if self.held:
+                await self._free.wait()
+        finally:
+            self.running -= 1
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    async def cancel(self, ref: RunRef) -> CancelResult:
+        """Note who was cancelled."""
+        self.cancelled.append(ref)
+        return CancelResult(stopped=True)
+
+    async def health(self) -> Health:
+        """Be well."""
+        return Health(ok=True)
+
+    async def tools(self) -> Sequence[ToolInfo]:
+        """Offer one tool."""
+        return [ToolInfo(name="fake", description="does as told")]
+
+
+class FakePool(Pool):
+    """A pool of fakes; routing sees their rows."""
+
+    def __init__(self, settings: Settings, executors: Mapping[str, Executor]) -> None:
+        super().__init__(settings, owner="fake")
+        self._fakes = executors
+
+    def get(self, name: str) -> Executor:
+        """Return the fake of that name."""
+        return self._fakes[name]
+
+
+async def _everybody_lives(_owner: str) -> bool:
+    return False
+
+
+def engine_for(
+    ledger: Ledger,
+    *executors: FakeExecutor,
+    home: Path,
+    clock: Clock | None = None,
+    routing: Routing | None = None,
+    **changes: Any,
+) -> Engine:
+    """Return an engine over fakes; without `routing` the first of them is the default. `changes` are its fields."""
+    servers = ServersFile(
+        executors={executor.name: executor.row for executor in executors},
+        routing=routing or Routing(rules=(), default=executors[0].name),
+    )
+    settings = Settings(home=Home(home), servers=servers)
+    fields: dict[str, Any] = {
+        "ledger": ledger,
+        "pool": FakePool(settings, {executor.name: executor for executor in executors}),
+        "settings": settings,
+        "clock": clock or SystemClock(),
+        "owner": "engine",
+        "doorbell": LocalDoorbell("127.0.0.1:0"),
+        "relay": None,
+        "is_over": _everybody_lives,
+        "is_stale": lambda: False,
+        "idle_exit": None,
+    }
+    return Engine(**{**fields, **changes})
