@@ -1,25 +1,26 @@
 """All executors of the house: their sessions are opened when they are first used and closed together."""
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self
 
 import anyio
 from anyio import AsyncContextManagerMixin
+from anyio.to_thread import run_sync
 
+from omni_mcp.contract import OWNER_MARK
 from omni_mcp.errors import ExecutorUnusable, UnknownExecutor
 from omni_mcp.executors.adapter import AdapterExecutor
 from omni_mcp.executors.executor import Executor
 from omni_mcp.executors.session import Session
 from omni_mcp.executors.tool import ToolExecutor
 from omni_mcp.presets import ExecutorSpec, resolve
+from omni_mcp.processes import sweep
 from omni_mcp.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-CLOSE_LIMIT = 12.0
-"""Seconds in which all sessions are closed, the hard end of their processes included."""
+CLOSE_LIMIT = 8.0
+"""Seconds that all sessions have to close before their processes are ended."""
 
 
 class Pool(AsyncContextManagerMixin):
@@ -55,13 +56,13 @@ class Pool(AsyncContextManagerMixin):
         return executor_for(spec, session)
 
     async def _close(self) -> None:
-        """Close all at once, whatever happens around us."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_LIMIT) as limit:
-            async with anyio.create_task_group() as tasks:
-                for session in self._sessions.values():
-                    tasks.start_soon(session.close)
-        if limit.cancelled_caught:
-            logger.error("not all executors ended in %s s", CLOSE_LIMIT, extra={"action": "pool_close"})
+        """Close all at once, whatever happens around us; then end what is left, a server that still starts included."""
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CLOSE_LIMIT):
+                async with anyio.create_task_group() as tasks:
+                    for session in self._sessions.values():
+                        tasks.start_soon(session.close)
+            await run_sync(partial(sweep, OWNER_MARK, self._owner))
 
 
 def executor_for(spec: ExecutorSpec, session: Session) -> Executor:

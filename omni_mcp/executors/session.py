@@ -34,6 +34,8 @@ PROBE_LIMIT = 3.0
 """Seconds in which a session that lives lists its tools."""
 LIST_LIMIT = 10.0
 """Seconds in which a server lists its tools when that is what we want to know."""
+READ_MARGIN = 60.0
+"""Seconds beyond an attempt's limit after which the client gives up by itself; our own limits come first."""
 CLOSE_LIMIT = 8.0
 """Seconds in which a session is closed."""
 BACKOFF = (0.1, 0.5, 2.0, 10.0, 30.0)
@@ -137,7 +139,7 @@ class Session:
             await live.stack.enter_async_context(live.client)
         except TROUBLES as error:
             await self._bury(live)
-            raise ExecutorUnusable(self._note_failure(error)) from error
+            raise ExecutorUnusable(self._note_failure(error), next_step=self._next_step) from error
         except BaseException:
             await self._bury(live)
             raise
@@ -153,14 +155,20 @@ class Session:
             name=self.spec.name,
             mode=self.spec.row.protocol,
             init_timeout=self.spec.row.connect_timeout,
-            timeout=self.spec.row.timeout + LIST_LIMIT,
+            timeout=self.spec.row.timeout + READ_MARGIN,
         )
         return _Live(client=client, mark=mark)
 
     def _respect_backoff(self) -> None:
         failure = self._failure
         if failure is not None and (wait := failure.not_before - anyio.current_time()) > 0:
-            raise ExecutorUnusable(f"{failure.text} (next try in {wait:.1f} s)")
+            raise ExecutorUnusable(f"{failure.text} (next try in {wait:.1f} s)", next_step=self._next_step)
+
+    @property
+    def _next_step(self) -> str:
+        if self.spec.command:
+            return f"what it wrote to stderr is in {self._log.path}"
+        return "see that its server is up, and that url, token and headers of its row in servers.yaml are right"
 
     def _note_failure(self, error: Exception) -> str:
         """Remember a failed try and return what to say of it."""

@@ -19,6 +19,7 @@ from tests.integration.executors import (
     http_adapter,
     remote_adapter,
     settings_of,
+    until,
 )
 
 
@@ -88,3 +89,20 @@ async def test_a_pool_is_closed_even_when_its_house_is_being_cancelled(tmp_path:
             scope.cancel()
             await anyio.sleep_forever()
     assert marked(OWNER_MARK, owner) == []
+
+
+async def test_a_server_that_is_still_starting_does_not_outlive_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omni_mcp.executors.pool.CLOSE_LIMIT", 0.1)
+    owner = new_id()
+    async with anyio.create_task_group() as tasks:
+        async with Pool(settings_of(tmp_path, a=bad("mute", "deaf")), owner=owner) as pool:
+
+            async def run() -> None:
+                with pytest.raises(ExecutorUnusable):
+                    await pool.get("a").run(a_request(), ignore)
+
+            tasks.start_soon(run)
+            await until(lambda: bool(marked(OWNER_MARK, owner)))
+        assert marked(OWNER_MARK, owner) == []

@@ -180,8 +180,9 @@ async def test_a_frozen_server_is_told_from_a_slow_one(tmp_path: Path, monkeypat
 
 async def test_a_server_that_exits_at_once_is_quoted(tmp_path: Path) -> None:
     async with session_of(tmp_path, bad("exit")) as session:
-        with pytest.raises(ExecutorUnusable, match="cannot start: its config is missing"):
+        with pytest.raises(ExecutorUnusable, match="cannot start: its config is missing") as refused:
             await echo(session)
+    assert "logs/executors/it.log" in (refused.value.next_step or "")
 
 
 async def test_a_server_that_is_mute_is_unusable_and_not_left_behind(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ async def test_a_server_that_is_mute_is_unusable_and_not_left_behind(tmp_path: P
 
 async def test_giving_up_while_a_server_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     owner = new_id()
-    async with session_of(tmp_path, bad("mute"), owner=owner) as session:
+    async with session_of(tmp_path, bad("mute", "deaf"), owner=owner) as session:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(echo, session)
             await until(lambda: bool(marked(OWNER_MARK, owner)))
