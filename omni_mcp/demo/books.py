@@ -6,6 +6,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+RUNS = """
+    select number, attempts.run_id from attempts join tasks on tasks.n = attempts.task
+    where tasks.id = ? order by number
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
@@ -28,8 +33,8 @@ def read_books(ledger: Path, task_id: str) -> Books:
     """Read what the file says of a task and of all costs."""
     with _opened(ledger) as db:
         [(integrity,)] = db.execute("pragma integrity_check").fetchall()
-        runs = db.execute("select number, run_id from attempts where task_id = ? order by number", [task_id])
-        costs = db.execute("select cost_usd from usage")
+        runs = db.execute(RUNS, [task_id])
+        costs = db.execute("select cost_usd from usage order by id")
         return Books(integrity=integrity, runs=runs.fetchall(), costs=[cost for (cost,) in costs])
 
 

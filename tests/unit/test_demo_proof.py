@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio.to_thread import run_sync
 
-from omni_mcp.demo.books import Books
+from omni_mcp.demo.books import Books, read_books, read_states
 from omni_mcp.demo.proof import TOOLS, Evidence, checks
 from omni_mcp.demo.stage import PRICES
 from omni_mcp.demo.story import Story
 from omni_mcp.faces.mcp import TOOLS as SERVED
-from omni_mcp.task import TaskState
+from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.task import Choice, TaskSpec, TaskState, Usage
 from omni_mcp.views import ResultView, TaskView
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -122,3 +125,17 @@ def test_a_call_that_the_kill_cut_off_is_unknown_and_not_zero():
 
 def test_the_tools_that_are_expected_are_those_that_the_face_has():
     assert sorted(TOOLS) == sorted(function.__name__ for function, *_ in SERVED)
+
+
+async def test_the_books_are_read_from_the_ledger_file_itself(tmp_path: Path):
+    choice = Choice(executor="claude_code", requested="claude_code", model=None, reason="because")
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
+        await ledger.submit(TaskSpec(description="d"), task_id="t", choice=None)
+        await ledger.begin("t", owner="o")
+        await ledger.bind("t", attempt=1, owner="o", choice=choice, endpoint="none", run_id="s")
+        call = Usage(task_id="t", attempt=1, model="m")
+        await ledger.close_usage(await ledger.open_usage(call), replace(call, cost_usd=0.5))
+        await ledger.open_usage(call)
+    books = await run_sync(read_books, tmp_path / "ledger.db", "t")
+    assert books == Books(integrity="ok", runs=[(1, "s")], costs=[0.5, None])
+    assert await run_sync(read_states, tmp_path / "ledger.db") == {"t": ("executing", None)}
