@@ -79,6 +79,15 @@ async def test_a_run_that_was_stopped_in_mid_step_goes_on_with_that_step(tmp_pat
     assert logged(tmp_path) == begun
 
 
+async def test_a_cancel_ends_what_the_command_has_started(tmp_path: Path):
+    agent = StandIn(tmp_path / "sessions")
+    async with running_cloud() as cloud, anyio.create_task_group() as tasks:
+        asked = request(tmp_path, cloud, scripted(f"echo 2-run begin >> {WORK_LOG}; (sleep 300; true) & wait"))
+        tasks.start_soon(run_until_cancelled, agent, asked)
+        await cancel_in_step_2(agent, tmp_path)
+    # That no process is left is checked for every test.
+
+
 async def test_a_resume_without_a_session_begins(tmp_path: Path):
     async with running_cloud() as cloud:
         result = await run(StandIn(tmp_path), request(tmp_path, cloud, scripted("true"), resume=True))
