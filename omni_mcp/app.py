@@ -4,21 +4,23 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
 from omni_mcp import __version__, background, processes
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.dispatch.local import LocalDispatch
-from omni_mcp.errors import EngineRunning, OmniError
+from omni_mcp.errors import EngineError, EngineRunning, OmniError
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.service import Service
 from omni_mcp.settings import Home, Settings
@@ -40,21 +42,27 @@ HANDOVER_LIMIT = 30.0
 async def running_face(home: Home, *, keep_engine: bool = True) -> AsyncGenerator[Service]:
     """Open what a face needs; with `keep_engine` see to it that an engine is alive while there is work for one."""
     async with SqliteLedger(home.ledger) as ledger:
-        keeper = EngineKeeper(home=home, ledger=ledger)
         async with anyio.create_task_group() as tasks:
+            keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks)
             if keep_engine:
                 tasks.start_soon(keeper.watch, name="engine keeper")
             yield Service(
                 ledger=ledger,
                 settings=LiveSettings(home).now,
                 dispatch=LocalDispatch(),
-                start_engine=keeper.ensure if keep_engine else no_engine_needed,
+                engines=keeper if keep_engine else EngineInside(),
             )
             tasks.cancel_scope.cancel()
 
 
-async def no_engine_needed() -> None:
-    """Start none: the engine is in this very process."""
+class EngineInside:
+    """Stands where the engine is in this very process: nothing is to be started."""
+
+    trouble: str | None = None
+
+    async def ensure(self) -> str | None:
+        """Start none."""
+        return None
 
 
 @dataclass(kw_only=True)
@@ -63,20 +71,34 @@ class EngineKeeper:
 
     home: Home
     ledger: Ledger
-    starting: anyio.Lock = field(default_factory=anyio.Lock)
+    tasks: TaskGroup
+    trouble: str | None = None
+    """Why the last engine that we started did not come up."""
 
     async def ensure(self) -> str | None:
-        """Start an engine if none is alive; returns what to tell about it."""
-        if holder(self.home.engine_lock) is not None and not await self._gone():
+        """Start an engine if none is alive; returns what to tell about it, at once."""
+        gone = await self._gone()
+        if holder(self.home.engine_lock) is not None and not gone:
             return None
-        async with self.starting:
-            started = await run_sync(background.ensure, self.home, abandon_on_cancel=True)
-        return None if started is None else str(started)
+        starting = await run_sync(partial(background.start, self.home, successor=gone))
+        if starting is None:
+            return None
+        self.tasks.start_soon(self._see_up, starting, name="engine start")
+        return str(starting)
+
+    async def _see_up(self, starting: background.Starting) -> None:
+        try:
+            await run_sync(starting.wait, self.home.engine_lock, abandon_on_cancel=True)
+        except EngineError as error:
+            self.trouble = f"{error.message}; {error.next_step}"
+            logger.warning("%s", self.trouble, extra={"action": "engine_start"})
+        else:
+            self.trouble = None
 
     async def watch(self) -> None:
         """Start an engine whenever one died, or was never there, while tasks are open."""
         while True:
-            await run_sync(wait_until_free, self.home.engine_lock, abandon_on_cancel=True)
+            await until_free(self.home.engine_lock)
             try:
                 if await self.ledger.counts() and not await self._gone():
                     await self.ensure()
@@ -116,7 +138,7 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
             owner=owner,
             doorbell=doorbell,
             relay=relay,
-            is_over=partial(run_sync, _is_over, home),
+            is_over=partial(_is_over, home),
             is_stale=lambda: live.now() is not settings,
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
         )
@@ -170,7 +192,7 @@ class EngineHere:
             await serve_engine(self._home)
         except EngineRunning as error:
             logger.warning("%s; using that one", error, extra={"action": "engine_elsewhere"})
-            await run_sync(wait_until_free, self._home.engine_lock, abandon_on_cancel=True)
+            await until_free(self._home.engine_lock)
 
     async def stop(self) -> None:
         """Give back what runs and let go of the lock."""
@@ -209,11 +231,12 @@ def _end_the_dead(home: Home) -> None:
         processes.sweep(OWNER_MARK, owner)
 
 
-def _is_over(home: Home, owner: str) -> bool:
+async def _is_over(home: Home, owner: str) -> bool:
     """Proof that an owner is dead and nothing of its process tree is left."""
     if is_alive(home.owners, owner):
         return False
-    return not processes.sweep(OWNER_MARK, owner).remaining
+    swept = await run_sync(processes.sweep, OWNER_MARK, owner)
+    return not swept.remaining
 
 
 def _mark(home: Home, owner: str, address: str, clock: Clock) -> EngineMark:

@@ -233,6 +233,7 @@ class Attempt:
             max_attempts=self.max_attempts,
             recovery=self.spec.recovery,
             now=self.clock.now(),
+            pinned=self.task.spec.model is not None,
         )
 
     async def _rerouted(self, following: Next) -> Finish | Park | Release:

@@ -12,25 +12,40 @@ from pathlib import Path
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import EngineError
-from omni_mcp.ledger.owners import holder, try_hold, wait_until_free
+from omni_mcp.ledger.owners import HeldLock, holder, try_hold, wait_until_free
 from omni_mcp.settings import Home
 from omni_mcp.views import EngineView
 
 START_LIMIT = 20.0
 """Seconds that a new engine has to take the engine lock."""
+STEP = 0.02
+"""Seconds between two looks for it."""
 LOG_BYTES = 5 << 20
 """A log larger than this is begun anew when an engine starts; the old one is kept as `.1`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """An engine that this process has just started."""
+class Starting:
+    """An engine that this process has just started, and the right to start one until it is up."""
 
-    pid: int
+    process: "subprocess.Popen[bytes]"
     log: Path
+    right: HeldLock
 
     def __str__(self) -> str:
-        return f"started in the background (pid {self.pid}, log {self.log})"
+        return f"started in the background (pid {self.process.pid}, log {self.log})"
+
+    def wait(self, engine_lock: Path) -> None:
+        """Wait until it holds its lock. Blocks. Raises EngineError when it ended, or took too long; its log says why."""
+        deadline = time.monotonic() + START_LIMIT
+        with self.right:
+            while holder(engine_lock) != self.process.pid:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise EngineError(
+                        f"the engine did not start (pid {self.process.pid}, exit code {self.process.returncode})",
+                        next_step=f"read the end of {self.log}: omni-mcp engine logs",
+                    )
+                time.sleep(STEP)
 
 
 def engine_argv(home: Home) -> Sequence[str]:
@@ -38,25 +53,29 @@ def engine_argv(home: Home) -> Sequence[str]:
     return [sys.executable, "-m", "omni_mcp", "--home", str(home.root), "engine", "run"]
 
 
-def ensure(home: Home) -> Started | None:
-    """Start an engine unless one is alive or being started. Blocks until it holds its lock; call it in a thread.
+def start(home: Home, *, successor: bool = False) -> Starting | None:
+    """Start an engine unless one is alive or being started; a `successor` waits for one that has said goodbye.
 
-    Raises EngineError when the new process ends or does not take the lock in time; its log says why.
+    Raises EngineError when the process cannot be started at all.
     """
-    home.root.mkdir(parents=True, exist_ok=True)
-    starting = try_hold(home.root / "engine.starting.lock")
-    if starting is None:
-        return None
-    with starting:
-        if holder(home.engine_lock) is not None:
+    try:
+        right = try_hold(home.root / "engine.starting.lock")
+        if right is None:
             return None
-        return _start(home)
+        if holder(home.engine_lock) is not None and not successor:
+            right.close()
+            return None
+        log = _fresh_log(home.engine_log)
+        return Starting(process=_spawned(home, log), log=log, right=right)
+    except OSError as error:
+        raise EngineError(
+            f"the engine cannot be started: {error}", next_step=f"make {home.root} writable, or set OMNI_HOME elsewhere"
+        ) from error
 
 
-def _start(home: Home) -> Started:
-    log = _fresh_log(home.engine_log)
+def _spawned(home: Home, log: Path) -> "subprocess.Popen[bytes]":
     with log.open("ab") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             engine_argv(home),
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -65,15 +84,6 @@ def _start(home: Home) -> Started:
             env={k: v for k, v in os.environ.items() if k not in (OWNER_MARK, TASK_MARK)},
             start_new_session=True,
         )
-    deadline = time.monotonic() + START_LIMIT
-    while holder(home.engine_lock) != process.pid:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise EngineError(
-                f"the engine did not start (pid {process.pid}, exit code {process.returncode})",
-                next_step=f"read the end of {log}: omni-mcp engine logs",
-            )
-        time.sleep(0.02)
-    return Started(pid=process.pid, log=log)
 
 
 def _fresh_log(log: Path) -> Path:

@@ -396,7 +396,9 @@ def engine_restart(home: AHome = None) -> None:
     """Stop the engine and start a new one."""
     with clear_errors():
         background.stop(Home.locate())
-        started = background.ensure(Home.locate())
+        started = background.start(Home.locate())
+        if started is not None:
+            started.wait(Home.locate().engine_lock)
     out.print(f"engine {started or 'already started by a client'}", highlight=False)
 
 

@@ -67,21 +67,31 @@ class Engine:
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
 
-    async def run(self) -> End:
+    async def run(self) -> End | None:
         """Work until cancelled, idle for long or outdated; what runs at a cancel is given back."""
+        end: End | None = None
         async with anyio.create_task_group() as attempts:
             try:
-                while True:
-                    rung = self.doorbell.rung
-                    stepped = await self._safe_step(attempts)
-                    if (end := await self._end(stepped)) is not None:
-                        return end
-                    if not stepped:
-                        with anyio.move_on_after(POLL):
-                            await rung.wait()
+                while end is None:
+                    end = await self._turn(attempts)
             finally:
                 for attempt in self.running.values():
                     attempt.stop("shutdown")
+        return end
+
+    async def _turn(self, attempts: TaskGroup) -> End | None:
+        """Do what can be done, then wait for a ring; returns why it is time to go, if it is."""
+        rung = self.doorbell.rung
+        try:
+            stepped = await self.step(attempts)
+            end = await self._end(stepped)
+        except LedgerError as error:
+            logger.warning("%s", error, extra={"action": "step_failed"})
+            stepped, end = False, None
+        if not stepped and end is None:
+            with anyio.move_on_after(POLL):
+                await rung.wait()
+        return end
 
     async def _end(self, stepped: bool) -> End | None:
         """Say whether it is time to go: outdated and nothing running, or idle for long and nobody submitted."""
@@ -95,14 +105,6 @@ class Engine:
         if self.clock.now() - self.done_at.setdefault("work", self.clock.now()) < self.idle_exit:
             return None
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True) else None
-
-    async def _safe_step(self, attempts: TaskGroup) -> bool:
-        """A ledger that says no for a while (busy, disk full) must not end the engine."""
-        try:
-            return await self.step(attempts)
-        except LedgerError as error:
-            logger.warning("%s", error, extra={"action": "step_failed"})
-            return False
 
     async def step(self, attempts: TaskGroup) -> bool:
         """Do all that can be done now; returns whether anything was begun or moved."""

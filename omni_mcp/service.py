@@ -1,9 +1,10 @@
 """What faces may ask for. Needs the ledger, never an executor: it writes what is wanted and reads what became of it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 
@@ -34,8 +35,16 @@ RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
 PRIORITIES = range(-100, 101)
 
-StartEngine = Callable[[], Awaitable[str | None]]
-"""Starts an engine if none is alive; returns what there is to say about that, None when one was alive."""
+
+class Engines(Protocol):
+    """Who sees to it that an engine is alive."""
+
+    trouble: str | None
+    """Why the last one that was started did not come up."""
+
+    async def ensure(self) -> str | None:
+        """Start one if none is alive; returns what there is to say about that, None when one was alive."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +55,7 @@ class Service:
     settings: Callable[[], Settings]
     """What holds now: the file may change while we run."""
     dispatch: Dispatch
-    start_engine: StartEngine
+    engines: Engines
     principal: str = LOCAL
 
     async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0) -> TaskView:
@@ -63,7 +72,7 @@ class Service:
         task = await self._find(task_id)
         task = await self._settled(task, wait_seconds, since_seq=since_seq)
         events = None if since_seq is None else await self.ledger.events(task.id, since_seq=since_seq)
-        return task_view(task, events=events)
+        return task_view(task, events=events, engine=None if task.terminal else self.engines.trouble)
 
     async def result(self, task_id: str, *, offset: int = 0, limit: int = RESULT_PAGE) -> ResultView:
         """Return a page of the result. Raises BadRequest while the task is open."""
@@ -168,7 +177,8 @@ class Service:
         mark = await self.ledger.engine()
         if mark is not None and mark.gone_at is None:
             self.dispatch.nudge(mark.address, task_id)
-        return await self.start_engine()
+        started = await self.engines.ensure()
+        return started or self.engines.trouble
 
     async def _settled(self, task: Task, wait_seconds: float, *, since_seq: int | None = None) -> Task:
         if since_seq is not None and await self.ledger.events(task.id, since_seq=since_seq, limit=1):

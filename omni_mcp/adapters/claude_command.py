@@ -108,16 +108,16 @@ def permissions_for(setup: Setup, options: Mapping[str, object], env: Mapping[st
 
 
 def folder_for(setup: Setup, cwd: str) -> Path:
-    """Return the working folder, symlinks resolved. Raises ExecutorUnusable."""
+    """Return the working folder, symlinks resolved. Raises BadRequest."""
     try:
         folder = Path(cwd).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ExecutorUnusable(f"the cwd {cwd!r} does not exist", next_step="submit with an existing cwd") from error
+        raise BadRequest(f"the cwd {cwd!r} does not exist", next_step="submit with an existing cwd") from error
     if not folder.is_dir():
-        raise ExecutorUnusable(f"the cwd {cwd!r} is not a folder", next_step="submit with a folder as cwd")
+        raise BadRequest(f"the cwd {cwd!r} is not a folder", next_step="submit with a folder as cwd")
     roots = [root.expanduser().resolve() for root in setup.roots]
     if roots and not any(folder.is_relative_to(root) for root in roots):
-        raise ExecutorUnusable(
+        raise BadRequest(
             f"the cwd {str(folder)!r} is not below an allowed root",
             next_step=f"use a folder below {', '.join(map(str, roots))}, or add a root to the executor's row",
         )

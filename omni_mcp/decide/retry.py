@@ -48,8 +48,10 @@ class Release:
 Next = Finish | Park | Reroute
 
 
-def after(outcome: Outcome, *, faults: int, max_attempts: int, recovery: Recovery, now: datetime) -> Next:
-    """Say what follows an outcome; `faults` is the count before this one."""
+def after(
+    outcome: Outcome, *, faults: int, max_attempts: int, recovery: Recovery, now: datetime, pinned: bool = False
+) -> Next:
+    """Say what follows an outcome; `faults` is the count before this one, `pinned` that the caller chose the model."""
     if isinstance(outcome, Completed):
         return Finish(state=TaskState.COMPLETED, outcome=outcome)
     match outcome.kind:
@@ -62,6 +64,8 @@ def after(outcome: Outcome, *, faults: int, max_attempts: int, recovery: Recover
         case FailureClass.RATE_LIMIT:
             due_at = outcome.retry_at or now + LIMIT_RETRY
             return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
+        case FailureClass.CONFIG if pinned:
+            return Finish(state=TaskState.FAILED, outcome=outcome)
         case FailureClass.AUTH | FailureClass.CONFIG:
             return Reroute(trouble=_said(outcome))
         case FailureClass.INTERRUPTED | FailureClass.UNKNOWN:

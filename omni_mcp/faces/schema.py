@@ -19,7 +19,8 @@ def _lean(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]
     if "$ref" in schema:
         return _lean(named[schema["$ref"].rpartition("/")[2]], named)
     if "anyOf" in schema:
-        return _lean(next((s for s in schema["anyOf"] if s.get("type") != "null"), {}), named)
+        ways: list[dict[str, Any]] = schema["anyOf"]
+        return _lean(next(way for way in ways if way.get("type") != "null"), named)
     lean = {key: value for key, value in schema.items() if key not in DROPPED}
     each = partial(_lean, named=named)
     if "properties" in lean:

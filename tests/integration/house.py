@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +71,8 @@ class House:
 
     async def engine_pid(self) -> int:
         """Return the pid of the engine, when there is one."""
-        with anyio.fail_after(LIMIT):
-            while (pid := background.view(self.home).pid) is None:
-                await anyio.sleep(0.02)
-        return pid
+        await until(lambda: background.view(self.home).pid)
+        return background.view(self.home).pid or 0
 
     async def cli(self, *arguments: str) -> tuple[int, str]:
         """Run `omni-mcp …`; returns its exit code and what it printed."""
@@ -92,6 +90,13 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(background.stop, home)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds that no event tells of (another process does it)."""
+    with anyio.fail_after(LIMIT):
+        while not condition():  # noqa: ASYNC110 - other processes set no event here
+            await anyio.sleep(0.02)
 
 
 async def call(client: Client[Any], tool: str, **arguments: Any) -> dict[str, Any]:

@@ -4,11 +4,10 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import anyio
 
-from tests.integration.house import LIMIT, call, ended, house
+from tests.integration.house import LIMIT, call, ended, house, until
 
 
 async def test_a_task_is_submitted_awaited_and_its_result_paged(tmp_path: Path) -> None:
@@ -71,10 +70,10 @@ async def test_an_engine_killed_in_mid_task_is_followed_by_one_that_takes_over(t
         here.configure(executors={"slow": here.workshop("until", argument="path", recovery="retry")})
         async with here.client() as client:
             task = await call(client, "submit_task", description=str(word), type="until")
-            await _begun(here.logged)
+            await until(here.logged)
             old = await here.engine_pid()
             os.kill(old, signal.SIGKILL)
-            await _until(lambda: len(here.logged()) == 2)
+            await until(lambda: len(here.logged()) == 2)
             assert await here.engine_pid() != old
             word.touch()
             done = await ended(client, task["task_id"])
@@ -89,7 +88,7 @@ async def test_an_engine_that_is_stopped_gives_its_task_to_the_next_one(tmp_path
         here.configure(executors={"slow": here.workshop("until", argument="path", recovery="retry")})
         async with here.client() as client:
             task = await call(client, "submit_task", description=str(word), type="until")
-            await _begun(here.logged)
+            await until(here.logged)
             code, said = await here.cli("engine", "stop")
             assert (code, "has gone" in said) == (0, True)
             given_back = await call(client, "task_status", task_id=task["task_id"], since_seq=0)
@@ -107,7 +106,7 @@ async def test_what_may_have_happened_waits_for_consent_after_a_kill(tmp_path: P
         here.configure(executors={"slow": here.workshop("until", argument="path")})
         async with here.client() as client:
             task = await call(client, "submit_task", description=str(word), type="until")
-            await _begun(here.logged)
+            await until(here.logged)
             os.kill(await here.engine_pid(), signal.SIGKILL)
             waiting = await ended(client, task["task_id"])
             assert (waiting["state"], waiting["waiting_for"]) == ("waiting", "consent")
@@ -129,7 +128,7 @@ async def test_a_running_task_is_cancelled_and_its_executor_told(tmp_path: Path)
         here.configure(executors={"slow": here.workshop("until", argument="path")})
         async with here.client() as client:
             task = await call(client, "submit_task", description=str(tmp_path / "never"), type="until")
-            await _begun(here.logged)
+            await until(here.logged)
             assert (await call(client, "cancel_task", task_id=task["task_id"]))["state"] == "cancelled"
             again = await call(client, "cancel_task", task_id=task["task_id"])
             assert again["state"] == "cancelled"
@@ -153,7 +152,7 @@ async def test_higher_priority_runs_first(tmp_path: Path) -> None:
         here.configure(executors={"slow": here.workshop("until", argument="path", parallel=1)})
         async with here.client() as client:
             await call(client, "submit_task", description=str(gate), type="until")
-            await _begun(here.logged)
+            await until(here.logged)
             low = await call(client, "submit_task", description=f"{gate} ", type="until", priority=-1)
             high = await call(client, "submit_task", description=f"{gate}", type="until", priority=5)
             gate.touch()
@@ -170,13 +169,3 @@ async def test_face_and_engine_in_one_process_do_the_same(tmp_path: Path) -> Non
         async with here.client("--inline") as client:
             task = await call(client, "submit_task", description="inline", type="echo", wait_seconds=20)
             assert task["state"] == "completed"
-
-
-async def _begun(logged: Any) -> None:
-    await _until(lambda: bool(logged()))
-
-
-async def _until(condition: Any) -> None:
-    with anyio.fail_after(LIMIT):
-        while not condition():
-            await anyio.sleep(0.02)

@@ -103,14 +103,14 @@ def test_a_folder_outside_the_roots_is_refused_even_through_a_link(tmp_path: Pat
     assert a_command(root / "inside", setup).cwd == root / "inside"
     assert a_command(root, setup).cwd == root
     for cwd in (root / "link", tmp_path / "root-beside", root / ".."):
-        with pytest.raises(ExecutorUnusable, match="not below an allowed root"):
+        with pytest.raises(BadRequest, match="not below an allowed root"):
             a_command(cwd, setup)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path):
     (tmp_path / "file").touch()
     for cwd, reason in ((tmp_path / "gone", "does not exist"), (tmp_path / "file", "not a folder")):
-        with pytest.raises(ExecutorUnusable, match=reason):
+        with pytest.raises(BadRequest, match=reason):
             a_command(cwd)
 
 

@@ -80,3 +80,9 @@ def test_a_resumable_run_that_was_cut_off_goes_on_but_an_unknown_end_asks() -> N
 @pytest.mark.parametrize("kind", list(FailureClass))
 def test_every_failure_class_has_a_consequence(kind: FailureClass) -> None:
     assert isinstance(following(failed(kind)), Finish | Park | Reroute)
+
+
+def test_a_model_that_the_caller_pinned_and_nobody_knows_is_the_tasks_fault() -> None:
+    end = after(failed(FailureClass.CONFIG), faults=0, max_attempts=3, recovery=Recovery.RETRY, now=NOW, pinned=True)
+    assert isinstance(end, Finish)
+    assert end.state is TaskState.FAILED

@@ -1,0 +1,120 @@
+"""The real `claude` binary on both sides of our MCP face: as a client that hands off work, and as the executor."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from omni_mcp.demo.answers import MARK
+from omni_mcp.demo.cloud import Cloud, running_cloud
+from tests.integration.house import LIMIT, House, call, ended, house, until
+
+ROOT = Path(__file__).parents[2]
+BINARY = shutil.which("claude", path=str(ROOT / ".cache/npm/node_modules/.bin"))
+
+pytestmark = [
+    pytest.mark.claude,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(BINARY is None, reason="no claude: npm install --prefix .cache/npm @anthropic-ai/claude-code"),
+]
+
+
+def shell(command: str, **more: Any) -> dict[str, Any]:
+    return {"tool": "Bash", "input": {"command": command, "description": "a step"}, **more}
+
+
+def script(*steps: dict[str, Any]) -> str:
+    return f"Do it. {MARK}{json.dumps(steps)}"
+
+
+def configure(here: House, cloud: Cloud) -> None:
+    """Claude Code behind the relay, LiteLLM's Router behind that, the stub cloud behind all."""
+    coder = {"model": "anthropic/demo", "api_base": cloud.url, "api_key": "not-a-key"}
+    prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    here.configure(
+        executors={
+            "claude_code": {"preset": "claude-code", "command": BINARY, "handles": ["coding"], "login": "relay"}
+        },
+        models={"model_list": [{"model_name": "coder", "litellm_params": {**coder, **prices}}]},
+    )
+
+
+@pytest.mark.litellm
+async def test_claude_code_changes_a_file_and_after_a_kill_in_mid_tool_goes_on_in_its_session(tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    log, word = repo / "steps", repo / "word"
+    slow = f"echo begin-2 >> {log}; while [ ! -e {word} ]; do sleep 0.1; done; echo end-2 >> {log}"
+    steps = (
+        shell(f"echo step-1 >> {log}"),
+        shell(slow, insists=True),
+        {"tool": "Write", "input": {"file_path": str(repo / "hello.txt"), "content": "hello\n"}},
+        {"text": "written"},
+    )
+    async with house(tmp_path) as here, running_cloud() as cloud:
+        configure(here, cloud)
+        async with here.client() as client:
+            task = await call(client, "submit_task", description=script(*steps), type="coding", cwd=str(repo))
+            await until(lambda: log.exists() and "begin-2" in log.read_text())
+            os.kill(await here.engine_pid(), signal.SIGKILL)
+            await until(lambda: log.read_text().count("begin-2") == 2)
+            word.touch()
+            done = await ended(client, task["task_id"])
+            result = await call(client, "task_result", task_id=task["task_id"])
+    assert (done["state"], done["attempt"], done["endpoint"]) == ("completed", 2, "litellm-router")
+    assert result["text"] == "written"
+    assert (repo / "hello.txt").read_text() == "hello\n"
+    assert log.read_text().split() == ["step-1", "begin-2", "begin-2", "end-2"]
+    assert done["cost_usd"] == pytest.approx(cloud_bill(cloud))
+    assert len(list(here.home.root.glob(".claude/projects/*/*.jsonl"))) == 1
+
+
+def cloud_bill(cloud: Cloud) -> float:
+    return sum(seen.input_tokens * 1e-6 + seen.output_tokens * 2e-6 for seen in cloud.requests)
+
+
+async def claude(here: House, cloud: Cloud, prompt: str) -> str:
+    """Run `claude -p` as a client of our face, in a clean environment; returns its events."""
+    server = {"command": sys.executable, "args": ["-m", "omni_mcp"], "env": here.env}
+    tools = ["submit_task", "task_status", "task_result"]
+    argv = [
+        str(BINARY),
+        "-p",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--strict-mcp-config",
+        "--mcp-config",
+        json.dumps({"mcpServers": {"omni": server}}),
+        "--allowedTools",
+        *(f"mcp__omni__{tool}" for tool in tools),
+    ]
+    quiet = {"DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
+    env = {**here.env, **quiet, "ANTHROPIC_BASE_URL": cloud.url, "ANTHROPIC_API_KEY": "not-a-key"}
+    with anyio.fail_after(LIMIT):
+        done = await anyio.run_process(argv, input=prompt.encode(), env=env, cwd=here.home.root, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.decode()
+
+
+async def test_claude_code_hands_off_a_task_and_a_later_session_reads_its_result(tmp_path: Path) -> None:
+    async with house(tmp_path) as here, running_cloud() as cloud:
+        here.configure(executors={"bench": here.workshop()})
+        submit = {"tool": "mcp__omni__submit_task", "input": {"description": "from claude", "type": "echo"}}
+        await claude(here, cloud, script(submit, {"text": "handed off"}))
+        code, listed = await here.cli("list", "--json")
+        assert code == 0
+        [task] = json.loads(listed)["tasks"]
+        ask = {"task_id": task["task_id"]}
+        wait = {"tool": "mcp__omni__task_status", "input": {**ask, "wait_seconds": 20}}
+        read = {"tool": "mcp__omni__task_result", "input": ask}
+        told = await claude(here, cloud, script(wait, read, {"text": "done"}))
+        assert [line["text"] for line in here.logged()] == ["from claude"]
+        assert "completed" in told
+        assert "echo: from claude" in told
