@@ -103,6 +103,8 @@ class Attempt:
                 await self._settle(await self._run())
         except TransitionRefused as error:
             logger.warning("%s", error, extra={"action": "attempt_refused", "task_id": self.task.id})
+        except LedgerError:
+            logger.exception("its end cannot be written", extra={"action": "attempt_stuck", "task_id": self.task.id})
 
     async def _bind(self) -> None:
         self.resume = continues(self.task, executor=self.spec.name, recovery=self.spec.recovery)

@@ -36,7 +36,7 @@ class Starting:
         return f"started in the background (pid {self.process.pid}, log {self.log})"
 
     def wait(self, engine_lock: Path) -> None:
-        """Wait until it holds its lock. Blocks. Raises EngineError when it ended, or took too long; its log says why."""
+        """Block until it holds its lock. Raises EngineError when it ended, or took too long; its log says why."""
         deadline = time.monotonic() + START_LIMIT
         with self.right:
             while holder(engine_lock) != self.process.pid:

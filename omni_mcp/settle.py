@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from omni_mcp.decide.retry import Finish, Park, Release
-from omni_mcp.errors import LedgerError
+from omni_mcp.errors import LedgerBusy, LedgerUnusable
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.task import Task
 
@@ -22,14 +22,24 @@ async def until_written(write: Callable[[], Awaitable[Task]]) -> Task:
     while True:
         try:
             return await write()
-        except LedgerError as error:
+        except (LedgerBusy, LedgerUnusable) as error:
             logger.warning("not written yet: %s", error, extra={"action": "write_again"})
         await anyio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
 async def settle(ledger: Ledger, task: Task, following: Finish | Park | Release) -> Task:
-    """Write the decision under the task's own attempt and owner. Raises TransitionRefused when they hold it no more."""
+    """Write the decision; a task that is let go although somebody wants it cancelled is cancelled.
+
+    Raises TransitionRefused when the task's attempt and owner hold it no more.
+    """
+    settled = await _written(ledger, task, following)
+    if settled.cancel_requested_at is None or settled.terminal:
+        return settled
+    return await ledger.request_cancel(task.id, reason="asked for while it ran")
+
+
+async def _written(ledger: Ledger, task: Task, following: Finish | Park | Release) -> Task:
     owner = task.owner or ""
     match following:
         case Finish(state=state, outcome=outcome):
