@@ -9,7 +9,8 @@ _N = "(select n from tasks where id = :id)"
 
 TASK = _WHOLE + " where t.id = :id"
 TASK_BY_N = _WHOLE + " where t.n = :n"
-FIND = "select id from tasks where id >= :low and id < :high and principal = :principal limit 6"
+FIND = "select id from tasks where id >= :low and id < :high and +principal = :principal limit 6"
+"""The plus keeps SQLite from walking through all tasks of the principal instead."""
 CLAIMABLE = _WHOLE + (
     " where t.n in (select n from tasks where open = 1 and state = 'idle' order by priority desc, n limit :limit)"
     " order by t.priority desc, t.n"
@@ -73,7 +74,8 @@ PROGRESS = (
 CHECKPOINT = f"insert into checkpoints values ({_N}, :snapshot) on conflict do update set snapshot = excluded.snapshot"
 FINISH = (
     """
-    update tasks set state = :state, since = :now, updated_at = :now, owner = null, lease_until = null, text = :text
+    update tasks set state = :state, open = 0, since = :now, updated_at = :now, owner = null, lease_until = null,
+        text = :text
     """
     + _MINE
     + " and (state = 'executing' or (state = 'dispatching' and :state <> 'completed'))"
@@ -119,8 +121,8 @@ RENEW = """
 """
 CANCEL_FREE = (
     """
-    update tasks set state = 'cancelled', since = :now, updated_at = :now, cancel_requested_at = :now, text = :text,
-        waiting_for = null, due_at = null
+    update tasks set state = 'cancelled', open = 0, since = :now, updated_at = :now, cancel_requested_at = :now,
+        text = :text, waiting_for = null, due_at = null
     where id = :id and state in ('idle', 'waiting')
     """
     + _MOVED

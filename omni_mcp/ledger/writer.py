@@ -55,7 +55,7 @@ class Writer:
         self, path: Path, migrate: Callable[[sqlite3.Connection], None], *, patience: float = PATIENCE
     ) -> None:
         self.inode: int | None = None
-        """Which file is open, or was last; a deleted or replaced file shows by another one."""
+        """Which file is open; None when none is."""
         self._path = path
         self._migrate = migrate
         self._patience = patience
@@ -64,6 +64,8 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._db: sqlite3.Connection | None = None
         self._gate: WriteGate | None = None
+        self._log = path.with_name(f"{path.name}-wal")
+        self._log_inode: int | None = None
 
     async def do(self, work: Work[T]) -> T:
         """Run a unit of work in a transaction; returns its result after the commit. Raises LedgerError."""
@@ -138,6 +140,8 @@ class Writer:
             broken, units = True, self._begin_all(batch)
             for unit in units:
                 unit.error = understood(error, self._path)
+        if broken:
+            self.inode = None
         _tell(units)
         if broken:
             self._close()
@@ -198,6 +202,7 @@ class Writer:
         if self._gate is not None and self._db is not None:
             if inode(self._path) == self.inode:
                 return self._gate
+            self._forsake(self._gate)
             raise LedgerUnusable(
                 f"{self._path} was deleted or replaced while it was open",
                 next_step="restore it from a backup, or call again to begin a new one",
@@ -208,8 +213,15 @@ class Writer:
             self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
             self._db.executescript(PRAGMAS)
             self._migrate(self._db)
-        self.inode = inode(self._path)
+        self.inode, self._log_inode = inode(self._path), inode(self._log)
         return self._gate
+
+    def _forsake(self, gate: WriteGate) -> None:
+        """Remove the log of a file that is gone: SQLite would apply it to the one that took its place."""
+        with gate.held():
+            if inode(self._log) == self._log_inode:
+                self._log.unlink(missing_ok=True)
+                self._path.with_name(f"{self._path.name}-shm").unlink(missing_ok=True)
 
     def _close(self) -> None:
         gate, db = self._gate, self._db

@@ -8,7 +8,7 @@ create table tasks (
     type text,
     state text not null check (state in
         ('idle', 'dispatching', 'executing', 'waiting', 'completed', 'failed', 'cancelled')),
-    open integer not null generated always as (state not in ('completed', 'failed', 'cancelled')) stored,
+    open integer not null default 1 check (open = (state not in ('completed', 'failed', 'cancelled'))),
     waiting_for text check ((waiting_for is not null) = (state = 'waiting')),
     due_at integer,
     text text,
@@ -34,7 +34,7 @@ create table tasks (
     title text not null
 ) strict;
 
-create index open_tasks on tasks (state, priority desc, n) where open = 1;
+create index open_tasks on tasks (state, priority desc, n, open) where open = 1;
 create index due_tasks on tasks (due_at) where due_at is not null;
 create index newest_tasks on tasks (principal, n);
 
