@@ -1,1 +1,1 @@
-"""The offline demo: stand-ins for the cloud, with faults on demand."""
+"""The offline demo: the main job from end to end, its proof, and the stand-ins for cloud and agent."""
