@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import EngineError
-from omni_mcp.ledger.owners import HeldLock, holder, try_hold, wait_until_free
+from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
 from omni_mcp.settings import Home
 from omni_mcp.views import EngineView
 
@@ -104,6 +104,8 @@ def stop(home: Home, *, limit: float = 30.0) -> int | None:
     pid = holder(home.engine_lock)
     if pid is None:
         return None
+    if pid == UNNAMED:
+        raise EngineError("the engine is just starting", next_step="omni-mcp engine stop again in a moment")
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     if not wait_until_free(home.engine_lock, limit=limit):

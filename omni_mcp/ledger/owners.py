@@ -15,6 +15,8 @@ PROBE_TIME = 0.2
 """Seconds in which a taker tries again: somebody who only looks holds the lock for a moment."""
 STEP = 0.02
 """Seconds between two tries of a bounded wait."""
+UNNAMED = 0
+"""Stands for the pid of a holder that has not yet written its own."""
 
 
 class HeldLock:
@@ -70,7 +72,7 @@ def _is_file_of(path: Path, fd: int) -> bool:
 
 
 def holder(path: Path) -> int | None:
-    """Return the pid of the lock's holder, 0 if it has not yet said, None when nobody holds it."""
+    """Return the pid of the lock's holder, UNNAMED if it has not yet said, None when nobody holds it."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -80,7 +82,7 @@ def holder(path: Path) -> int | None:
             unlock(fd)
             return None
         said = os.read(fd, 20)
-        return int(said) if said.isdigit() else 0
+        return int(said) if said.isdigit() else UNNAMED
     finally:
         os.close(fd)
 

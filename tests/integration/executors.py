@@ -52,9 +52,9 @@ def spec_of(home: Path, row: ExecutorRow) -> ExecutorSpec:
 
 
 @asynccontextmanager
-async def session_of(home: Path, row: ExecutorRow, *, owner: str = "me") -> AsyncGenerator[Session]:
+async def session_of(home: Path, row: ExecutorRow, *, owner: str | None = None) -> AsyncGenerator[Session]:
     """Yield a session to the server of a row; it is closed at the end."""
-    session = Session(spec_of(home, row), owner=owner, home=Home(home))
+    session = Session(spec_of(home, row), owner=owner or new_id(), home=Home(home))
     try:
         yield session
     finally:
@@ -109,7 +109,7 @@ def lives(pid: int) -> bool:
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds that no event tells of, because another process does it."""
     with anyio.fail_after(LIMIT):
-        while not holds():  # noqa: ASYNC110
+        while not holds():
             await anyio.sleep(0.01)
 
 

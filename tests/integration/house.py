@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -95,7 +96,7 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something holds that no event tells of (another process does it)."""
     with anyio.fail_after(LIMIT):
-        while not condition():  # noqa: ASYNC110 - other processes set no event here
+        while not condition():
             await anyio.sleep(0.02)
 
 
@@ -122,3 +123,21 @@ async def ended(client: Client[Any], task_id: str) -> dict[str, Any]:
             status = await call(client, "task_status", task_id=task_id, wait_seconds=20)
             if status["state"] in ("completed", "failed", "cancelled", "waiting"):
                 return status
+
+
+async def connected(port: int) -> None:
+    """Wait until something listens on a port of loopback."""
+    with anyio.fail_after(LIMIT):
+        while True:
+            try:
+                async with await anyio.connect_tcp("127.0.0.1", port):
+                    return
+            except OSError:
+                await anyio.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -99,7 +99,7 @@ async def run(client: Client[Any], asked: dict[str, Any], told: list[str] | None
 
 async def until(holds: Callable[[], bool], *, limit: float = 20) -> None:
     with anyio.fail_after(limit):
-        while not holds():  # noqa: ASYNC110 - other processes set no event here
+        while not holds():
             await anyio.sleep(0.02)
 
 

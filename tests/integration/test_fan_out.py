@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import anyio
 import pytest
 from fastmcp import Client
 
-from tests.integration.house import LIMIT, STUBS, House, call, ended, house, until
+from tests.integration.house import STUBS, House, call, connected, ended, free_port, house, until
 
 ROOT = Path(__file__).parents[2]
 EVERYTHING = ROOT / ".cache/npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
@@ -91,21 +90,3 @@ async def http_workshop(here: House) -> AsyncGenerator[str]:
             yield f"http://127.0.0.1:{port}/mcp"
         finally:
             process.kill()
-
-
-async def connected(port: int) -> None:
-    """Wait until something listens on a port of loopback."""
-    with anyio.fail_after(LIMIT):
-        while True:
-            try:
-                async with await anyio.connect_tcp("127.0.0.1", port):
-                    return
-            except OSError:
-                await anyio.sleep(0.05)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -39,12 +39,12 @@ async def test_nothing_is_opened_before_it_is_used_and_nothing_is_left_after(tmp
 
 
 async def test_an_executor_is_the_same_whenever_it_is_asked_for(tmp_path: Path) -> None:
-    async with Pool(settings_of(tmp_path, a=bad()), owner="me") as pool:
+    async with Pool(settings_of(tmp_path, a=bad()), owner=new_id()) as pool:
         assert pool.get("a") is pool.get("a")
 
 
 async def test_an_executor_that_cannot_be_used_says_why_and_an_unknown_one_names_the_others(tmp_path: Path) -> None:
-    async with Pool(settings_of(tmp_path, a=bad(command="no-such-program")), owner="me") as pool:
+    async with Pool(settings_of(tmp_path, a=bad(command="no-such-program")), owner=new_id()) as pool:
         with pytest.raises(ExecutorUnusable, match="'no-such-program' is not installed"):
             pool.get("a")
         with pytest.raises(UnknownExecutor, match="there are: a"):

@@ -219,7 +219,9 @@ async def test_a_server_that_cannot_be_reached_is_tried_less_and_less_often(
     monkeypatch.setattr("omni_mcp.executors.session.BACKOFF", (0.0, 60.0))
     async with session_of(tmp_path, bad("exit")) as session:
         assert "next try" not in await refusal(session)
-        assert "next try" not in await refusal(session)
+        again = await refusal(session)
+        assert "next try" not in again
+        assert again.count("cannot start") == 1
         assert "config is missing (next try in" in await refusal(session)
 
 
@@ -243,10 +245,10 @@ async def test_closing_ends_the_server_and_all_that_it_started(tmp_path: Path, f
 
 async def test_a_child_sees_its_own_keys_and_none_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-of-ours")
-    async with session_of(tmp_path, bad(env={"ITS_KEY": "its own"})) as session:
+    async with session_of(tmp_path, bad(env={"ITS_KEY": "its own"}), owner="its owner") as session:
         env = json.loads(said(await session.call("environment", {}, timeout=LIMIT)))
     assert env["ITS_KEY"] == "its own"
-    assert env[OWNER_MARK] == "me"
+    assert env[OWNER_MARK] == "its owner"
     assert "sk-secret-of-ours" not in str(env)
 
 
