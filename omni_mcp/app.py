@@ -144,9 +144,11 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
         )
         await ledger.announce(_mark(home, owner, doorbell.address, clock))
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        yield engine
-        with anyio.CancelScope(shield=True):
-            await ledger.retire(owner, only_if_idle=False)
+        try:
+            yield engine
+        finally:
+            with anyio.CancelScope(shield=True):
+                await ledger.retire(owner, only_if_idle=False)
 
 
 async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:

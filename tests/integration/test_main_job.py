@@ -94,6 +94,7 @@ async def test_an_engine_that_is_stopped_gives_its_task_to_the_next_one(tmp_path
             given_back = await call(client, "task_status", task_id=task["task_id"], since_seq=0)
             assert given_back["state"] == "idle"
             assert "the engine was stopped" in given_back["text"]
+            assert "not running" in (await call(client, "system_mode"))["engine"]
             word.touch()
             await call(client, "submit_task", description="wake up", type="until", idempotency_key="w")
             done = await ended(client, task["task_id"])
