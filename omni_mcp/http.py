@@ -1,7 +1,9 @@
 """The face over Streamable HTTP, with the engine in the same process."""
 
 import ipaddress
+import signal
 from functools import partial
+from types import FrameType
 
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
@@ -16,8 +18,14 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
             f"refusing to listen on {host}: without tokens anybody who reaches it could run tasks",
             next_step="omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
         )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _noted)
     face = create_face(partial(running_all, home))
     face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: uvicorn repeats a signal after its shutdown, when the engine has still to give back its work."""
 
 
 def _is_loopback(host: str) -> bool:
