@@ -12,11 +12,13 @@ from rich.table import Table
 from benchmarks import face, ledger
 
 Row = Mapping[str, Any]
-"""name, unit, ours, other, ratio, and the goal for the ratio: at_most or at_least."""
+"""name, unit, ours; where there is something to compare with: other, ratio, and its goal, at_most or at_least."""
 
 
-def met(row: Row) -> bool:
-    """Whether the ratio reaches its goal."""
+def met(row: Row) -> bool | None:
+    """Whether the ratio reaches its goal; None: it has none."""
+    if "ratio" not in row:
+        return None
     return row["ratio"] <= row["at_most"] if "at_most" in row else row["ratio"] >= row["at_least"]
 
 
@@ -25,14 +27,13 @@ def goal(row: Row) -> str:
     return f"≤ {row['at_most']} x" if "at_most" in row else f"≥ {row['at_least']} x"
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """Return the rows as people read them."""
-    found = Table("", "unit", "ours", "bare", "ratio", "goal", "")
-    for row in rows:
-        verdict = "[green]met" if met(row) else "[red]missed"
-        figures = [f"{row[key]:,.1f}" for key in ("ours", "other")]
-        found.add_row(row["name"], row["unit"], *figures, f"{row['ratio']:.2f} x", goal(row), verdict)
-    return found
+def cells(row: Row) -> Sequence[str]:
+    """Return a row as people read it."""
+    start = [row["name"], row["unit"], f"{row['ours']:,.2f}"]
+    if "ratio" not in row:
+        return start
+    verdict = "[green]met" if met(row) else "[red]missed"
+    return [*start, f"{row['other']:,.2f}", f"{row['ratio']:.2f} x", goal(row), verdict]
 
 
 def main() -> None:
@@ -44,7 +45,10 @@ def main() -> None:
     if as_json:
         json.dump([{**row, "met": met(row)} for row in rows], sys.stdout, indent=2)
     else:
-        Console().print(table(rows))
+        table = Table("", "unit", "ours", "bare", "ratio", "goal", "")
+        for row in rows:
+            table.add_row(*cells(row))
+        Console().print(table)
 
 
 if __name__ == "__main__":
