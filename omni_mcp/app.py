@@ -22,6 +22,7 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
+from omni_mcp.presets import resolve
 from omni_mcp.service import Service
 from omni_mcp.settings import Home, Settings
 from omni_mcp.task import Clock, SystemClock, new_id
@@ -60,8 +61,9 @@ class EngineInside:
 
     trouble: str | None = None
 
-    async def ensure(self) -> str | None:
+    async def ensure(self, *, successor: bool) -> str | None:
         """Start none."""
+        del successor
         return None
 
 
@@ -75,12 +77,11 @@ class EngineKeeper:
     trouble: str | None = None
     """Why the last engine that we started did not come up."""
 
-    async def ensure(self) -> str | None:
-        """Start an engine if none is alive; returns what to tell about it, at once."""
-        gone = await self._gone()
-        if holder(self.home.engine_lock) is not None and not gone:
+    async def ensure(self, *, successor: bool) -> str | None:
+        """Start an engine if none is alive, or the one that is has said goodbye; returns what to tell, at once."""
+        if holder(self.home.engine_lock) is not None and not successor:
             return None
-        starting = await run_sync(partial(background.start, self.home, successor=gone))
+        starting = await run_sync(partial(background.start, self.home, successor=successor))
         if starting is None:
             return None
         self.tasks.start_soon(self._see_up, starting, name="engine start")
@@ -101,7 +102,7 @@ class EngineKeeper:
             await until_free(self.home.engine_lock)
             try:
                 if await self.ledger.counts() and not await self._gone():
-                    await self.ensure()
+                    await self.ensure(successor=False)
             except OmniError as error:
                 logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
             await anyio.sleep(FALLBACK_POLL)
@@ -109,7 +110,7 @@ class EngineKeeper:
     async def _gone(self) -> bool:
         """Whether the last engine said goodbye: then nobody starts one but a submit."""
         mark = await self.ledger.engine()
-        return mark is not None and mark.gone_at is not None
+        return mark is not None and not mark.there
 
 
 @asynccontextmanager
@@ -124,10 +125,12 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
     settings = live.now()
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(SqliteLedger(home.ledger, clock=clock))
+        doorbell = await stack.enter_async_context(LocalDispatch().listen())
         stack.enter_context(await _the_lock(home, ledger))
         stack.enter_context(owner_lock(home.owners, owner))
+        await ledger.announce(_mark(home, owner, doorbell.address, clock))
+        stack.push_async_callback(_say_goodbye, ledger, owner)
         await run_sync(_end_the_dead, home)
-        doorbell = await stack.enter_async_context(LocalDispatch().listen())
         relay = await stack.enter_async_context(_relay(settings, ledger))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
         engine = Engine(
@@ -139,16 +142,17 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
             doorbell=doorbell,
             relay=relay,
             is_over=partial(_is_over, home),
-            is_stale=lambda: live.now() is not settings,
+            is_stale=lambda: live.now() is not settings or resolve(settings) != pool.specs,
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
         )
-        await ledger.announce(_mark(home, owner, doorbell.address, clock))
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        try:
-            yield engine
-        finally:
-            with anyio.CancelScope(shield=True):
-                await ledger.retire(owner, only_if_idle=False)
+        yield engine
+
+
+async def _say_goodbye(ledger: Ledger, owner: str) -> None:
+    """Tell the faces that this engine went on purpose, so that none of them starts another one."""
+    with anyio.CancelScope(shield=True):
+        await ledger.retire(owner, only_if_idle=False)
 
 
 async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:
@@ -206,7 +210,7 @@ async def _the_lock(home: Home, ledger: Ledger) -> HeldLock:
     """Take the engine lock; one that has said goodbye is waited for. Raises EngineRunning."""
     held = try_hold(home.engine_lock)
     mark = await ledger.engine()
-    if held is None and mark is not None and mark.gone_at is not None:
+    if held is None and mark is not None and not mark.there:
         await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
         held = try_hold(home.engine_lock)
     if held is None:

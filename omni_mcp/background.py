@@ -40,6 +40,8 @@ class Starting:
         deadline = time.monotonic() + START_LIMIT
         with self.right:
             while holder(engine_lock) != self.process.pid:
+                if self.process.poll() is not None and holder(engine_lock) is not None:
+                    return  # somebody else's engine was quicker
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise EngineError(
                         f"the engine did not start (pid {self.process.pid}, exit code {self.process.returncode})",

@@ -59,7 +59,7 @@ class Engine:
     is_over: Callable[[str], Awaitable[bool]]
     """Proof: whether an owner is dead and nothing of its process tree is left."""
     is_stale: Callable[[], bool]
-    """Whether the settings have changed since this engine was opened."""
+    """Whether the settings, or the programs that they name, have changed since this engine was opened."""
     idle_exit: timedelta | None
     """How long it stays without an open task; None: for ever."""
     running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])

@@ -11,7 +11,7 @@ import anyio
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TransitionRefused, UnknownExecutor
-from omni_mcp.ledger.base import Ledger
+from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates, resolve
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Mode, Task, TaskSpec, TaskState, WaitingFor, new_id
@@ -42,8 +42,11 @@ class Engines(Protocol):
     trouble: str | None
     """Why the last one that was started did not come up."""
 
-    async def ensure(self) -> str | None:
-        """Start one if none is alive; returns what there is to say about that, None when one was alive."""
+    async def ensure(self, *, successor: bool) -> str | None:
+        """Start one if none is alive; returns what there is to say about that, None when one was alive.
+
+        A `successor` is started also beside one that has said goodbye and is just going.
+        """
         ...
 
 
@@ -63,7 +66,7 @@ class Service:
         settings = self.settings()
         spec = replace(_checked(spec, settings), principal=self.principal)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=await self._preview(spec, settings))
-        engine = await self._wake(submitted.task.id)
+        engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
         return task_view(task, deduplicated=submitted.deduplicated or None, engine=engine)
 
@@ -174,10 +177,12 @@ class Service:
 
     async def _wake(self, task_id: str) -> str | None:
         """Ring the engine, or start one; returns what there is to say about it."""
-        mark = await self.ledger.engine()
-        if mark is not None and mark.gone_at is None:
-            self.dispatch.nudge(mark.address, task_id)
-        started = await self.engines.ensure()
+        return await self._ring(task_id, await self.ledger.engine())
+
+    async def _ring(self, task_id: str, engine: EngineMark | None) -> str | None:
+        if engine is not None and engine.there:
+            self.dispatch.nudge(engine.address, task_id)
+        started = await self.engines.ensure(successor=engine is not None and not engine.there)
         return started or self.engines.trouble
 
     async def _settled(self, task: Task, wait_seconds: float, *, since_seq: int | None = None) -> Task:
@@ -219,7 +224,7 @@ class Service:
 
     async def _engine_text(self) -> str:
         mark = await self.ledger.engine()
-        if mark is None or mark.gone_at is not None:
+        if mark is None or not mark.there:
             return "not running; the next submit_task starts it"
         return f"pid {mark.pid}, version {mark.version}, log {mark.log}"
 

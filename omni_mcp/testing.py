@@ -1,6 +1,5 @@
 """Public fakes: a told clock, a ledger for one test, an executor that answers as told, an engine over all of them."""
 
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,9 @@ from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, Task
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DONE = Completed(text="done")
-FAKE_ROW = ExecutorRow(command=sys.executable, tool="fake", handles=("general",), recovery=Recovery.RETRY, parallel=2)
+FAKE_ROW = ExecutorRow(
+    url="http://127.0.0.1:9/never-opened", tool="fake", handles=("general",), recovery=Recovery.RETRY, parallel=2
+)
 
 
 class ToldClock:

@@ -9,6 +9,8 @@ CLOUD_RETRY = timedelta(seconds=30)
 """How long a task is held when a provider failed (the plan's `cloud_check_interval`)."""
 LIMIT_RETRY = timedelta(seconds=60)
 """How long it is held at a rate limit that does not say when it ends."""
+ENDS = {FailureClass.TASK: TaskState.FAILED, FailureClass.CANCELLED: TaskState.CANCELLED}
+"""What is over at once."""
 FIRST_BACKOFF = timedelta(seconds=2)
 """Doubles with each fault."""
 
@@ -55,10 +57,8 @@ def after(
     if isinstance(outcome, Completed):
         return Finish(state=TaskState.COMPLETED, outcome=outcome)
     match outcome.kind:
-        case FailureClass.TASK:
-            return Finish(state=TaskState.FAILED, outcome=outcome)
-        case FailureClass.CANCELLED:
-            return Finish(state=TaskState.CANCELLED, outcome=outcome)
+        case FailureClass.TASK | FailureClass.CANCELLED:
+            return Finish(state=ENDS[outcome.kind], outcome=outcome)
         case FailureClass.PROVIDER:
             return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + CLOUD_RETRY)
         case FailureClass.RATE_LIMIT:

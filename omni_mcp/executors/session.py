@@ -7,51 +7,29 @@ outcome is unknown, and no process of the session is left. No call is ever sent 
 
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
-from anyio.to_thread import run_sync
-from fastmcp import Client
 from fastmcp.client.progress import ProgressHandler
-from fastmcp.client.transports import ClientTransport
 from mcp.types import CallToolResult
 
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
 from omni_mcp.executors.executor import OnProgress, ToolInfo
-from omni_mcp.executors.transport import StderrLog, transport_for
+from omni_mcp.executors.link import Link, opened
+from omni_mcp.executors.transport import StderrLog
 from omni_mcp.executors.troubles import TROUBLES, failure_of, is_clear, words_of
 from omni_mcp.presets import ExecutorSpec
-from omni_mcp.processes import SESSION_MARK, sweep
 from omni_mcp.settings import Home
-from omni_mcp.task import Failed, new_id
+from omni_mcp.task import Failed
 
 logger = logging.getLogger(__name__)
 
-PROBE_LIMIT = 3.0
-"""Seconds in which a session that lives lists its tools."""
 LIST_LIMIT = 10.0
 """Seconds in which a server lists its tools when that is what we want to know."""
-READ_MARGIN = 60.0
-"""Seconds beyond an attempt's limit after which the client gives up by itself; our own limits come first."""
-CLOSE_LIMIT = 8.0
-"""Seconds in which a session is closed."""
 BACKOFF = (0.1, 0.5, 2.0, 10.0, 30.0)
 """Seconds between tries to open a session that could not be opened."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Live:
-    """A session while it lasts."""
-
-    client: Client[ClientTransport]
-    mark: str
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    calls: int = 0
-    burial: anyio.Lock = field(default_factory=anyio.Lock)
-    buried: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,13 +50,13 @@ class Session:
         self._home = home
         self._log = StderrLog(home.root / "logs" / "executors" / f"{spec.name}.log")
         self._opening = anyio.Lock()
-        self._live: _Live | None = None
+        self._link: Link | None = None
         self._failure: _Failure | None = None
 
     @property
     def version(self) -> str | None:
         """What the server calls itself, while the session is open."""
-        about = self._live.client.server_info if self._live else None
+        about = self._link.client.server_info if self._link else None
         return f"{about.name} {about.version}" if about else None
 
     async def call(
@@ -88,21 +66,21 @@ class Session:
 
         Raises ExecutorUnusable (nothing was sent) and ExecutorLost (the outcome is unknown).
         """
-        async with self._using() as live:
+        async with self._using() as link:
             try:
                 with anyio.fail_after(timeout):
-                    return await live.client.call_tool_mcp(
+                    return await link.client.call_tool_mcp(
                         tool, dict(arguments), progress_handler=_teller(on_progress) if on_progress else None
                     )
             except TROUBLES as error:
-                return await self._judged(live, tool, error, timeout)
+                return await self._judged(link, tool, error, timeout)
 
     async def tools(self) -> Sequence[ToolInfo]:
         """List the server's tools. Raises ExecutorUnusable."""
-        async with self._using() as live:
+        async with self._using() as link:
             try:
                 with anyio.fail_after(LIST_LIMIT):
-                    found = await live.client.list_tools()
+                    found = await link.client.list_tools()
             except TROUBLES as error:
                 raise ExecutorUnusable(f"{self.spec.name} does not list its tools: {words_of(error)}") from error
         return [ToolInfo(name=tool.name, description=tool.description or "") for tool in found]
@@ -110,54 +88,37 @@ class Session:
     async def close(self) -> None:
         """End the session and every process of it, in bounded time. The next use would open it again."""
         async with self._opening:
-            if self._live is not None:
-                await self._bury(self._live)
+            if self._link is not None:
+                await self._bury(self._link)
 
     @asynccontextmanager
-    async def _using(self) -> AsyncGenerator[_Live]:
-        live = await self._ready()
-        live.calls += 1
+    async def _using(self) -> AsyncGenerator[Link]:
+        link = await self._ready()
+        link.calls += 1
         try:
-            yield live
+            yield link
         finally:
-            live.calls -= 1
+            link.calls -= 1
 
-    async def _ready(self) -> _Live:
-        """Return the open session. One that nobody uses is asked first, so that no call is lost on a dead one."""
+    async def _ready(self) -> Link:
+        """Return the open link. One that nobody uses is asked first, so that no call is lost on a dead one."""
         async with self._opening:
-            if (live := self._live) is not None:
-                if live.calls or await _answers(live.client):
-                    return live
-                await self._bury(live)
-            self._live = await self._opened()
-            return self._live
+            if (link := self._link) is not None:
+                if link.calls or await link.answers():
+                    return link
+                await self._bury(link)
+            self._link = await self._opened()
+            return self._link
 
-    async def _opened(self) -> _Live:
+    async def _opened(self) -> Link:
         self._respect_backoff()
-        live = await self._new()
         try:
-            await live.stack.enter_async_context(live.client)
+            link = await opened(self.spec, owner=self._owner, home=self._home, log=self._log)
         except TROUBLES as error:
-            await self._bury(live)
             raise ExecutorUnusable(self._note_failure(error), next_step=self._next_step) from error
-        except BaseException:
-            await self._bury(live)
-            raise
         self._failure = None
         logger.info("session to %s is open", self.spec.name, extra={"action": "session_open"})
-        return live
-
-    async def _new(self) -> _Live:
-        mark = new_id()
-        way = partial(transport_for, self.spec, owner=self._owner, mark=mark, home=self._home, log=self._log)
-        client = Client(
-            await run_sync(way),
-            name=self.spec.name,
-            mode=self.spec.row.protocol,
-            init_timeout=self.spec.row.connect_timeout,
-            timeout=self.spec.row.timeout + READ_MARGIN,
-        )
-        return _Live(client=client, mark=mark)
+        return link
 
     def _respect_backoff(self) -> None:
         failure = self._failure
@@ -181,37 +142,18 @@ class Session:
         logger.warning("%s", text, extra={"action": "session_refused"})
         return text
 
-    async def _judged(self, live: _Live, tool: str, error: Exception, timeout: float) -> Failed:
+    async def _judged(self, link: Link, tool: str, error: Exception, timeout: float) -> Failed:
         """Tell a server that misbehaved from one that is gone."""
-        if not is_clear(error) and not await _answers(live.client):
-            await self._bury(live)
+        if not is_clear(error) and not await link.answers():
+            await self._bury(link)
             message = f"{self.spec.name} went away during {tool} ({words_of(error)}), so its outcome is unknown"
             raise ExecutorLost(message) from error
         return failure_of(error, tool=f"{self.spec.name}.{tool}", timeout=timeout)
 
-    async def _bury(self, live: _Live) -> None:
-        """Close a session and end its processes; whoever else asks for it waits until that is done."""
-        if self._live is live:
-            self._live = None
-        with anyio.CancelScope(shield=True):
-            async with live.burial:
-                if live.buried:
-                    return
-                with anyio.move_on_after(CLOSE_LIMIT), suppress(*TROUBLES):
-                    await live.stack.aclose()
-                if self.spec.command:
-                    await run_sync(partial(sweep, SESSION_MARK, live.mark))
-                live.buried = True
-
-
-async def _answers(client: Client[ClientTransport]) -> bool:
-    """Whether the server still answers, in either era of the protocol (`ping` is gone from the newer one)."""
-    try:
-        with anyio.fail_after(PROBE_LIMIT):
-            await client.list_tools_mcp(cache_mode="bypass")
-    except TROUBLES as error:
-        return is_clear(error)
-    return True
+    async def _bury(self, link: Link) -> None:
+        if self._link is link:
+            self._link = None
+        await link.bury()
 
 
 def _teller(on_progress: OnProgress) -> ProgressHandler:

@@ -31,8 +31,8 @@ class Submitted:
     task: Task
     deduplicated: bool
     """True: the idempotency key named an earlier task, which is returned."""
-    engine_gone: bool
-    """True: in the same transaction no engine was announced, so the caller has to start one."""
+    engine: "EngineMark | None"
+    """What the newest engine announced, seen in the same transaction: unless it is there, the caller starts one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,11 @@ class EngineMark:
     """Where its doorbell listens: `host:port` on loopback."""
     started_at: datetime
     gone_at: datetime | None = None
+
+    @property
+    def there(self) -> bool:
+        """Whether it has not said goodbye (it may have died)."""
+        return self.gone_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -387,11 +387,11 @@ class SqliteLedger:
 
 
 def _submit(db: sqlite3.Connection, values: Values) -> Submitted:
-    """Insert the task, or find the one of its key; and see in the same transaction whether an engine is there."""
+    """Insert the task, or find the one of its key; and see in the same transaction which engine is there."""
     known = _known(db, values)
     task = _insert(db, values) if known is None else _task(db, known)
-    gone = bool(db.execute(sql.ENGINE_GONE).fetchone()[0])
-    return Submitted(task=task, deduplicated=known is not None, engine_gone=gone)
+    newest = db.execute(sql.ENGINE).fetchone()
+    return Submitted(task=task, deduplicated=known is not None, engine=None if newest is None else an_engine(newest))
 
 
 def _known(db: sqlite3.Connection, values: Values) -> str | None:

@@ -39,7 +39,6 @@ NEW_TASK = """
         null as snapshot, null as cost_usd
 """
 NEW_PAYLOAD = "insert into payloads values (:n, :description, :model, :cwd, :options)"
-ENGINE_GONE = "select coalesce((select gone_at is not null from engines order by started_at desc limit 1), 1)"
 
 _MINE = " where id = :id and attempt = :attempt and owner = :owner"
 _MOVED = " returning n, attempt"

@@ -544,9 +544,12 @@ async def test_an_engine_is_announced_and_takes_the_place_of_the_one_before(tmp_
 
 async def test_an_engine_retires_only_when_nothing_is_open_and_the_next_submit_sees_it(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
-        assert (await ledger.submit(a_spec(), task_id=new_id(), choice=None)).engine_gone
+        assert (await ledger.submit(a_spec(), task_id=new_id(), choice=None)).engine is None
         await ledger.announce(a_mark(ME, clock))
-        task = (await ledger.submit(a_spec(), task_id=new_id(), choice=None)).task
+        submitted = await ledger.submit(a_spec(), task_id=new_id(), choice=None)
+        task = submitted.task
+        assert submitted.engine == a_mark(ME, clock)
+        assert a_mark(ME, clock).there
         for open_task in await ledger.claimable(limit=10):
             assert not await ledger.retire(ME, only_if_idle=True)
             await ledger.request_cancel(open_task.id, reason=None)
@@ -556,7 +559,9 @@ async def test_an_engine_retires_only_when_nothing_is_open_and_the_next_submit_s
         assert mark is not None
         assert mark.gone_at == clock.now()
         assert (await again(ledger, task)).terminal
-        assert (await ledger.submit(a_spec(), task_id=new_id(), choice=None)).engine_gone
+        late = await ledger.submit(a_spec(), task_id=new_id(), choice=None)
+        assert late.engine is not None
+        assert not late.engine.there
         assert await ledger.retire(ME, only_if_idle=False)
 
 
