@@ -1,12 +1,17 @@
 """Bad input gets a clear error that names the next call, and never costs a task."""
 
 import sqlite3
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 
+from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.task import TaskSpec
 from tests.integration.house import STUBS, House, call, ended, house, refused
 
 
@@ -163,3 +168,62 @@ async def test_garbage_on_an_executors_stdout_is_not_an_answer(tmp_path: Path) -
             done = await ended(client, task["task_id"])
             assert done["state"] == "completed"
             assert (await call(client, "task_result", task_id=task["task_id"]))["text"] == "through the noise"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 8 MB, where the machine allows one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine lets us mount no file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["/bin/umount", "--lazy", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until nothing goes any more."""
+    with suppress(OSError), path.open("wb", buffering=0) as out:
+        while True:
+            out.write(b"x" * 4096)
+
+
+async def test_a_full_disk_refuses_new_tasks_keeps_the_old_ones_and_goes_on_when_there_is_space(
+    small_disk: Path,
+) -> None:
+    async with house(small_disk) as here:
+        here.configure(executors={"nobody": {"command": "no-such-program", "tool": "t", "handles": ["x"]}})
+        async with here.client() as client:
+            kept = await call(client, "submit_task", description="first", type="x")
+            filler = small_disk / "filler"
+            fill(filler)
+            error = await refused(client, "submit_task", description="y" * 200_000, type="x")
+            assert error["code"] == "ledger_unusable"
+            assert "full" in error["message"]
+            assert "free some space" in error["next_step"]
+            assert (await call(client, "task_status", task_id=kept["task_id"]))["description"] == "first"
+            filler.unlink()
+            await call(client, "submit_task", description="y" * 200_000, type="x")
+            assert len((await call(client, "list_tasks"))["tasks"]) == 2
+
+
+async def test_a_home_that_cannot_be_written_is_refused_and_the_face_stays_up(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        (here.home.root / "ledger.db").mkdir()
+        await _refuses_all(here, "ledger_unusable")
+
+
+async def test_an_ambiguous_id_names_the_tasks_it_could_mean(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        async with SqliteLedger(here.home.ledger) as ledger:
+            for task_id in ("abcdef1111", "abcdef2222"):
+                await ledger.submit(TaskSpec(description="x"), task_id=task_id, choice=None)
+        async with here.client() as client:
+            error = await refused(client, "task_status", task_id="abcdef")
+            assert error["code"] == "task_ambiguous"
+            assert "abcdef1111, abcdef2222" in error["message"]
