@@ -1,0 +1,418 @@
+"""The engine, step by step: a real ledger, told time, executors that do as told."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from omni_mcp.engine import MARK, POLL, Engine
+from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
+from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
+from omni_mcp.settings import Routing, Rule
+from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Recovery, Task, TaskState, WaitingFor, new_id
+from omni_mcp.testing import FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
+
+CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
+HOUR = timedelta(hours=1)
+LIMIT = 10.0
+"""Seconds that anything may take here."""
+
+
+async def submitted(ledger: Ledger, **changes: Any) -> str:
+    """Submit a task; returns its id."""
+    return (await ledger.submit(a_spec(cwd="/", **changes), task_id=new_id(), choice=None)).task.id
+
+
+async def look(ledger: Ledger, task_id: str) -> Task:
+    """Return a task as it stands."""
+    return await ledger.find(task_id, principal=LOCAL)
+
+
+async def stepped(engine: Engine) -> bool:
+    """Do one step and let everything that it began come to its end."""
+    moved = False
+    with anyio.fail_after(LIMIT):
+        async with anyio.create_task_group() as attempts:
+            moved = await engine.step(attempts)
+    return moved
+
+
+async def test_a_task_is_routed_run_and_completed(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        other = FakeExecutor(name="other", row=FAKE_ROW.model_copy(update={"handles": ("coding",)}))
+        fake = FakeExecutor(says=["half way"])
+        engine = engine_for(ledger, fake, other, home=tmp_path)
+        task_id = await submitted(ledger, description="写代码", options={"a": 1})
+        coding = await submitted(ledger, type="coding")
+        assert await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.attempt, task.served_by, task.owner) == (TaskState.COMPLETED, 1, "fake", None)
+        assert (await look(ledger, coding)).served_by == "other"
+        assert task.progress == "half way"
+        result = await ledger.result(task_id)
+        assert result is not None
+        assert result.text == "done"
+        (request,) = fake.requests
+        assert (request.description, request.options, request.attempt) == ("写代码", {"a": 1}, 1)
+        assert request.run_id == task.run_id
+        assert not engine.running
+        assert not await stepped(engine)
+
+
+async def test_the_choice_is_on_disk_before_the_executor_is_told(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            task = await look(ledger, task_id)
+            assert (task.state, task.served_by, task.run_id) == (TaskState.EXECUTING, "fake", fake.requests[0].run_id)
+            fake.let_go()
+
+
+async def test_an_executor_gets_no_more_tasks_than_its_row_allows(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        for _ in range(5):
+            await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            for _ in range(2):
+                await engine.step(attempts)
+                await fake.begun(2)
+                assert (fake.running, len(engine.running)) == (2, 2)
+                assert await ledger.counts() == {TaskState.IDLE: 3, TaskState.EXECUTING: 2}
+            fake.let_go()
+        while await ledger.counts():
+            await stepped(engine)
+        assert len(fake.requests) == 5
+
+
+async def test_the_most_urgent_goes_first_and_among_equals_the_oldest(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=FAKE_ROW.model_copy(update={"parallel": 1}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        ids = [await submitted(ledger, priority=priority) for priority in (0, 10, 0, 10)]
+        for _ in ids:
+            await stepped(engine)
+        assert [request.task_id for request in fake.requests] == [ids[n] for n in (1, 3, 0, 2)]
+
+
+async def test_a_running_task_is_cancelled_and_its_executor_told(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        stays, goes = await submitted(ledger), await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun(2)
+            await ledger.request_cancel(goes, reason="enough")
+            await engine.step(attempts)
+            await until(ledger, goes, TaskState.CANCELLED)
+            assert [ref.task_id for ref in fake.cancelled] == [goes]
+            fake.let_go()
+        assert (await look(ledger, stays)).state is TaskState.COMPLETED
+
+
+async def until(ledger: Ledger, task_id: str, state: TaskState) -> Task:
+    """Wait until a task is in a state."""
+    with anyio.fail_after(LIMIT):
+        while True:
+            seen = await ledger.watermark()
+            if (task := await look(ledger, task_id)).state is state:
+                return task
+            await ledger.changed(seen, timeout=timedelta(seconds=1))
+
+
+class Faulty:
+    """A ledger that fails one verb for as long as it is told to."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.failing: str | None = None
+        self.failed = anyio.Event()
+        self._ledger = ledger
+
+    def __getattr__(self, verb: str) -> Any:
+        async def call(*args: Any, **named: Any) -> Any:
+            if verb == self.failing:
+                self.failed.set()
+                raise LedgerBusy("held by somebody")
+            return await getattr(self._ledger, verb)(*args, **named)
+
+        return call
+
+
+async def test_a_refused_bind_ends_the_attempt_and_tells_no_executor(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await ledger.release(task_id, attempt=1, owner="engine", text="somebody took it")
+        assert fake.requests == []
+        assert not engine.running
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+        assert [request.attempt for request in fake.requests] == [2]
+
+
+@pytest.mark.parametrize("kind", [FailureClass.CONFIG, FailureClass.AUTH])
+async def test_an_executor_that_cannot_work_is_marked_and_its_task_goes_to_the_next(
+    kind: FailureClass, tmp_path: Path
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        broken = FakeExecutor(name="broken", outcome=Failed(kind=kind, message="no key", fix="set the key"))
+        fake = FakeExecutor()
+        routing = Routing(rules=(Rule(executor="broken", type="general", fallback=("fake",)),), default="broken")
+        engine = engine_for(ledger, broken, fake, home=tmp_path, clock=clock, routing=routing)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.IDLE
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.requested, task.served_by) == (TaskState.COMPLETED, "broken", "fake")
+        assert (task.attempt, task.faults) == (2, 0)
+        assert "no key. set the key" in (task.reason or "")
+        assert not (await ledger.health())["broken"].usable
+        await submitted(ledger)
+        await stepped(engine)
+        assert len(broken.requests) == 1
+        clock.advance(MARK)
+        await submitted(ledger)
+        await stepped(engine)
+        assert len(broken.requests) == 2
+
+
+async def test_a_task_that_nobody_can_take_waits_with_the_fix_and_goes_on_by_itself(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(outcome=ExecutorUnusable("not installed", next_step="install it"))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.waiting_for, task.due_at) == (
+            TaskState.WAITING,
+            WaitingFor.EXECUTOR,
+            clock.now() + MARK,
+        )
+        assert "install it" in (task.text or "")
+        fake.outcome = Failed(kind=FailureClass.TASK, message="no")
+        assert not await stepped(engine)
+        clock.advance(MARK)
+        assert await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.FAILED
+
+
+async def test_a_limit_parks_the_task_until_it_ends(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        resets = clock.now() + timedelta(hours=5)
+        fake = FakeExecutor(outcome=Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=resets))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        assert (await look(ledger, task_id)).due_at == resets
+        clock.advance(timedelta(hours=4))
+        assert not await stepped(engine)
+        clock.advance(timedelta(hours=1))
+        assert await stepped(engine)
+        assert len(fake.requests) == 2
+
+
+async def held_by_another(ledger: Ledger, *, executing: bool = True) -> str:
+    """Submit a task that another engine holds; returns its id."""
+    task_id = await submitted(ledger)
+    assert await ledger.begin(task_id, owner="another") is not None
+    if executing:
+        await ledger.bind(task_id, attempt=1, owner="another", choice=CHOICE, endpoint="none", run_id="run-1")
+    return task_id
+
+
+@pytest.mark.parametrize(
+    ("recovery", "run_id"), [(Recovery.RETRY, None), (Recovery.RESUME, "run-1"), (Recovery.ATTACH, "run-1")]
+)
+async def test_the_tasks_of_a_dead_engine_go_on_as_their_executor_allows(
+    recovery: Recovery, run_id: str | None, tmp_path: Path
+) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=FAKE_ROW.model_copy(update={"recovery": recovery}))
+        engine = engine_for(ledger, fake, home=tmp_path, is_over=dead)
+        task_id = await held_by_another(ledger)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.attempt, task.faults) == (TaskState.COMPLETED, 2, 0)
+        (request,) = fake.requests
+        assert request.resume is (run_id is not None)
+        assert run_id is None or request.run_id == run_id
+
+
+async def test_a_run_of_a_dead_engine_that_may_not_be_repeated_waits_for_consent(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=FAKE_ROW.model_copy(update={"recovery": Recovery.ASK}))
+        engine = engine_for(ledger, fake, home=tmp_path, is_over=dead)
+        ran, never_sent = await held_by_another(ledger), await held_by_another(ledger, executing=False)
+        await stepped(engine)
+        assert (await look(ledger, ran)).waiting_for is WaitingFor.CONSENT
+        assert (await look(ledger, never_sent)).state is TaskState.COMPLETED
+        await ledger.resume(ran, consent=True)
+        await stepped(engine)
+        assert (await look(ledger, ran)).state is TaskState.COMPLETED
+
+
+async def test_a_lapsed_lease_is_not_a_licence(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await held_by_another(ledger)
+        clock.advance(LEASE * 100)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.owner, fake.requests) == (TaskState.EXECUTING, "another", [])
+
+
+async def dead(_owner: str) -> bool:
+    """Prove that any other engine is over."""
+    return True
+
+
+async def test_claims_are_renewed_before_they_lapse(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            clock.advance(LEASE / 4)
+            await engine.step(attempts)
+            assert (await look(ledger, task_id)).lease_until == clock.now() + LEASE
+            fake.let_go()
+
+
+async def test_an_attempt_that_is_ours_no_more_is_stopped_and_writes_nothing(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await ledger.release(task_id, attempt=1, owner="engine", text="taken over")
+            assert await ledger.begin(task_id, owner="another") is not None
+            clock.advance(LEASE / 4)
+            await engine.step(attempts)
+        task = await look(ledger, task_id)
+        assert (task.state, task.owner, task.attempt) == (TaskState.DISPATCHING, "another", 2)
+        assert [ref.attempt for ref in fake.cancelled] == [1]
+        assert not engine.running
+
+
+async def test_a_surprise_of_an_executor_costs_one_attempt_of_one_task(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        wild = FakeExecutor(name="wild", outcome=ZeroDivisionError("oops"))
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, wild, home=tmp_path, clock=clock)
+        surprised, calm = await submitted(ledger, executor="wild"), await submitted(ledger)
+        await stepped(engine)
+        assert (await look(ledger, calm)).state is TaskState.COMPLETED
+        task = await look(ledger, surprised)
+        assert (task.state, task.waiting_for, task.faults) == (TaskState.WAITING, WaitingFor.RETRY, 1)
+        assert "ZeroDivisionError" in (task.text or "")
+        wild.outcome = ExecutorLost("the session went away")
+        for _ in range(2):
+            clock.advance(timedelta(minutes=1))
+            await stepped(engine)
+        task = await look(ledger, surprised)
+        assert (task.state, task.attempt, task.faults) == (TaskState.FAILED, 3, 2)
+        assert "gave up after 3 faults" in (task.text or "")
+
+
+@pytest.mark.parametrize("verb", ["held", "wake_due", "claimable", "begin", "bind", "finish", "counts"])
+async def test_a_busy_ledger_delays_the_engine_and_does_not_end_it(verb: str, tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        faulty = Faulty(ledger)
+        faulty.failing = verb
+        engine = engine_for(cast(Ledger, faulty), FakeExecutor(), home=tmp_path, idle_exit=HOUR)
+        before = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            with anyio.fail_after(LIMIT):
+                await faulty.failed.wait()
+            faulty.failing = None
+            for task_id in (before, await submitted(ledger)):
+                engine.doorbell.ring()
+                await until(ledger, task_id, TaskState.COMPLETED)
+            tasks.cancel_scope.cancel()
+
+
+async def test_an_idle_engine_retires_only_when_nothing_is_open(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        idle = timedelta(minutes=10)
+        fake = FakeExecutor(outcome=Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=START + HOUR * 99))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, idle_exit=idle)
+        mark = EngineMark(owner="engine", pid=1, version="1", log="", address="", started_at=clock.now())
+        await ledger.announce(mark)
+        task_id = await submitted(ledger)
+        ended: list[str | None] = []
+
+        async def run() -> None:
+            ended.append(await engine.run())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await until(ledger, task_id, TaskState.WAITING)
+            clock.advance(idle * 2)
+            engine.doorbell.ring()
+            await anyio.wait_all_tasks_blocked()
+            assert not ended
+            await ledger.request_cancel(task_id, reason=None)
+            with anyio.fail_after(LIMIT):
+                while not ended:
+                    clock.advance(idle)
+                    engine.doorbell.ring()
+                    await anyio.sleep(POLL / 50)
+        assert ended == ["idle"]
+
+
+async def test_an_outdated_engine_begins_nothing_and_ends_when_nothing_runs(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        stale = False
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, is_stale=lambda: stale)
+        running, waiting = await submitted(ledger), ""
+        ended: list[str | None] = []
+
+        async def run() -> None:
+            ended.append(await engine.run())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await fake.begun()
+            stale = True
+            waiting = await submitted(ledger)
+            engine.doorbell.ring()
+            await anyio.wait_all_tasks_blocked()
+            assert not ended
+            fake.let_go()
+        assert ended == ["reload"]
+        assert (await look(ledger, running)).state is TaskState.COMPLETED
+        assert (await look(ledger, waiting)).state is TaskState.IDLE
+
+
+async def test_an_engine_that_is_stopped_gives_back_what_runs(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+        task = await look(ledger, task_id)
+        assert (task.state, task.owner, task.faults) == (TaskState.IDLE, None, 0)
+        assert [ref.task_id for ref in fake.cancelled] == [task_id]
