@@ -170,7 +170,7 @@ async def test_a_server_that_died_while_nobody_used_it_costs_no_call(tmp_path: P
 
 
 async def test_a_frozen_server_is_told_from_a_slow_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omni_mcp.executors.session.PROBE_LIMIT", 0.2)
+    monkeypatch.setattr("omni_mcp.executors.link.PROBE_LIMIT", 0.2)
     async with session_of(tmp_path, bad()) as session:
         pid = pid_of(await echo(session))
         with pytest.raises(ExecutorLost):

@@ -1,0 +1,111 @@
+"""One connection to an executor, from its opening to the end of its last process.
+
+The client library lets go of a child only when that closes its pipes, and is not always able to make it: a native
+cancel cuts its shutdown short, and whoever then waits for it waits for ever. So whoever wants it to let go ends the
+processes themselves, and the library follows.
+"""
+
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+
+import anyio
+from anyio.to_thread import run_sync
+from fastmcp import Client
+from fastmcp.client.transports import ClientTransport
+
+from omni_mcp.executors.transport import StderrLog, transport_for
+from omni_mcp.executors.troubles import TROUBLES, is_clear
+from omni_mcp.presets import ExecutorSpec
+from omni_mcp.processes import SESSION_MARK, sweep
+from omni_mcp.settings import Home
+from omni_mcp.task import new_id
+
+PROBE_LIMIT = 3.0
+"""Seconds in which a connection that lives lists its tools."""
+READ_MARGIN = 60.0
+"""Seconds beyond an attempt's limit after which the client gives up by itself; our own limits come first."""
+POLITE = 3.0
+"""Seconds that a server has to end by itself."""
+CLOSE_LIMIT = 8.0
+"""Seconds in which a connection is closed."""
+
+
+class Link:
+    """A connection: `open` it once, `bury` it in the end."""
+
+    def __init__(self, client: Client[ClientTransport], *, mark: str, local: bool) -> None:
+        self.client = client
+        self.calls = 0
+        self._mark = mark
+        self._local = local
+        self._stack = AsyncExitStack()
+        self._burial = anyio.Lock()
+        self._buried = False
+
+    async def open(self) -> None:
+        """Connect. What cannot be opened, or is given up on, is buried at once. Raises what `TROUBLES` names."""
+        connected = anyio.Event()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._end_unless, connected)
+                await self._stack.enter_async_context(self.client)
+                connected.set()
+        except BaseException:
+            await self.bury()
+            raise
+
+    async def answers(self) -> bool:
+        """Whether the server still answers, in either era of the protocol (`ping` is gone from the newer one)."""
+        try:
+            with anyio.fail_after(PROBE_LIMIT):
+                await self.client.list_tools_mcp(cache_mode="bypass")
+        except TROUBLES as error:
+            return is_clear(error)
+        return True
+
+    async def bury(self) -> None:
+        """Close it and end its processes, even while being cancelled; a second caller waits until that is done."""
+        with anyio.CancelScope(shield=True):
+            async with self._burial:
+                if not self._buried:
+                    await self._let_go()
+                    self._buried = True
+
+    async def _let_go(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_later)
+            with anyio.move_on_after(CLOSE_LIMIT), suppress(*TROUBLES):
+                await self._stack.aclose()
+            tasks.cancel_scope.cancel()
+        await self._end()
+
+    async def _end_later(self) -> None:
+        await anyio.sleep(POLITE)
+        await self._end()
+
+    async def _end_unless(self, connected: anyio.Event) -> None:
+        try:
+            await connected.wait()
+        finally:
+            if not connected.is_set():
+                with anyio.CancelScope(shield=True):
+                    await self._end()
+
+    async def _end(self) -> None:
+        if self._local:
+            await run_sync(partial(sweep, SESSION_MARK, self._mark))
+
+
+async def opened(spec: ExecutorSpec, *, owner: str, home: Home, log: StderrLog) -> Link:
+    """Return an open connection to an executor. Raises what `TROUBLES` names."""
+    mark = new_id()
+    client = Client(
+        await run_sync(partial(transport_for, spec, owner=owner, mark=mark, home=home, log=log)),
+        name=spec.name,
+        mode=spec.row.protocol,
+        init_timeout=spec.row.connect_timeout,
+        timeout=spec.row.timeout + READ_MARGIN,
+    )
+    link = Link(client, mark=mark, local=bool(spec.command))
+    await link.open()
+    return link
