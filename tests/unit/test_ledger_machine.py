@@ -1,0 +1,255 @@
+"""The ledger against a plain dict: whatever callers do in whatever order, guard, fence, owner and history hold."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from omni_mcp.errors import TransitionRefused
+from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.task import (
+    LOCAL,
+    TERMINAL,
+    TRANSITIONS,
+    Choice,
+    Completed,
+    Failed,
+    FailureClass,
+    Task,
+    TaskState,
+    WaitingFor,
+    new_id,
+)
+from omni_mcp.testing import ToldClock, a_spec
+
+T = TypeVar("T")
+CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
+HELD = (TaskState.DISPATCHING, TaskState.EXECUTING)
+OUTCOMES = {
+    TaskState.COMPLETED: Completed(text="done"),
+    TaskState.FAILED: Failed(kind=FailureClass.TASK, message="no"),
+    TaskState.CANCELLED: Failed(kind=FailureClass.CANCELLED, message="stopped"),
+}
+MINUTE = timedelta(minutes=1)
+
+owners = st.sampled_from(["a", "b"])
+stale = st.sampled_from([0, 0, 0, -1, 1])
+"""How far the attempt number of a caller is off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What we expect a task to be."""
+
+    state: TaskState = TaskState.IDLE
+    attempt: int = 0
+    faults: int = 0
+    owner: str | None = None
+    waiting_for: WaitingFor | None = None
+    due: int | None = None
+    consented: bool = False
+    path: tuple[TaskState, ...] = (TaskState.IDLE,)
+    """Every state that it has been in, in order."""
+    late: int = 0
+    """Ends that were refused."""
+
+    def to(self, state: TaskState, **changes: Any) -> "Model":
+        """Return it after a move: nobody holds it and nothing is waited for, unless `changes` say so."""
+        free: dict[str, Any] = {"owner": None, "waiting_for": None, "due": None}
+        return replace(self, state=state, path=(*self.path, state), **{**free, **changes})
+
+    def held_by(self, owner: str, attempt: int) -> bool:
+        """Whether this attempt of this owner holds it."""
+        return self.state in HELD and self.owner == owner and self.attempt == attempt
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Random callers, honest and stale."""
+
+    tasks = Bundle[str]("tasks")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.clock = ToldClock()
+        self.minute = 0
+        self.runner = asyncio.Runner()
+        self.ledger = SqliteLedger(self.folder / "ledger.db", clock=self.clock)
+        self.model: dict[str, Model] = {}
+
+    def teardown(self) -> None:
+        self.do(self.ledger.__aexit__())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    def do(self, verb: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(verb)
+
+    def allowed(self, verb: Coroutine[Any, Any, Any]) -> bool:
+        try:
+            self.do(verb)
+        except TransitionRefused:
+            return False
+        return True
+
+    def moved(self, task: str, *, expected: bool, allowed: bool, to: Model) -> None:
+        assert allowed == expected
+        if expected:
+            self.model[task] = to
+
+    @rule(target=tasks, key=st.sampled_from([None, "k"]))
+    def submit(self, key: str | None) -> str:
+        submitted = self.do(self.ledger.submit(a_spec(idempotency_key=key), task_id=new_id(), choice=None))
+        assert submitted.deduplicated == (submitted.task.id in self.model)
+        self.model.setdefault(submitted.task.id, Model())
+        return submitted.task.id
+
+    @rule(task=tasks, owner=owners)
+    def begin(self, task: str, owner: str) -> None:
+        old = self.model[task]
+        begun = self.do(self.ledger.begin(task, owner=owner))
+        new = old.to(TaskState.DISPATCHING, owner=owner, attempt=old.attempt + 1, consented=False)
+        self.moved(task, expected=old.state is TaskState.IDLE, allowed=begun is not None, to=new)
+
+    @rule(task=tasks, owner=owners, off=stale)
+    def bind(self, task: str, owner: str, off: int) -> None:
+        old = self.model[task]
+        attempt = old.attempt + off
+        bind = self.ledger.bind(task, attempt=attempt, owner=owner, choice=CHOICE, endpoint="", run_id="")
+        expected = old.held_by(owner, attempt) and old.state is TaskState.DISPATCHING
+        self.moved(task, expected=expected, allowed=self.allowed(bind), to=old.to(TaskState.EXECUTING, owner=owner))
+
+    @rule(task=tasks, owner=owners, off=stale, state=st.sampled_from(sorted(OUTCOMES)))
+    def finish(self, task: str, owner: str, off: int, state: TaskState) -> None:
+        old = self.model[task]
+        attempt = old.attempt + off
+        finish = self.ledger.finish(task, attempt=attempt, owner=owner, state=state, outcome=OUTCOMES[state])
+        expected = old.held_by(owner, attempt) and state in TRANSITIONS[old.state]
+        if not expected:
+            self.model[task] = replace(old, late=old.late + 1)
+        self.moved(task, expected=expected, allowed=self.allowed(finish), to=old.to(state))
+
+    @rule(task=tasks, owner=owners, off=stale, kind=st.sampled_from(WaitingFor), due=st.booleans(), fault=st.booleans())
+    def park(self, task: str, owner: str, off: int, kind: WaitingFor, due: bool, fault: bool) -> None:
+        old = self.model[task]
+        attempt, due_at = old.attempt + off, self.clock.now() + MINUTE if due else None
+        park = self.ledger.park(
+            task, attempt=attempt, owner=owner, waiting_for=kind, text="x", due_at=due_at, fault=fault
+        )
+        new = old.to(
+            TaskState.WAITING, waiting_for=kind, due=self.minute + 1 if due else None, faults=old.faults + fault
+        )
+        self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(park), to=new)
+
+    @rule(task=tasks, owner=owners, off=stale, fault=st.booleans())
+    def release(self, task: str, owner: str, off: int, fault: bool) -> None:
+        old = self.model[task]
+        attempt = old.attempt + off
+        release = self.ledger.release(task, attempt=attempt, owner=owner, text="x", fault=fault)
+        new = old.to(TaskState.IDLE, faults=old.faults + fault)
+        self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(release), to=new)
+
+    @rule(task=tasks)
+    def hold(self, task: str) -> None:
+        old = self.model[task]
+        due_at = self.clock.now() + MINUTE
+        hold = self.ledger.hold(task, waiting_for=WaitingFor.EXECUTOR, text="x", due_at=due_at)
+        new = old.to(TaskState.WAITING, waiting_for=WaitingFor.EXECUTOR, due=self.minute + 1)
+        self.moved(task, expected=old.state is TaskState.IDLE, allowed=self.allowed(hold), to=new)
+
+    @rule(task=tasks, consent=st.booleans())
+    def resume(self, task: str, consent: bool) -> None:
+        old = self.model[task]
+        asks = old.waiting_for is WaitingFor.CONSENT
+        expected = old.state is TaskState.WAITING and (consent or not asks)
+        resumed = self.allowed(self.ledger.resume(task, consent=consent))
+        self.moved(task, expected=expected, allowed=resumed, to=old.to(TaskState.IDLE, consented=asks))
+
+    @rule(task=tasks)
+    def cancel(self, task: str) -> None:
+        old = self.model[task]
+        self.do(self.ledger.request_cancel(task, reason=None))
+        if old.state in (TaskState.IDLE, TaskState.WAITING):
+            self.model[task] = old.to(TaskState.CANCELLED)
+
+    @rule(task=tasks, owner=owners, off=stale)
+    def checkpoint(self, task: str, owner: str, off: int) -> None:
+        old = self.model[task]
+        attempt = old.attempt + off
+        saved = self.do(self.ledger.checkpoint(task, attempt=attempt, owner=owner, progress=None, snapshot={"n": 1}))
+        assert saved == (old.held_by(owner, attempt) and old.state is TaskState.EXECUTING)
+
+    @rule()
+    def wake(self) -> None:
+        due = {i: m for i, m in self.model.items() if m.due is not None and m.due <= self.minute}
+        assert self.do(self.ledger.wake_due()) == len(due)
+        self.model |= {task: model.to(TaskState.IDLE) for task, model in due.items()}
+
+    @rule()
+    def a_minute_passes(self) -> None:
+        self.clock.advance(MINUTE)
+        self.minute += 1
+
+    @rule(owner=owners)
+    def renew(self, owner: str) -> None:
+        held = {task for task, model in self.model.items() if model.owner == owner}
+        assert set(self.do(self.ledger.renew(owner))) == held
+
+    @invariant()
+    def every_task_is_as_expected(self) -> None:
+        seen = {task.id: task for task in self.do(self.ledger.page(principal=LOCAL, limit=1000)).tasks}
+        assert {i: _of(task) for i, task in seen.items()} == {i: _expected(model) for i, model in self.model.items()}
+
+    @invariant()
+    def what_is_claimable_held_and_counted_is_what_is_there(self) -> None:
+        by_state = {state: {i for i, m in self.model.items() if m.state is state} for state in TaskState}
+        assert {task.id for task in self.do(self.ledger.claimable(limit=1000))} == by_state[TaskState.IDLE]
+        held = by_state[TaskState.DISPATCHING] | by_state[TaskState.EXECUTING]
+        assert {task.id for task in self.do(self.ledger.held())} == held
+        counts = {state: len(ids) for state, ids in by_state.items() if ids and state not in TERMINAL}
+        assert self.do(self.ledger.counts()) == counts
+
+    @rule(task=tasks)
+    def the_history_tells_every_move_and_each_was_legal(self, task: str) -> None:
+        model = self.model[task]
+        events = self.do(self.ledger.events(task, limit=1000))
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        told = [event.text.partition("→ ")[2].split(" ")[0].strip(":") for event in events if event.kind == "state"]
+        assert told == list(model.path)
+        assert all(after in TRANSITIONS[before] for before, after in zip(model.path, model.path[1:], strict=False))
+        assert sum(event.kind == "late_result" for event in events) == model.late
+
+    @rule(task=tasks)
+    def there_is_a_result_when_and_only_when_it_is_over(self, task: str) -> None:
+        assert (self.do(self.ledger.result(task)) is not None) == (self.model[task].state in TERMINAL)
+
+
+def _of(task: Task) -> Mapping[str, Any]:
+    return {
+        "state": task.state,
+        "attempt": task.attempt,
+        "faults": task.faults,
+        "owner": task.owner,
+        "waiting_for": task.waiting_for,
+        "due": task.due_at is not None,
+        "consented": task.consented,
+    }
+
+
+def _expected(model: Model) -> Mapping[str, Any]:
+    fields = ("state", "attempt", "faults", "owner", "waiting_for", "consented")
+    return {**{name: getattr(model, name) for name in fields}, "due": model.due is not None}
+
+
+LedgerMachine.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestLedgerMachine = LedgerMachine.TestCase
