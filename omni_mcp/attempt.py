@@ -212,7 +212,8 @@ class Attempt:
         left: list[str] = ["the executor did not confirm"]
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):
             try:
-                left = (await self.executor.cancel(ref)).remaining
+                said = await self.executor.cancel(ref)
+                left = [] if said.stopped else said.remaining or left
             except ExecutorError as error:
                 left = [error.message]
         told = "stopped on request" if self.stopping == "cancel" else "the engine stopped it"

@@ -70,7 +70,6 @@ class TaskView(View):
     cancel_requested_at: datetime | None = None
     cost_usd: float | None = None
     deduplicated: bool | None = None
-    mode: Mode | None = None
     engine: str | None = None
     events: list[EventView] | None = None
     next_step: str

@@ -152,10 +152,6 @@ class Ledger(Protocol):
         """Extend all claims of this owner in one statement; returns the ids it still holds."""
         ...
 
-    async def note(self, task_id: str, *, attempt: int, text: str, data: Mapping[str, Any] | None = None) -> None:
-        """Add a line to the task's history."""
-        ...
-
     async def open_usage(self, usage: Usage) -> int:
         """Record that a model call begins; returns its row id."""
         ...

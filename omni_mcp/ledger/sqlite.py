@@ -114,11 +114,11 @@ class SqliteLedger:
         values = self._values(id=task_id, text=text, **end)
 
         def unit(db: sqlite3.Connection) -> Task:
-            row = db.execute(sql.CANCEL_FREE, values).fetchone()
-            if row is None:
-                db.execute(sql.CANCEL_HELD, values)
-            else:
-                db.execute(sql.NEW_RESULT, {**values, "n": row["n"]})
+            if (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
+                db.execute(sql.NEW_RESULT, {**values, "n": free["n"]})
+            elif (held := db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
+                wish = {**values, "kind": "note", "text": f"asked to be {text}", "data": None}
+                db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
             return _task(db, task_id)
 
         return await self._write(unit)
@@ -236,11 +236,6 @@ class SqliteLedger:
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         values = self._values(owner=owner, until=stamp(self._clock.now() + lease))
         return await self._write(lambda db: [row["id"] for row in db.execute(sql.RENEW, values)])
-
-    async def note(self, task_id: str, *, attempt: int, text: str, data: Mapping[str, Any] | None = None) -> None:
-        said = None if data is None else to_json(data)
-        values = self._values(id=task_id, attempt=attempt, kind="note", text=text, data=said)
-        await self._write(lambda db: db.execute(sql.NOTE, values).rowcount)
 
     async def open_usage(self, usage: Usage) -> int:
         values = self._values(id=usage.task_id, attempt=usage.attempt, model=usage.model, provider=usage.provider)

@@ -127,8 +127,9 @@ CANCEL_FREE = (
     + _MOVED
 )
 CANCEL_HELD = """
-    update tasks set cancel_requested_at = coalesce(cancel_requested_at, :now), updated_at = :now
-    where id = :id and state in ('dispatching', 'executing')
+    update tasks set cancel_requested_at = :now, updated_at = :now
+    where id = :id and state in ('dispatching', 'executing') and cancel_requested_at is null
+    returning attempt
 """
 RESUME = (
     """

@@ -496,11 +496,11 @@ async def test_counts_are_of_open_tasks(tmp_path: Path) -> None:
 async def test_events_are_read_on_from_where_one_was(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await bound(ledger)
-        await ledger.note(task.id, attempt=1, text="by the way", data={"a": 1})
-        await ledger.note("nothing", attempt=1, text="to nobody")
+        for reason in ("no longer wanted", "said twice"):
+            await ledger.request_cancel(task.id, reason=reason)
         assert [event.seq for event in await ledger.events(task.id, limit=2)] == [1, 2]
         (note,) = await ledger.events(task.id, since_seq=3)
-        assert (note.seq, note.kind, note.text, note.data) == (4, "note", "by the way", {"a": 1})
+        assert (note.seq, note.kind, note.text) == (4, "note", "asked to be cancelled: no longer wanted")
         assert await ledger.events(task.id, since_seq=4) == []
 
 
