@@ -193,13 +193,14 @@ async def test_a_server_that_is_mute_is_unusable_and_not_left_behind(tmp_path: P
         assert marked(OWNER_MARK, owner) == []
 
 
-async def test_giving_up_while_a_server_starts_leaves_nothing_behind(tmp_path: Path) -> None:
-    owner = new_id()
+async def test_giving_up_while_a_stubborn_server_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    owner, log = new_id(), tmp_path / "logs" / "executors" / "it.log"
     async with session_of(tmp_path, bad("mute", "deaf"), owner=owner) as session:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(echo, session)
-            await until(lambda: bool(marked(OWNER_MARK, owner)))
-            tasks.cancel_scope.cancel()
+        with anyio.fail_after(LIMIT):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(echo, session)
+                await until(lambda: log.exists() and "deaf" in log.read_text())
+                tasks.cancel_scope.cancel()
         assert marked(OWNER_MARK, owner) == []
 
 

@@ -186,6 +186,7 @@ def main(flags: list[str]) -> None:
         os.write(1, b"Loading...\n\xff\xfe 10%\n")
     if "deaf" in flags:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("deaf from now on", file=sys.stderr, flush=True)  # noqa: T201
     for line in sys.stdin:
         if "mute" not in flags:
             serve_one(json.loads(line))

@@ -1,6 +1,7 @@
 """Process trees are found and ended by their mark, and only they."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,11 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {PATIENT!r}], stdout=subprocess.PIPE, start_new_session=True)
 child.stdout.readline()
 {PATIENT}
+"""
+SWEEPER = f"""
+import sys
+from omni_mcp.processes import sweep
+print(sweep({MARK!r}, sys.argv[1]).ended)
 """
 ORPHANER = """
 import subprocess, sys, signal
@@ -72,10 +78,11 @@ def test_what_does_not_heed_the_polite_end_gets_the_hard_one() -> None:
         assert process.wait() == -signal.SIGKILL
 
 
-def test_a_sweep_never_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_never_ends_itself() -> None:
     mine = new_id()
-    monkeypatch.setenv(MARK, mine)
-    assert sweep(MARK, mine).ended == []
+    with started(SWEEPER, mine, env={MARK: mine}) as process:
+        assert line_of(process) == "[]"
+        assert process.wait() == 0
 
 
 def test_a_zombie_is_not_found() -> None:
@@ -96,7 +103,7 @@ def test_a_child_inherits_an_allow_list_and_its_owner_and_no_secret(monkeypatch:
     assert not {"ANTHROPIC_API_KEY", "PYTHONPATH"} & env.keys()
 
 
-@pytest.mark.skipif(die_with_parent(["x"]) == ["x"], reason="needs setpriv of util-linux")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
 def test_a_child_dies_with_a_parent_that_was_killed() -> None:
     with started(ORPHANER, PATIENT, env={}) as parent:
         child = psutil.Process(int(line_of(parent)))
