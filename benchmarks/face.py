@@ -36,7 +36,7 @@ INITIALIZE = {
     "clientInfo": {"name": "benchmark", "version": "1"},
 }
 NOBODY_TAKES_IT = """\
-executors: {nobody: {command: a-command-that-is-not-there, tool: run, handles: [bench]}}
+executors: {nobody: {command: /a-program-that-is-not-there, tool: run, handles: [bench]}}
 routing: {rules: [{type: bench, executor: nobody}], default: nobody}
 """
 """Tasks are recorded, seen by the engine and held: nothing but ours runs while we measure."""
