@@ -21,7 +21,7 @@ from omni_mcp.errors import (
     TransitionRefused,
 )
 from omni_mcp.ledger import statements as sql
-from omni_mcp.ledger.base import LEASE, EngineMark, ExecutorHealth, Page, Submitted, Watermark
+from omni_mcp.ledger.base import LEASE, EngineMark, ExecutorHealth, Ledger, Page, Submitted, Watermark
 from omni_mcp.ledger.rows import (
     TITLE,
     a_health,
@@ -64,7 +64,7 @@ LOOK = timedelta(seconds=1)
 NEWEST = 1 << 62
 
 
-class SqliteLedger:
+class SqliteLedger(Ledger):
     """`Ledger` on one SQLite file. Opened at the first call, so that a bad file is an answer and not a crash."""
 
     def __init__(self, path: Path, *, clock: Clock | None = None, patience: float = PATIENCE) -> None:
