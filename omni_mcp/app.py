@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 FALLBACK_POLL = 2.0
 """Seconds between two looks of a face while no engine is alive."""
+TROUBLED_POLL = 30.0
+"""Seconds until a face tries again to start an engine that did not come up."""
 HANDOVER_LIMIT = 30.0
 """Seconds that a new engine waits for one that has said goodbye to let go of the lock."""
 
@@ -105,7 +107,7 @@ class EngineKeeper:
                     await self.ensure(successor=False)
             except OmniError as error:
                 logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
-            await anyio.sleep(FALLBACK_POLL)
+            await anyio.sleep(FALLBACK_POLL if self.trouble is None else TROUBLED_POLL)
 
     async def _gone(self) -> bool:
         """Whether the last engine said goodbye: then nobody starts one but a submit."""

@@ -43,7 +43,7 @@ class HeldLock:
 
 def try_hold(path: Path) -> HeldLock | None:
     """Take a lock and write our pid into its file; None when somebody else holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     deadline = time.monotonic() + PROBE_TIME
     while (fd := _lock_file(path)) is None:
         if time.monotonic() > deadline:

@@ -207,7 +207,7 @@ class Writer:
                 f"{self._path} was deleted or replaced while it was open",
                 next_step="restore it from a backup, or call again to begin a new one",
             )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._gate = WriteGate(self._path.with_suffix(".gate"))
         with self._gate.held():
             self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)

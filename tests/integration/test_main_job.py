@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from omni_mcp import background
 from tests.integration.house import LIMIT, call, ended, house, until
 
 
@@ -99,6 +100,18 @@ async def test_an_engine_that_is_stopped_gives_its_task_to_the_next_one(tmp_path
             await call(client, "submit_task", description="wake up", type="until", idempotency_key="w")
             done = await ended(client, task["task_id"])
             assert (done["state"], done["attempt"]) == ("completed", 2)
+
+
+async def test_a_submit_after_the_idle_exit_of_the_engine_is_run_by_a_new_one(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        here.configure(executors={"bench": here.workshop()}, limits={"engine_idle_seconds": 0.3})
+        async with here.client() as client:
+            for round_number in range(3):
+                told = await call(client, "submit_task", description=f"round {round_number}", type="echo")
+                assert "started in the background" in told["engine"]
+                assert (await ended(client, told["task_id"]))["state"] == "completed"
+                await until(lambda: background.view(here.home).pid is None)
+        assert len({line["pid"] for line in here.logged()}) == 3
 
 
 async def test_what_may_have_happened_waits_for_consent_after_a_kill(tmp_path: Path) -> None:
