@@ -170,8 +170,8 @@ async def test_garbage_on_an_executors_stdout_is_not_an_answer(tmp_path: Path) -
             assert (await call(client, "task_result", task_id=task["task_id"]))["text"] == "through the noise"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(name="small_disk")
+def a_small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 8 MB, where the machine allows one."""
     place = tmp_path / "disk"
     place.mkdir()
