@@ -578,6 +578,19 @@ async def test_a_change_by_this_process_or_another_wakes_who_waits(tmp_path: Pat
                     assert await ledger.changed(seen, timeout=HOUR)
 
 
+async def test_a_change_by_this_process_wakes_at_once_and_not_at_the_next_poll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omni_mcp.ledger.sqlite.POLL", 1000)
+    async with ledger_for_tests(tmp_path) as ledger:
+        seen = await ledger.watermark()
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(ledger.changed, seen, timeout=HOUR))
+                await anyio.wait_all_tasks_blocked()
+                await submitted(ledger)
+
+
 async def test_what_is_written_between_the_watermark_and_the_waiting_is_not_lost(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger, ledger_for_tests(tmp_path) as other:
         for writer in (ledger, other):
