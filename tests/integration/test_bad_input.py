@@ -35,33 +35,30 @@ async def test_a_result_of_an_open_task_names_the_call_to_wait(tmp_path: Path) -
             assert "task_status" in error["next_step"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        ({"description": "   "}, "bad_request", "empty"),
-        ({"description": "x" * (10 << 20)}, "bad_request", "10485760 bytes"),
-        ({"description": "x", "executor": "nobody"}, "unknown_executor", "bench"),
-        ({"description": "x", "cwd": "relative"}, "bad_request", "not absolute"),
-        ({"description": "x", "cwd": "/nowhere/at/all"}, "bad_request", "not a folder"),
-        ({"description": "x", "priority": 1000}, "bad_request", "less than or equal to 100"),
-        ({"description": "x", "surprise": 1}, "bad_request", "surprise"),
-        ({"description": 3}, "bad_request", "string"),
-        ({}, "bad_request", "description"),
-        ({"description": "x", "deadline": "tomorrow"}, "not_available_yet", "deadline"),
-        ({"description": "x", "budget_usd": 1.0}, "not_available_yet", "budget_usd"),
-        ({"description": "x", "type": "system_repair"}, "bad_request", "engine's own"),
-    ],
+REFUSED = (
+    ({"description": "   "}, "bad_request", "empty"),
+    ({"description": "x" * (10 << 20)}, "bad_request", "10485760 bytes"),
+    ({"description": "x", "executor": "nobody"}, "unknown_executor", "bench"),
+    ({"description": "x", "cwd": "relative"}, "bad_request", "not absolute"),
+    ({"description": "x", "cwd": "/nowhere/at/all"}, "bad_request", "not a folder"),
+    ({"description": "x", "priority": 1000}, "bad_request", "less than or equal to 100"),
+    ({"description": "x", "surprise": 1}, "bad_request", "surprise"),
+    ({"description": 3}, "bad_request", "string"),
+    ({}, "bad_request", "description"),
+    ({"description": "x", "deadline": "tomorrow"}, "not_available_yet", "deadline"),
+    ({"description": "x", "budget_usd": 1.0}, "not_available_yet", "budget_usd"),
+    ({"description": "x", "type": "system_repair"}, "bad_request", "engine's own"),
 )
-async def test_a_submit_that_cannot_be_is_refused_and_leaves_no_task(
-    tmp_path: Path, arguments: dict[str, object], code: str, said: str
-) -> None:
+
+
+async def test_a_submit_that_cannot_be_is_refused_and_leaves_no_task(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
         async with here.client() as client:
-            error = await refused(client, "submit_task", **arguments)
-            assert error["code"] == code
-            assert said in error["message"]
-            assert error["next_step"]
+            for arguments, code, said in REFUSED:
+                error = await refused(client, "submit_task", **arguments)
+                assert (error["code"], said in error["message"]) == (code, True), error
+                assert error["next_step"]
             assert (await call(client, "list_tasks"))["tasks"] == []
 
 
