@@ -35,7 +35,7 @@ async def test_a_result_of_an_open_task_names_the_call_to_wait(tmp_path: Path) -
             assert "task_status" in error["next_step"]
 
 
-REFUSED = (
+REFUSED: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"description": "   "}, "bad_request", "empty"),
     ({"description": "x" * (10 << 20)}, "bad_request", "10485760 bytes"),
     ({"description": "x", "executor": "nobody"}, "unknown_executor", "bench"),
