@@ -1,8 +1,8 @@
 """One connection to an executor, from its opening to the end of its last process.
 
-The client library lets go of a child only when that closes its pipes, and is not always able to make it: a native
-cancel cuts its shutdown short, and whoever then waits for it waits for ever. So whoever wants it to let go ends the
-processes themselves, and the library follows.
+The client library ends its child when it is closed. When it is cancelled while it connects, its shutdown is cut short:
+a child that keeps its pipes open then holds up whoever waits, for ever. So a caller that gives up ends the processes
+itself, and the library follows.
 """
 
 from contextlib import AsyncExitStack, suppress
@@ -24,10 +24,8 @@ PROBE_LIMIT = 3.0
 """Seconds in which a connection that lives lists its tools."""
 READ_MARGIN = 60.0
 """Seconds beyond an attempt's limit after which the client gives up by itself; our own limits come first."""
-POLITE = 3.0
-"""Seconds that a server has to end by itself."""
-CLOSE_LIMIT = 8.0
-"""Seconds in which a connection is closed."""
+CLOSE_LIMIT = 6.0
+"""Seconds that a connection has to close before its processes are ended."""
 
 
 class Link:
@@ -43,16 +41,12 @@ class Link:
         self._buried = False
 
     async def open(self) -> None:
-        """Connect. What cannot be opened, or is given up on, is buried at once. Raises what `TROUBLES` names."""
+        """Connect. Raises what `TROUBLES` names; what cannot be opened, or is given up on, leaves no process behind."""
         connected = anyio.Event()
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._end_unless, connected)
-                await self._stack.enter_async_context(self.client)
-                connected.set()
-        except BaseException:
-            await self.bury()
-            raise
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_unless, connected)
+            await self._stack.enter_async_context(self.client)
+            connected.set()
 
     async def answers(self) -> bool:
         """Whether the server still answers, in either era of the protocol (`ping` is gone from the newer one)."""
@@ -72,15 +66,8 @@ class Link:
                     self._buried = True
 
     async def _let_go(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._end_later)
-            with anyio.move_on_after(CLOSE_LIMIT), suppress(*TROUBLES):
-                await self._stack.aclose()
-            tasks.cancel_scope.cancel()
-        await self._end()
-
-    async def _end_later(self) -> None:
-        await anyio.sleep(POLITE)
+        with anyio.move_on_after(CLOSE_LIMIT), suppress(*TROUBLES):
+            await self._stack.aclose()
         await self._end()
 
     async def _end_unless(self, connected: anyio.Event) -> None:
@@ -107,5 +94,10 @@ async def opened(spec: ExecutorSpec, *, owner: str, home: Home, log: StderrLog) 
         timeout=spec.row.timeout + READ_MARGIN,
     )
     link = Link(client, mark=mark, local=bool(spec.command))
-    await link.open()
+    try:
+        await link.open()
+    except BaseException:
+        # A cancel may come after the handshake and before anybody knows the link.
+        await link.bury()
+        raise
     return link

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import fastmcp
 import pytest
 from anyio.abc import TaskGroup
 from mcp.types import CallToolResult
 
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
+from omni_mcp.executors.link import opened
 from omni_mcp.executors.session import Session
+from omni_mcp.executors.transport import StderrLog
 from omni_mcp.processes import marked, sweep
+from omni_mcp.settings import Home
 from omni_mcp.task import Failed, FailureClass, new_id
 from tests.integration.executors import (
     LIMIT,
@@ -30,6 +34,7 @@ from tests.integration.executors import (
     remote_adapter,
     said,
     session_of,
+    spec_of,
     until,
 )
 
@@ -242,6 +247,26 @@ async def test_closing_ends_the_server_and_all_that_it_started(tmp_path: Path, f
             await session.close()
         assert not lives(pid)
         assert not lives(child)
+
+
+async def test_a_close_that_the_client_library_cuts_short_still_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastmcp.settings, "client_disconnect_timeout", 0.1)
+    async with session_of(tmp_path, bad("deaf")) as session:
+        pid = pid_of(await echo(session))
+        with anyio.fail_after(LIMIT):
+            await session.close()
+        assert not lives(pid)
+
+
+async def test_a_connection_is_closed_even_while_its_caller_is_being_cancelled(tmp_path: Path) -> None:
+    owner = new_id()
+    link = await opened(spec_of(tmp_path, bad()), owner=owner, home=Home(tmp_path), log=StderrLog(tmp_path / "log"))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await link.bury()
+    assert marked(OWNER_MARK, owner) == []
 
 
 async def test_a_child_sees_its_own_keys_and_none_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
