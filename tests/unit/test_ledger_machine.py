@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from omni_mcp.errors import TransitionRefused
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -40,6 +40,10 @@ OUTCOMES = {
 }
 MINUTE = timedelta(minutes=1)
 
+OPEN = 2
+"""How many tasks are open at least."""
+
+numbers = st.integers(0, 5)
 owners = st.sampled_from(["a", "b"])
 callers = st.sampled_from(
     [("holder", 0), ("holder", 0), ("holder", 0), ("a", 0), ("b", 0), ("holder", -1), ("holder", 1)]
@@ -80,10 +84,13 @@ class Model:
         return self.state in HELD and self.owner == owner and self.attempt == attempt
 
 
+def was_begun(machine: "LedgerMachine") -> bool:
+    """Whether there is somebody who may write, or did once."""
+    return any(model.attempt for model in machine.model.values())
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Random callers, honest and stale."""
-
-    tasks = Bundle[str]("tasks")
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,31 +121,44 @@ class LedgerMachine(RuleBasedStateMachine):
         if expected:
             self.model[task] = to
 
-    @rule(target=tasks, key=st.sampled_from([None, "k"]))
-    def submit(self, key: str | None) -> str:
+    def pick(self, n: int, *fitting: TaskState) -> tuple[str, Model]:
+        """Return a task: first come those in a fitting state, then the other open ones, then the one over last."""
+        while len(open_ones := [i for i, model in self.model.items() if model.state not in TERMINAL]) < OPEN:
+            self.submit(None)
+        known = sorted(open_ones, key=lambda task: self.model[task].state not in fitting)
+        known += [i for i in self.model if i not in open_ones][-1:]
+        task = known[n % len(known)]
+        return task, self.model[task]
+
+    @rule(key=st.sampled_from(["k", "l"]))
+    def submit_with_a_key(self, key: str) -> None:
+        self.submit(key)
+
+    def submit(self, key: str | None) -> None:
         submitted = self.do(self.ledger.submit(a_spec(idempotency_key=key), task_id=new_id(), choice=None))
         assert submitted.deduplicated == (submitted.task.id in self.model)
         self.model.setdefault(submitted.task.id, Model())
-        return submitted.task.id
 
-    @rule(task=tasks, owner=owners)
-    def begin(self, task: str, owner: str) -> None:
-        old = self.model[task]
+    @rule(n=numbers, owner=owners)
+    def begin(self, n: int, owner: str) -> None:
+        task, old = self.pick(n, TaskState.IDLE)
         begun = self.do(self.ledger.begin(task, owner=owner))
         new = old.to(TaskState.DISPATCHING, owner=owner, holder=owner, attempt=old.attempt + 1, consented=False)
         self.moved(task, expected=old.state is TaskState.IDLE, allowed=begun is not None, to=new)
 
-    @rule(task=tasks, caller=callers)
-    def bind(self, task: str, caller: tuple[str, int]) -> None:
-        old = self.model[task]
+    @precondition(was_begun)
+    @rule(n=numbers, caller=callers)
+    def bind(self, n: int, caller: tuple[str, int]) -> None:
+        task, old = self.pick(n, TaskState.DISPATCHING)
         owner, attempt = old.seen_by(caller)
         bind = self.ledger.bind(task, attempt=attempt, owner=owner, choice=CHOICE, endpoint="", run_id="")
         expected = old.held_by(owner, attempt) and old.state is TaskState.DISPATCHING
         self.moved(task, expected=expected, allowed=self.allowed(bind), to=old.to(TaskState.EXECUTING, owner=owner))
 
-    @rule(task=tasks, caller=callers, state=st.sampled_from(sorted(OUTCOMES)))
-    def finish(self, task: str, caller: tuple[str, int], state: TaskState) -> None:
-        old = self.model[task]
+    @precondition(was_begun)
+    @rule(n=numbers, caller=callers, state=st.sampled_from(sorted(OUTCOMES)))
+    def finish(self, n: int, caller: tuple[str, int], state: TaskState) -> None:
+        task, old = self.pick(n, *HELD)
         owner, attempt = old.seen_by(caller)
         finish = self.ledger.finish(task, attempt=attempt, owner=owner, state=state, outcome=OUTCOMES[state])
         expected = old.held_by(owner, attempt) and state in TRANSITIONS[old.state]
@@ -146,9 +166,10 @@ class LedgerMachine(RuleBasedStateMachine):
             self.model[task] = replace(old, late=old.late + 1)
         self.moved(task, expected=expected, allowed=self.allowed(finish), to=old.to(state))
 
-    @rule(task=tasks, caller=callers, kind=st.sampled_from(WaitingFor), due=st.booleans(), fault=st.booleans())
-    def park(self, task: str, caller: tuple[str, int], kind: WaitingFor, due: bool, fault: bool) -> None:
-        old = self.model[task]
+    @precondition(was_begun)
+    @rule(n=numbers, caller=callers, kind=st.sampled_from(WaitingFor), due=st.booleans(), fault=st.booleans())
+    def park(self, n: int, caller: tuple[str, int], kind: WaitingFor, due: bool, fault: bool) -> None:
+        task, old = self.pick(n, *HELD)
         owner, attempt = old.seen_by(caller)
         due_at = self.clock.now() + MINUTE if due else None
         park = self.ledger.park(
@@ -159,40 +180,42 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(park), to=new)
 
-    @rule(task=tasks, caller=callers, fault=st.booleans())
-    def release(self, task: str, caller: tuple[str, int], fault: bool) -> None:
-        old = self.model[task]
+    @precondition(was_begun)
+    @rule(n=numbers, caller=callers, fault=st.booleans())
+    def release(self, n: int, caller: tuple[str, int], fault: bool) -> None:
+        task, old = self.pick(n, *HELD)
         owner, attempt = old.seen_by(caller)
         release = self.ledger.release(task, attempt=attempt, owner=owner, text="x", fault=fault)
         new = old.to(TaskState.IDLE, faults=old.faults + fault)
         self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(release), to=new)
 
-    @rule(task=tasks)
-    def hold(self, task: str) -> None:
-        old = self.model[task]
+    @rule(n=numbers)
+    def hold(self, n: int) -> None:
+        task, old = self.pick(n, TaskState.IDLE)
         due_at = self.clock.now() + MINUTE
         hold = self.ledger.hold(task, waiting_for=WaitingFor.EXECUTOR, text="x", due_at=due_at)
         new = old.to(TaskState.WAITING, waiting_for=WaitingFor.EXECUTOR, due=self.minute + 1)
         self.moved(task, expected=old.state is TaskState.IDLE, allowed=self.allowed(hold), to=new)
 
-    @rule(task=tasks, consent=st.booleans())
-    def resume(self, task: str, consent: bool) -> None:
-        old = self.model[task]
+    @rule(n=numbers, consent=st.booleans())
+    def resume(self, n: int, consent: bool) -> None:
+        task, old = self.pick(n, TaskState.WAITING)
         asks = old.waiting_for is WaitingFor.CONSENT
         expected = old.state is TaskState.WAITING and (consent or not asks)
         resumed = self.allowed(self.ledger.resume(task, consent=consent))
         self.moved(task, expected=expected, allowed=resumed, to=old.to(TaskState.IDLE, consented=asks))
 
-    @rule(task=tasks)
-    def cancel(self, task: str) -> None:
-        old = self.model[task]
+    @rule(n=numbers)
+    def cancel(self, n: int) -> None:
+        task, old = self.pick(n)
         self.do(self.ledger.request_cancel(task, reason=None))
         if old.state in (TaskState.IDLE, TaskState.WAITING):
             self.model[task] = old.to(TaskState.CANCELLED)
 
-    @rule(task=tasks, caller=callers)
-    def checkpoint(self, task: str, caller: tuple[str, int]) -> None:
-        old = self.model[task]
+    @precondition(was_begun)
+    @rule(n=numbers, caller=callers)
+    def checkpoint(self, n: int, caller: tuple[str, int]) -> None:
+        task, old = self.pick(n, TaskState.EXECUTING)
         owner, attempt = old.seen_by(caller)
         saved = self.do(self.ledger.checkpoint(task, attempt=attempt, owner=owner, progress=None, snapshot={"n": 1}))
         assert saved == (old.held_by(owner, attempt) and old.state is TaskState.EXECUTING)
@@ -227,9 +250,9 @@ class LedgerMachine(RuleBasedStateMachine):
         counts = {state: len(ids) for state, ids in by_state.items() if ids and state not in TERMINAL}
         assert self.do(self.ledger.counts()) == counts
 
-    @rule(task=tasks)
-    def the_history_tells_every_move_and_each_was_legal(self, task: str) -> None:
-        model = self.model[task]
+    @rule(n=numbers)
+    def the_history_tells_every_move_and_each_was_legal(self, n: int) -> None:
+        task, model = self.pick(n)
         events = self.do(self.ledger.events(task, limit=1000))
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         told = [event.text.partition("→ ")[2].split(" ")[0].strip(":") for event in events if event.kind == "state"]
@@ -237,9 +260,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert all(after in TRANSITIONS[before] for before, after in zip(model.path, model.path[1:], strict=False))
         assert sum(event.kind == "late_result" for event in events) == model.late
 
-    @rule(task=tasks)
-    def there_is_a_result_when_and_only_when_it_is_over(self, task: str) -> None:
-        assert (self.do(self.ledger.result(task)) is not None) == (self.model[task].state in TERMINAL)
+    @rule(n=numbers)
+    def there_is_a_result_when_and_only_when_it_is_over(self, n: int) -> None:
+        task, model = self.pick(n)
+        assert (self.do(self.ledger.result(task)) is not None) == (model.state in TERMINAL)
 
 
 def _of(task: Task) -> Mapping[str, Any]:

@@ -152,3 +152,11 @@ def test_a_holder_that_has_not_said_its_pid_is_still_a_holder(tmp_path: Path) ->
         assert holder(tmp_path / "engine.lock") == 0
     held.close()
     assert holder(tmp_path / "engine.lock") is None
+
+
+def test_who_only_looks_is_not_taken_for_the_holder(tmp_path: Path) -> None:
+    path = tmp_path / "engine.lock"
+    path.touch()
+    with path.open() as looking:
+        assert lock(looking.fileno(), block=False, shared=True)
+        assert holder(path) is None
