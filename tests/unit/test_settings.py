@@ -353,6 +353,30 @@ def test_a_variable_that_is_not_set_disables_its_row_and_is_named_with_its_place
     assert ".env" in problem.fix
 
 
+def test_a_model_whose_key_is_not_set_is_left_out_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    settings = settings_from(
+        tmp_path,
+        """\
+models:
+  model_list:
+    - {model_name: works, litellm_params: {model: a/b}}
+    - model_name: keyless
+      litellm_params: {model: c/d, api_key: "${NOWHERE}"}
+""",
+    )
+    assert [row["model_name"] for row in settings.servers.models.model_list] == ["works"]
+    assert the_problem(settings).where == "servers.yaml line 5, models.model_list.1.litellm_params.api_key"
+
+
+def test_a_number_from_a_variable_that_is_not_set_is_one_problem_not_two(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    settings = settings_from(tmp_path, 'executors: {x: {preset: assistant, parallel: "${NOWHERE}"}}')
+    assert the_problem(settings).what == "the variable NOWHERE is not set"
+
+
 @pytest.mark.parametrize("text", ["${OPEN", "${}", "${1ST}", "${A-b}", "${A:-${B}}"])
 def test_half_a_variable_is_never_taken_for_a_value(tmp_path: Path, text: str):
     settings = settings_from(tmp_path, f"executors: {{x: {{preset: assistant, token: '{text}'}}}}", dotenv="B=b")
@@ -363,6 +387,12 @@ def test_half_a_variable_is_never_taken_for_a_value(tmp_path: Path, text: str):
 def test_a_value_of_the_dotenv_is_taken_as_it_stands(tmp_path: Path):
     settings = settings_from(tmp_path, "", dotenv="KEY='a${HOME}$b'\nexport OTHER=1\nNOTHING\n")
     assert settings.secrets == {"KEY": "a${HOME}$b", "OTHER": "1"}
+
+
+def test_a_dotenv_that_is_no_text_is_a_problem_and_no_crash(tmp_path: Path):
+    (tmp_path / ".env").write_bytes(b"KEY=\xff")
+    problem = the_problem(load(Home(tmp_path)))
+    assert (problem.where, problem.what) == (str(tmp_path / ".env"), "cannot be read")
 
 
 def test_no_secret_is_in_the_repr_of_the_settings(tmp_path: Path):
