@@ -42,18 +42,21 @@ HANDOVER_LIMIT = 30.0
 
 
 @asynccontextmanager
-async def running_face(home: Home, *, keep_engine: bool = True) -> AsyncGenerator[Service]:
-    """Open what a face needs; with `keep_engine` see to it that an engine is alive while there is work for one."""
+async def running_face(home: Home, *, engine_here: bool = False, watch: bool = True) -> AsyncGenerator[Service]:
+    """Open what a face needs. What it is asked for has an engine started, unless that is in this process.
+
+    With `watch` it also sees to it that an engine is alive for as long as there is work for one.
+    """
     async with SqliteLedger(home.ledger) as ledger:
         async with anyio.create_task_group() as tasks:
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks)
-            if keep_engine:
+            if watch and not engine_here:
                 tasks.start_soon(keeper.watch, name="engine keeper")
             yield Service(
                 ledger=ledger,
                 settings=LiveSettings(home).now,
                 dispatch=LocalDispatch(),
-                engines=keeper if keep_engine else EngineInside(),
+                engines=EngineInside() if engine_here else keeper,
             )
             tasks.cancel_scope.cancel()
 
@@ -99,18 +102,20 @@ class EngineKeeper:
             self.trouble = None
 
     async def watch(self) -> None:
-        """Start an engine whenever one died, or was never there, while tasks are open."""
+        """Start an engine for the tasks that are open now, and later whenever one died over its tasks."""
+        asked_for = True
         while True:
             await until_free(self.home.engine_lock)
             try:
-                if await self.ledger.counts() and not await self._gone():
+                if await self.ledger.counts() and (asked_for or not await self._gone()):
                     await self.ensure(successor=False)
             except OmniError as error:
                 logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
+            asked_for = False
             await anyio.sleep(FALLBACK_POLL if self.trouble is None else TROUBLED_POLL)
 
     async def _gone(self) -> bool:
-        """Whether the last engine said goodbye: then nobody starts one but a submit."""
+        """Whether the last engine said goodbye: then only a submit or a new face starts one."""
         mark = await self.ledger.engine()
         return mark is not None and not mark.there
 
@@ -173,7 +178,7 @@ async def running_all(home: Home) -> AsyncGenerator[Service]:
     engine = EngineHere(home)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
-        async with running_face(home, keep_engine=False) as service:
+        async with running_face(home, engine_here=True) as service:
             yield service
         await engine.stop()
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import EngineError
 from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
+from omni_mcp.processes import MARKS
 from omni_mcp.settings import Home
 from omni_mcp.views import EngineView
 
@@ -83,7 +83,7 @@ def _spawned(home: Home, log: Path) -> "subprocess.Popen[bytes]":
             stdout=out,
             stderr=out,
             cwd=home.root,
-            env={k: v for k, v in os.environ.items() if k not in (OWNER_MARK, TASK_MARK)},
+            env={k: v for k, v in os.environ.items() if k not in MARKS},
             start_new_session=True,
         )
 

@@ -1,13 +1,11 @@
 """The engine as a process of its own."""
 
 import logging
-import os
 import signal
 
 import anyio
 
 from omni_mcp.app import serve_engine
-from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.settings import Home
 
 
@@ -15,8 +13,7 @@ def run_engine(home: Home) -> None:
     """Serve until idle for long, or SIGTERM or SIGINT. Raises EngineRunning."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    for mark in (OWNER_MARK, TASK_MARK):
-        os.environ.pop(mark, None)
+    logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
     anyio.run(_serve, home)
 
 

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 SESSION_MARK = "OMNI_SESSION"
 """Environment variable that every process of one executor session inherits."""
 
+MARKS = (OWNER_MARK, TASK_MARK, SESSION_MARK)
+"""What an engine must not inherit, else it would be ended with the run that it was started from."""
+
 GRACE = 2.0
 """Seconds between the polite end of a tree and its hard end."""
 

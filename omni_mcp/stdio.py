@@ -27,7 +27,7 @@ async def _inline(home: Home) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
         tasks.start_soon(_end_at_signal, engine, name="signals")
-        face = create_face(partial(running_face, home, keep_engine=False))
+        face = create_face(partial(running_face, home, engine_here=True))
         await face.run_stdio_async(show_banner=False, log_level="WARNING")
         await engine.stop()
         tasks.cancel_scope.cancel()
