@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from omni_mcp.contract import OWNER_MARK
+from omni_mcp.contract import OWNER_MARK, TASK_MARK
 
 logger = logging.getLogger(__name__)
 
