@@ -1,8 +1,6 @@
 """A test leaves nothing behind, and what it awaits never blocks: both are checked for every test."""
 
-import os
 import threading
-import uuid
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,21 +12,17 @@ from blockbuster import blockbuster_ctx
 UNIT = Path(__file__).parent / "unit"
 GRACE = 2.0
 """Seconds that a child or thread has to be gone after its test: it may be on its way out."""
-MARK, RUN = "OMNI_TEST_RUN", uuid.uuid4().hex
-"""In the environment of everything that this run starts, also of what has left its process tree (an engine)."""
 LASTING = ("asyncio_", "AnyIO worker thread", "ThreadPoolExecutor", "pytest_timeout", "litellm", "Tqdm")
 """Beginnings of the names of threads that libraries keep for the next call."""
 
 
-os.environ[MARK] = RUN
-
-
 @pytest.fixture(autouse=True)
-def no_residue() -> Iterator[None]:
+def no_residue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fail a test that leaves a process or a thread of ours."""
-    processes, threads = _processes(), set(threading.enumerate())
+    folder = str(tmp_path_factory.getbasetemp())
+    processes, threads = _processes(folder), set(threading.enumerate())
     yield
-    left = [*_processes_left(processes), *_threads_left(threads)]
+    left = [*_processes_left(folder, processes), *_threads_left(threads)]
     assert not left, f"left behind: {', '.join(left)}"
 
 
@@ -42,20 +36,21 @@ def no_blocking(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def _processes() -> set[psutil.Process]:
+def _processes(folder: str) -> set[psutil.Process]:
+    """Return our children, and what has left our process tree (an engine) but lives in a home of this run."""
     me = psutil.Process()
-    return {*me.children(recursive=True), *(each for each in psutil.process_iter() if each != me and _is_marked(each))}
+    return {*me.children(recursive=True), *(each for each in psutil.process_iter() if _lives_in(folder, each))} - {me}
 
 
-def _is_marked(process: psutil.Process) -> bool:
+def _lives_in(folder: str, process: psutil.Process) -> bool:
     try:
-        return process.environ().get(MARK) == RUN
+        return any(folder in value for value in process.environ().values())
     except psutil.Error:
         return False
 
 
-def _processes_left(before: Collection[psutil.Process]) -> list[str]:
-    _, alive = psutil.wait_procs(_processes() - set(before), timeout=GRACE)
+def _processes_left(folder: str, before: Collection[psutil.Process]) -> list[str]:
+    _, alive = psutil.wait_procs(_processes(folder) - set(before), timeout=GRACE)
     left = [_described(process) for process in alive]
     for process in alive:
         _kill(process)
