@@ -45,7 +45,7 @@ def main() -> None:
     if as_json:
         json.dump([{**row, "met": met(row)} for row in rows], sys.stdout, indent=2)
     else:
-        table = Table("", "unit", "ours", "bare", "ratio", "goal", "")
+        table = Table("", "unit", "ours", "baseline", "ratio", "goal", "")
         for row in rows:
             table.add_row(*cells(row))
         Console().print(table)
