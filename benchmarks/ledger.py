@@ -84,16 +84,17 @@ class Plain:
         """Insert the task and its payload."""
         async with self._transaction():
             row = await self._one(sql.NEW_TASK, values)
-            await self._one(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
-            await self._one(sql.ENGINE, {})
+            await self._db.execute(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
+            await self._db.execute_fetchall(sql.ENGINE)
 
     async def move(self, guarded: str, values: Values, *then: str) -> None:
         """Make one guarded move, write what belongs to it and read the task back."""
         async with self._transaction():
             row = await self._one(guarded, values)
             place = {**values, "n": row["n"], "attempt": row["attempt"]}
-            for statement in (*then, sql.TASK_BY_N):
-                await self._one(statement, place)
+            for statement in then:
+                await self._db.execute(statement, place)
+            await self._one(sql.TASK_BY_N, place)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[None]:
@@ -103,8 +104,8 @@ class Plain:
             await self._db.execute("commit")
 
     async def _one(self, statement: str, values: Values) -> Any:
-        async with self._db.execute(statement, values) as cursor:
-            return await cursor.fetchone()
+        (row,) = await self._db.execute_fetchall(statement, values)
+        return row
 
 
 @asynccontextmanager

@@ -167,7 +167,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.moved(task, expected=expected, allowed=self.allowed(finish), to=old.to(state))
 
     @precondition(was_begun)
-    @rule(n=numbers, caller=callers, kind=st.sampled_from(WaitingFor), due=st.booleans(), fault=st.booleans())
+    @rule(
+        n=numbers,
+        caller=callers,
+        kind=st.sampled_from([WaitingFor.RETRY, WaitingFor.CONSENT]),
+        due=st.booleans(),
+        fault=st.booleans(),
+    )
     def park(self, n: int, caller: tuple[str, int], kind: WaitingFor, due: bool, fault: bool) -> None:
         task, old = self.pick(n, *HELD)
         owner, attempt = old.seen_by(caller)
@@ -284,6 +290,6 @@ def _expected(model: Model) -> Mapping[str, Any]:
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLedgerMachine = LedgerMachine.TestCase
