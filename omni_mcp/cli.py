@@ -95,11 +95,11 @@ def _serve_stdio(home: Home, *, inline: bool) -> None:
     serve_stdio(home, inline=inline)
 
 
-def ask(question: Callable[[Service], Awaitable[T]], *, watch: bool = False) -> T:
+def ask(question: Callable[[Service], Awaitable[T]], *, lasting: bool = False) -> T:
     """Open a face on the home, ask it one thing, and end the program with a clear error if that cannot be."""
 
     async def asking() -> T:
-        async with running_face(Home.locate(), watch=watch) as service:
+        async with running_face(Home.locate(), watch=lasting) as service:
             return await question(service)
 
     with clear_errors():
@@ -278,7 +278,7 @@ def follow(task_id: str | None) -> None:
     from omni_mcp.faces.watch import watch_tasks
 
     try:
-        ask(lambda service: watch_tasks(service, err, task_id), watch=True)
+        ask(lambda service: watch_tasks(service, err, task_id), lasting=True)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

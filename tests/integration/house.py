@@ -59,7 +59,9 @@ class House:
     @property
     def env(self) -> dict[str, str]:
         """The environment of a client's child: clean."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home.root), "OMNI_HOME": str(self.home.root)}
+        covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        place = str(self.home.root)
+        return {"PATH": os.environ["PATH"], "HOME": place, "OMNI_HOME": place, **covered}
 
     @asynccontextmanager
     async def client(self, *arguments: str) -> AsyncGenerator[Client[Any]]:

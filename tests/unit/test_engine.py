@@ -154,7 +154,7 @@ async def test_a_refused_bind_ends_the_attempt_and_tells_no_executor(tmp_path: P
         async with anyio.create_task_group() as attempts:
             await engine.step(attempts)
             await ledger.release(task_id, attempt=1, owner="engine", text="somebody took it")
-        assert fake.requests == []
+        assert not fake.requests
         assert not engine.running
         await stepped(engine)
         assert (await look(ledger, task_id)).state is TaskState.COMPLETED

@@ -198,12 +198,12 @@ async def test_a_terminal_task_never_moves_again(verb: str, tmp_path: Path) -> N
         assert await ledger.begin(task.id, owner=ME) is None
         assert not await ledger.checkpoint(task.id, attempt=1, owner=ME, progress="x", snapshot=None)
         assert await ledger.request_cancel(task.id, reason=None) == task
-        for refused in (
+        for move in (
             ledger.resume(task.id, consent=True),
             ledger.hold(task.id, waiting_for=WaitingFor.EXECUTOR, text="x"),
         ):
             with pytest.raises(TransitionRefused):
-                await refused
+                await move
         assert await again(ledger, task) == task
 
 
@@ -469,9 +469,9 @@ async def test_pages_of_some_states(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cursor", ["", "x", "-1", "²", "1.5", "9" * 30])
 async def test_an_invented_cursor_is_refused_with_the_way_out(cursor: str, tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
-        with pytest.raises(BadRequest) as refused:
+        with pytest.raises(BadRequest) as error:
             await ledger.page(principal=LOCAL, cursor=cursor)
-        assert "without a cursor" in (refused.value.next_step or "")
+        assert "without a cursor" in (error.value.next_step or "")
 
 
 async def test_claimable_is_idle_by_priority_then_by_arrival(tmp_path: Path) -> None:
@@ -546,9 +546,9 @@ async def test_an_engine_retires_only_when_nothing_is_open_and_the_next_submit_s
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         assert (await ledger.submit(a_spec(), task_id=new_id(), choice=None)).engine is None
         await ledger.announce(a_mark(ME, clock))
-        submitted = await ledger.submit(a_spec(), task_id=new_id(), choice=None)
-        task = submitted.task
-        assert submitted.engine == a_mark(ME, clock)
+        seen = await ledger.submit(a_spec(), task_id=new_id(), choice=None)
+        task = seen.task
+        assert seen.engine == a_mark(ME, clock)
         assert a_mark(ME, clock).there
         for open_task in await ledger.claimable(limit=10):
             assert not await ledger.retire(ME, only_if_idle=True)

@@ -123,7 +123,8 @@ async def test_a_refusal_of_the_database_is_an_error_of_the_house(tmp_path: Path
     async with writing(tmp_path / "l.db") as writer:
         ended = await in_one_batch(writer, put("same"), put("same"), put("other"))
     assert ended[0] == "same"
-    assert type(ended[1]) is LedgerError
+    assert isinstance(ended[1], LedgerError)
+    assert not isinstance(ended[1], LedgerUnusable)
     assert lines(tmp_path / "l.db") == ["other", "same"]
 
 
@@ -302,7 +303,7 @@ async def _put(writer: Writer, text: str) -> None:
 )
 def test_each_trouble_of_the_disk_names_its_next_step(error: Exception, kind: type[LedgerError], step: str) -> None:
     meant = understood(error, Path("ledger.db"))
-    assert type(meant) is kind
+    assert isinstance(meant, kind)
     assert step in (meant.next_step or "")
 
 
