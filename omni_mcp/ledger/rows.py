@@ -62,8 +62,9 @@ def fingerprint(spec: TaskSpec) -> bytes:
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode(errors="surrogatepass")).digest()
 
 
-def a_task(row: sqlite3.Row) -> Task:
+def a_task(found: sqlite3.Row) -> Task:
     """Return the task of a joined row (short rows carry a cut description and no payload)."""
+    row = dict(zip(found.keys(), found, strict=True))  # a Row looks each name up by walking through all of them
     return Task(
         id=row["id"],
         spec=TaskSpec(

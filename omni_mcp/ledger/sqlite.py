@@ -106,14 +106,16 @@ class SqliteLedger(Ledger):
             options=maybe_json(dict(spec.options)),
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
-        return await self._write(lambda db: _submit(db, values))
+        row, deduplicated, engine = await self._write(lambda db: _submit(db, values))
+        mark = None if engine is None else an_engine(engine)
+        return Submitted(task=a_task(row), deduplicated=deduplicated, engine=mark)
 
     async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
         text = f"cancelled: {reason}" if reason else "cancelled"
         end = {"result": text, "structured": None, "notes": None, "error": FailureClass.CANCELLED}
         values = self._values(id=task_id, text=text, **end)
 
-        def unit(db: sqlite3.Connection) -> Task:
+        def unit(db: sqlite3.Connection) -> sqlite3.Row:
             if (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
                 db.execute(sql.NEW_RESULT, {**values, "n": free["n"]})
             elif (held := db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
@@ -121,7 +123,7 @@ class SqliteLedger(Ledger):
                 db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
             return _task(db, task_id)
 
-        return await self._write(unit)
+        return a_task(await self._write(unit))
 
     async def resume(self, task_id: str, *, consent: bool) -> Task:
         return await self._move("resume", sql.RESUME, self._values(id=task_id, consent=consent))
@@ -144,7 +146,8 @@ class SqliteLedger(Ledger):
 
     async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
         values = self._values(id=task_id, owner=owner, until=stamp(self._clock.now() + lease))
-        return await self._write(lambda db: _moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT))
+        row = await self._write(lambda db: _moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT))
+        return None if row is None else a_task(row)
 
     async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
         values = self._values(
@@ -188,11 +191,11 @@ class SqliteLedger(Ledger):
     async def finish(self, task_id: str, *, attempt: int, owner: str, state: TaskState, outcome: Outcome) -> Task:
         values = self._values(id=task_id, attempt=attempt, owner=owner, state=state, end=state, **_stored(outcome))
 
-        def unit(db: sqlite3.Connection) -> Task | None:
-            task = _moved(db, sql.FINISH, values, sql.NEW_RESULT, sql.END_ATTEMPT)
-            if task is None:
+        def unit(db: sqlite3.Connection) -> sqlite3.Row | None:
+            row = _moved(db, sql.FINISH, values, sql.NEW_RESULT, sql.END_ATTEMPT)
+            if row is None:
                 db.execute(sql.NOTE, _late(values))
-            return task
+            return row
 
         return _held(await self._write(unit), task_id, "finish")
 
@@ -381,12 +384,11 @@ class SqliteLedger(Ledger):
             self._tell()
 
 
-def _submit(db: sqlite3.Connection, values: Values) -> Submitted:
+def _submit(db: sqlite3.Connection, values: Values) -> tuple[sqlite3.Row, bool, sqlite3.Row | None]:
     """Insert the task, or find the one of its key; and see in the same transaction which engine is there."""
     known = _known(db, values)
-    task = _insert(db, values) if known is None else _task(db, known)
-    newest = db.execute(sql.ENGINE).fetchone()
-    return Submitted(task=task, deduplicated=known is not None, engine=None if newest is None else an_engine(newest))
+    row = _insert(db, values) if known is None else _task(db, known)
+    return row, known is not None, db.execute(sql.ENGINE).fetchone()
 
 
 def _known(db: sqlite3.Connection, values: Values) -> str | None:
@@ -400,15 +402,15 @@ def _known(db: sqlite3.Connection, values: Values) -> str | None:
     return row["task_id"]
 
 
-def _insert(db: sqlite3.Connection, values: Values) -> Task:
+def _insert(db: sqlite3.Connection, values: Values) -> sqlite3.Row:
     row = db.execute(sql.NEW_TASK, values).fetchone()
     db.execute(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
     if values["key"] is not None:
         db.execute(sql.NEW_KEY, values)
-    return a_task(row)
+    return row
 
 
-def _moved(db: sqlite3.Connection, guarded: str, values: Values, *then: str) -> Task | None:
+def _moved(db: sqlite3.Connection, guarded: str, values: Values, *then: str) -> sqlite3.Row | None:
     """Run one guarded write and what belongs to it; None when it did not find its row."""
     row = db.execute(guarded, values).fetchone()
     if row is None:
@@ -416,20 +418,20 @@ def _moved(db: sqlite3.Connection, guarded: str, values: Values, *then: str) -> 
     place = {**values, "n": row["n"], "attempt": row["attempt"]}
     for statement in then:
         db.execute(statement, place)
-    return a_task(db.execute(sql.TASK_BY_N, place).fetchone())
+    return db.execute(sql.TASK_BY_N, place).fetchone()
 
 
-def _task(db: sqlite3.Connection, task_id: str) -> Task:
+def _task(db: sqlite3.Connection, task_id: str) -> sqlite3.Row:
     row = db.execute(sql.TASK, {"id": task_id}).fetchone()
     if row is None:
         raise TaskNotFound(task_id)
-    return a_task(row)
+    return row
 
 
-def _held(task: Task | None, task_id: str, verb: str) -> Task:
-    if task is None:
+def _held(row: sqlite3.Row | None, task_id: str, verb: str) -> Task:
+    if row is None:
         raise TransitionRefused(task_id, verb)
-    return task
+    return a_task(row)
 
 
 def _stored(outcome: Outcome) -> dict[str, Any]:
