@@ -10,6 +10,7 @@ from typing import Protocol
 from uuid import uuid4
 
 import anyio
+from anyio.to_thread import run_sync
 
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
 from omni_mcp.decide.recovery import after_death, continues
@@ -140,7 +141,7 @@ class Attempt:
     async def _asked(self) -> Outcome:
         """Ask the executor; what it makes us stumble over becomes an outcome too."""
         try:
-            return await self.executor.run(self._request(), self.progress)
+            return await self.executor.run(await self._request(), self.progress)
         except ExecutorError as error:
             return Failed(kind=error.kind, message=error.message, fix=error.next_step)
         except Exception as error:
@@ -148,7 +149,7 @@ class Attempt:
             said = f"{self.spec.name}: {type(error).__name__}: {error}"
             return Failed(kind=FailureClass.UNKNOWN, message=said)
 
-    def _request(self) -> RunRequest:
+    async def _request(self) -> RunRequest:
         task = self.task
         endpoint = None
         if self.spec.relayed and self.relay is not None:
@@ -158,7 +159,7 @@ class Attempt:
             attempt=task.attempt,
             run_id=task.run_id or "",
             description=task.spec.description,
-            cwd=str(self._folder()),
+            cwd=str(await self._folder()),
             model=self.choice.model,
             endpoint=endpoint,
             resume=self.resume,
@@ -167,12 +168,12 @@ class Attempt:
             timeout=self.spec.row.timeout,
         )
 
-    def _folder(self) -> Path:
+    async def _folder(self) -> Path:
         """Return the task's `cwd`; one that names none works in a folder of its own."""
         if self.task.spec.cwd is not None:
             return Path(self.task.spec.cwd)
         folder = self.work / self.task.id
-        folder.mkdir(parents=True, exist_ok=True)
+        await run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
         return folder
 
     @asynccontextmanager

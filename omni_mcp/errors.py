@@ -60,7 +60,7 @@ class TaskAmbiguous(BadRequest):
 
     def __init__(self, prefix: str, ids: list[str]) -> None:
         super().__init__(
-            f"{prefix[:64]!r} is the beginning of {len(ids)} task ids: {', '.join(ids[:5])}",
+            f"{prefix[:64]!r} is the beginning of several task ids: {', '.join(ids[:5])}{', …' if ids[5:] else ''}",
             next_step="call again with more characters of the id",
         )
 
