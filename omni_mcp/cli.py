@@ -411,5 +411,5 @@ def engine_logs(
     if not log.exists():
         err.print(f"no log yet: {log}", highlight=False)
         raise typer.Exit(1)
-    for line in log.read_text(errors="replace").splitlines()[-lines:]:
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
         out.print(line, markup=False, highlight=False)

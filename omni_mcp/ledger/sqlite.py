@@ -477,4 +477,4 @@ def migrate(db: sqlite3.Connection) -> None:
 
 def _migrations() -> Mapping[int, str]:
     files: Iterable[Any] = resources.files("omni_mcp.ledger").joinpath("sql").iterdir()
-    return {int(file.name[:4]): file.read_text() for file in files if file.name.endswith(".sql")}
+    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")}
