@@ -93,8 +93,10 @@ class EngineKeeper:
         return str(starting)
 
     async def _see_up(self, starting: background.Starting) -> None:
+        """Wait until it is up, also when this face is just closing: until then the right to start one is ours."""
         try:
-            await run_sync(starting.wait, self.home.engine_lock, abandon_on_cancel=True)
+            with anyio.CancelScope(shield=True):
+                await run_sync(starting.wait, self.home.engine_lock)
         except EngineError as error:
             self.trouble = f"{error.message}; {error.next_step}"
             logger.warning("%s", self.trouble, extra={"action": "engine_start"})

@@ -142,6 +142,12 @@ def show(view: View, printer: Callable[[Console, Any], None], *, as_json: bool) 
         printer(out, view)
 
 
+def tell_problems() -> None:
+    """Say what of servers.yaml cannot be used, with its line and its fix."""
+    for problem in load(Home.locate()).problems:
+        err.print(f"servers.yaml: {problem}", style="yellow", markup=False, highlight=False)
+
+
 def print_json(data: object) -> None:
     """Print JSON, Chinese as Chinese."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
@@ -295,6 +301,7 @@ def route(
 
     Example: `omni-mcp route "查一下天气"`
     """
+    tell_problems()
     spec = TaskSpec(description=description, type=type, executor=executor)
     show(ask(lambda service: service.explain(spec)), text.print_route, as_json=as_json)
 
@@ -312,6 +319,7 @@ def executors(
     home: AHome = None,
 ) -> None:
     """Show each executor with its health and tools; ends with 1 if none is usable."""
+    tell_problems()
     rows = anyio.run(look_at_executors) if check else ask(configured)
     if as_json:
         print_json([row.shown() for row in rows])

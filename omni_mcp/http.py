@@ -2,6 +2,7 @@
 
 import ipaddress
 import signal
+import socket
 from functools import partial
 from types import FrameType
 
@@ -12,12 +13,13 @@ from omni_mcp.settings import Home
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:
-    """Serve until a signal. Raises BadRequest beyond loopback: this version has no tokens."""
+    """Serve until a signal. Raises BadRequest for a port in use, and beyond loopback: this version has no tokens."""
     if not _is_loopback(host):
         raise BadRequest(
             f"refusing to listen on {host}: without tokens anybody who reaches it could run tasks",
             next_step="omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
         )
+    _must_be_free(host, port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
     face = create_face(partial(running_all, home))
@@ -26,6 +28,19 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: uvicorn repeats a signal after its shutdown, when the engine has still to give back its work."""
+
+
+def _must_be_free(host: str, port: int) -> None:
+    """Raise BadRequest when somebody else listens there already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise BadRequest(
+                f"cannot listen on {host} port {port}: {error.strerror}", next_step="omni-mcp serve --port with another"
+            ) from error
 
 
 def _is_loopback(host: str) -> bool:

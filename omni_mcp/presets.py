@@ -112,7 +112,7 @@ def _assistant(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
         recovery=Recovery.RETRY,
         relayed=True,
         command=(sys.executable, "-m", "omni_mcp.adapters.assistant"),
-        unusable=None if _has_models(settings) else NO_MODELS,
+        unusable=None if _has_models(settings) else _no_models(settings),
     )
 
 
@@ -121,7 +121,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
     relayed = row.login == "relay" or (row.login is None and _has_models(settings))
     unusable = None if binary else _missing(row.command or "claude")
     if row.login == "relay" and not _has_models(settings):
-        unusable = NO_MODELS
+        unusable = _no_models(settings)
     roots = [part for root in row.roots for part in ("--root", str(root))]
     profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
     return _spec(
@@ -143,7 +143,7 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
     command = (binary, *row.args) if binary else ()
     unusable = _flaw(row) or (_missing(row.command) if row.command and not binary else None)
     if relayed and not _has_models(settings):
-        unusable = NO_MODELS
+        unusable = _no_models(settings)
     return _spec(name, row, relayed=relayed, command=command, unusable=unusable)
 
 
@@ -154,6 +154,11 @@ def _flaw(row: ExecutorRow) -> str | None:
     if row.result not in ("text", "structured") and not row.result.startswith("/"):
         return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
     return None
+
+
+def _no_models(settings: Settings) -> str:
+    """Say why there is no model: a row that cannot be used, or none at all."""
+    return next((str(problem) for problem in settings.problems if ", models" in problem.where), NO_MODELS)
 
 
 def _has_models(settings: Settings) -> bool:

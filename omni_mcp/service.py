@@ -65,10 +65,14 @@ class Service:
         """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError."""
         settings = self.settings()
         spec = replace(_checked(spec, settings), principal=self.principal)
-        submitted = await self.ledger.submit(spec, task_id=new_id(), choice=await self._preview(spec, settings))
+        found = self._preview(spec, settings)
+        submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
-        return task_view(task, deduplicated=submitted.deduplicated or None, engine=engine)
+        view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine)
+        return (
+            view.model_copy(update={"requested": found.requested, "reason": found.reason}) if not view.reason else view
+        )
 
     async def status(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> TaskView:
         """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`."""
@@ -167,9 +171,11 @@ class Service:
         marks = {n: seen.detail for n, seen in (await self.ledger.health()).items() if not seen.usable}
         return route(spec, settings.servers.routing, candidates(resolve(settings), marks))
 
-    async def _preview(self, spec: TaskSpec, settings: Settings) -> Choice | None:
+    def _preview(self, spec: TaskSpec, settings: Settings) -> Route:
         """Preview the choice from the settings alone; the binding one is made when the task begins."""
-        found = route(spec, settings.servers.routing, candidates(resolve(settings), {}))
+        return route(spec, settings.servers.routing, candidates(resolve(settings), {}))
+
+    def _choice(self, spec: TaskSpec, settings: Settings, found: Route) -> Choice | None:
         if found.executor is None:
             return None
         model = spec.model or settings.servers.models.model_for(found.type)

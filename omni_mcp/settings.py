@@ -185,6 +185,13 @@ class Routing(_Row):
     rules: tuple[Rule, ...] = PLAN_RULES
     default: str = "assistant"
 
+    @property
+    def in_force(self) -> tuple[Rule, ...]:
+        """The rules of the file; without any the plan's, whose last resort is the default of the file."""
+        if "rules" in self.model_fields_set:
+            return self.rules
+        return tuple(rule.model_copy(update={"fallback": (*rule.fallback, self.default)}) for rule in PLAN_RULES)
+
 
 class Models(_Row):
     """What serves model calls. `model_list` is LiteLLM's own, handed to its Router as it stands."""

@@ -32,7 +32,7 @@ class SystemClock:
 
 
 class TaskState(StrEnum):
-    """Where a task is in its life (design: the plan's six states and `cancelled`)."""
+    """Where a task is in its life (the plan's six states and `cancelled`)."""
 
     IDLE = "idle"
     """Accepted and free to claim."""
@@ -124,7 +124,7 @@ class Recovery(StrEnum):
 
 
 class Mode(StrEnum):
-    """How well the model layer is (design 10)."""
+    """How well the model layer is."""
 
     NORMAL = "normal"
     DEGRADED = "degraded"

@@ -10,7 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 UNIT = Path(__file__).parent / "unit"
-GRACE = 2.0
+GRACE = 10.0
 """Seconds that a child or thread has to be gone after its test: it may be on its way out."""
 LASTING = ("asyncio_", "AnyIO worker thread", "ThreadPoolExecutor", "pytest_timeout", "litellm", "Tqdm")
 """Beginnings of the names of threads that libraries keep for the next call."""

@@ -1,4 +1,4 @@
-"""What follows the end of an attempt. Pure: the table of failure classes, design 6."""
+"""What follows the end of an attempt. Pure: the table of failure classes."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

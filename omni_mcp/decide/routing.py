@@ -8,6 +8,8 @@ from functools import lru_cache
 from omni_mcp.settings import Routing, Rule
 from omni_mcp.task import TaskSpec
 
+GENERAL = "general"
+"""What a text is that no keyword tells to be anything else."""
 NOT_CODING = re.compile(
     r"写\s*(?:一?[封首篇份张个段条则些]|几[封首篇份句段])?\s*"
     r"(?:给|信|邮件|电邮|诗|文章|作文|小说|故事|歌词?|日记|祝福|贺卡|情书|演讲稿?|报告|总结|周报|简历|书评|散文|对联|文案|新闻稿)"
@@ -43,7 +45,7 @@ def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate])
         return _first_usable(spec.type, "asked for by the caller", [spec.executor], candidates)
     if spec.type is not None:
         return _by_type(spec.type, routing, candidates)
-    for rule in routing.rules:
+    for rule in routing.in_force:
         if (why := _fits(rule, spec.description)) is not None:
             return _first_usable(rule.type, why, [rule.executor, *rule.fallback], candidates)
     return _first_usable(None, "no rule fits, so the default", [routing.default], candidates)
@@ -51,7 +53,7 @@ def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate])
 
 def _by_type(task_type: str, routing: Routing, candidates: Mapping[str, Candidate]) -> Route:
     named = f"type {task_type!r} was given"
-    rule = next((r for r in routing.rules if r.type == task_type), None)
+    rule = next((r for r in routing.in_force if r.type == task_type), None)
     if rule is not None:
         return _first_usable(task_type, named, [rule.executor, *rule.fallback], candidates)
     able = sorted(c.name for c in candidates.values() if task_type in c.handles)
@@ -61,7 +63,9 @@ def _by_type(task_type: str, routing: Routing, candidates: Mapping[str, Candidat
 
 
 def _fits(rule: Rule, text: str) -> str | None:
-    """Return why the rule fits, else None. A rule without keywords fits every text."""
+    """Return why the rule fits, else None. Without keywords it fits a given type; only `general` fits every text."""
+    if not rule.keywords and rule.type not in (None, GENERAL):
+        return None
     if not rule.keywords:
         return f"no other rule fits, so {rule.type or 'the last rule'}"
     found = next(_found(rule.keywords, text), None)
@@ -82,7 +86,7 @@ def _pattern(keyword: str) -> re.Pattern[str]:
 
 def _first_usable(task_type: str | None, why: str, names: Sequence[str], candidates: Mapping[str, Candidate]) -> Route:
     passed: list[str] = []
-    for name in names:
+    for name in dict.fromkeys(names):
         trouble = _trouble(name, candidates)
         if trouble is None:
             return Route(

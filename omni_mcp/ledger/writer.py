@@ -210,6 +210,7 @@ class Writer:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._gate = WriteGate(self._path.with_suffix(".gate"))
         with self._gate.held():
+            self._path.touch(mode=0o600)
             self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
             self._db.executescript(PRAGMAS)
             self._migrate(self._db)
@@ -288,6 +289,7 @@ def understood(error: Exception, path: Path) -> Exception:
 
 
 BUSY = ("locked", "busy")
+NO_PLACE = "name another place: --home FOLDER, or OMNI_HOME"
 SIGNS = (
     ("locked", "another program has locked it", "close that program, then call again"),
     ("busy", "another program keeps it busy", "close that program, then call again"),
@@ -296,6 +298,9 @@ SIGNS = (
     ("readonly", "it cannot be written", "make the file and its folder writable, or set OMNI_HOME elsewhere"),
     ("Read-only", "its folder cannot be written", "make it writable, or set OMNI_HOME elsewhere"),
     ("Permission", "its folder cannot be written", "make it writable, or set OMNI_HOME elsewhere"),
+    ("No such file", "its folder cannot be made", NO_PLACE),
+    ("File exists", "its folder is a file", NO_PLACE),
+    ("Not a directory", "its folder is below a file", NO_PLACE),
     ("unable to open", "it cannot be opened", "make the file and its folder writable, or set OMNI_HOME elsewhere"),
     ("not a database", "it is not a ledger", "move it away (a new one is begun), or restore a backup"),
     ("malformed", "it is damaged", "restore a backup; until then move it away to begin a new one"),

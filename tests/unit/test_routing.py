@@ -87,3 +87,19 @@ def test_without_a_rule_that_fits_the_default_takes_it() -> None:
     assert (
         route(TaskSpec(description="beer"), Routing(rules=rules), candidates("a", "assistant")).executor == "assistant"
     )
+
+
+def test_a_rule_without_keywords_takes_its_type_and_not_every_text() -> None:
+    rules = (Rule(type="echo", executor="echoer"), Rule(type="general", executor="assistant"))
+    both = candidates("echoer", "assistant")
+    assert route(TaskSpec(description="what is new?"), Routing(rules=rules), both).executor == "assistant"
+    assert route(TaskSpec(description="x", type="echo"), Routing(rules=rules), both).executor == "echoer"
+
+
+def test_a_default_without_rules_is_the_last_resort_of_the_plans_rules() -> None:
+    mine = Routing(default="mine")
+    for text in ("what is new?", "fix the python build"):
+        assert route(TaskSpec(description=text), mine, candidates("mine")).executor == "mine"
+    assert (
+        route(TaskSpec(description="x"), Routing(default="mine"), candidates("mine", "openclaw")).executor == "openclaw"
+    )
