@@ -138,6 +138,7 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
         stack.enter_context(await _the_lock(home, ledger))
         stack.enter_context(owner_lock(home.owners, owner))
         await ledger.announce(_mark(home, owner, doorbell.address, clock))
+        background.is_up()
         stack.push_async_callback(_say_goodbye, ledger, owner)
         await run_sync(_end_the_dead, home)
         relay = await stack.enter_async_context(_relay(settings, ledger))

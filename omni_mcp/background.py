@@ -18,6 +18,8 @@ from omni_mcp.views import EngineView
 
 START_LIMIT = 20.0
 """Seconds that a new engine has to take the engine lock."""
+RIGHT = "OMNI_ENGINE_START"
+"""Environment variable of a new engine: the descriptor of the right to start one."""
 STEP = 0.02
 """Seconds between two looks for it."""
 LOG_BYTES = 5 << 20
@@ -61,21 +63,24 @@ def start(home: Home, *, successor: bool = False) -> Starting | None:
     Raises EngineError when the process cannot be started at all.
     """
     try:
-        right = try_hold(home.root / "engine.starting.lock")
+        right = try_hold(home.engine_start)
         if right is None:
             return None
         if holder(home.engine_lock) is not None and not successor:
             right.close()
             return None
         log = _fresh_log(home.engine_log)
-        return Starting(process=_spawned(home, log), log=log, right=right)
+        return Starting(process=_spawned(home, log, right), log=log, right=right)
     except OSError as error:
         raise EngineError(
             f"the engine cannot be started: {error}", next_step=f"make {home.root} writable, or set OMNI_HOME elsewhere"
         ) from error
 
 
-def _spawned(home: Home, log: Path) -> "subprocess.Popen[bytes]":
+def _spawned(home: Home, log: Path, right: HeldLock) -> "subprocess.Popen[bytes]":
+    """Start the process; it inherits the right, so that nobody starts a second one if we end before it is up."""
+    inherits = os.name == "posix"
+    env = {name: value for name, value in os.environ.items() if name not in MARKS}
     with log.open("ab") as out:
         return subprocess.Popen(
             engine_argv(home),
@@ -83,7 +88,8 @@ def _spawned(home: Home, log: Path) -> "subprocess.Popen[bytes]":
             stdout=out,
             stderr=out,
             cwd=home.root,
-            env={k: v for k, v in os.environ.items() if k not in MARKS},
+            env={**env, RIGHT: str(right.fileno())} if inherits else env,
+            pass_fds=[right.fileno()] if inherits else [],
             start_new_session=True,
         )
 
@@ -103,11 +109,9 @@ def view(home: Home) -> EngineView:
 
 def stop(home: Home, *, limit: float = 30.0) -> int | None:
     """Ask the engine to park its work and go; returns its pid, None without one. Raises EngineError at the limit."""
-    pid = holder(home.engine_lock)
+    pid = _pid(home)
     if pid is None:
         return None
-    if pid == UNNAMED:
-        raise EngineError("the engine is just starting", next_step="omni-mcp engine stop again in a moment")
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     if not wait_until_free(home.engine_lock, limit=limit):
@@ -116,3 +120,21 @@ def stop(home: Home, *, limit: float = 30.0) -> int | None:
             next_step="omni-mcp engine logs, then omni-mcp engine stop again",
         )
     return pid
+
+
+def _pid(home: Home) -> int | None:
+    """Return the engine's pid; one that is just starting is waited for, so that it does not come up after a stop."""
+    deadline = time.monotonic() + START_LIMIT
+    while (pid := holder(home.engine_lock)) in (None, UNNAMED):
+        if pid is None and holder(home.engine_start) is None:
+            return None
+        if time.monotonic() > deadline:
+            raise EngineError("the engine is still starting", next_step="omni-mcp engine stop again in a moment")
+        time.sleep(STEP)
+    return pid
+
+
+def is_up() -> None:
+    """Give back the right to start an engine, which a new one inherits and keeps until it is up."""
+    if (inherited := os.environ.pop(RIGHT, None)) is not None:
+        os.close(int(inherited))

@@ -63,6 +63,11 @@ class Home:
         return self.root / "engine.lock"
 
     @property
+    def engine_start(self) -> Path:
+        """Held by who starts one, until it is up."""
+        return self.root / "engine.start.lock"
+
+    @property
     def engine_log(self) -> Path:
         """What the background engine prints."""
         return self.root / "logs" / "engine.log"

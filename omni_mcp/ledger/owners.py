@@ -25,6 +25,10 @@ class HeldLock:
     def __init__(self, fd: int) -> None:
         self._fd: int | None = fd
 
+    def fileno(self) -> int:
+        """Return the descriptor; a child that inherits it holds the lock as well."""
+        return -1 if self._fd is None else self._fd
+
     def close(self) -> None:
         """Let go."""
         if self._fd is not None:
