@@ -294,16 +294,18 @@ def route(
     description: Annotated[str, typer.Argument(help="The text of a task.", show_default=False)],
     type: Annotated[str | None, typer.Option(help="As if given with the task.")] = None,  # noqa: A002
     executor: Annotated[str | None, typer.Option(help="As if pinned.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Each rule that was tried, each executor too.")] = False,
     as_json: AsJson = False,
     home: AHome = None,
 ) -> None:
-    """Explain where a task would go, without submitting it.
+    """Say where a task would go and why, without submitting it.
 
-    Example: `omni-mcp route "查一下天气"`
+    Example: `omni-mcp route --explain "查一下天气"`
     """
     tell_problems()
     spec = TaskSpec(description=description, type=type, executor=executor)
-    show(ask(lambda service: service.explain(spec)), text.print_route, as_json=as_json)
+    printer = text.print_route_steps if explain else text.print_route
+    show(ask(lambda service: service.explain(spec)), printer, as_json=as_json)
 
 
 @app.command()

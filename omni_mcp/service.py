@@ -161,7 +161,12 @@ class Service:
         found = await self._route(spec, settings)
         model = spec.model or settings.servers.models.model_for(found.type)
         return RouteView(
-            requested=found.requested, executor=found.executor, type=found.type, model=model, reason=found.reason
+            requested=found.requested,
+            executor=found.executor,
+            type=found.type,
+            model=model,
+            reason=found.reason,
+            steps=list(found.steps),
         )
 
     async def _find(self, task_id: str) -> Task:

@@ -171,15 +171,23 @@ class Rule(_Row):
     executor: str
     type: str | None = None
     keywords: tuple[str, ...] = ()
+    builtin_words: bool = False
+    """Besides the keywords, use what this package knows of the type (`coding`, `always_on`)."""
     fallback: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _knows_words(self) -> Self:
+        if self.builtin_words and self.type not in ("coding", "always_on"):
+            raise ValueError("has builtin_words, which there are only for type coding and type always_on")
+        return self
 
 
 PLAN_KEYWORDS = ("代码", "编程", "函数", "写", "python", "js", "java", "rust", "go")
 """The nine words of the plan that mean coding."""
 
 PLAN_RULES = (
-    Rule(type="coding", keywords=PLAN_KEYWORDS, executor="claude_code", fallback=("assistant",)),
-    Rule(type="always_on", keywords=("24/7",), executor="moltworker", fallback=("openclaw", "assistant")),
+    Rule(type="always_on", builtin_words=True, executor="moltworker", fallback=("openclaw", "assistant")),
+    Rule(type="coding", keywords=PLAN_KEYWORDS, builtin_words=True, executor="claude_code", fallback=("assistant",)),
     Rule(type="general", executor="openclaw", fallback=("assistant",)),
 )
 

@@ -153,6 +153,8 @@ class RouteView(View):
     type: str | None
     model: str | None
     reason: str
+    steps: list[str]
+    """The reason at length: each rule that was tried, each executor that was passed over."""
 
 
 class ErrorView(View):

@@ -1,20 +1,18 @@
 """Choose an executor. Pure: same task, rules and candidates, same answer."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from omni_mcp.settings import Routing, Rule
+from omni_mcp.decide.words import VOCABULARIES, any_of
+from omni_mcp.settings import PLAN_KEYWORDS, Routing, Rule
 from omni_mcp.task import TaskSpec
 
 GENERAL = "general"
-"""What a text is that no keyword tells to be anything else."""
-NOT_CODING = re.compile(
-    r"写\s*(?:一?[封首篇份张个段条则些]|几[封首篇份句段])?\s*"
-    r"(?:给|信|邮件|电邮|诗|文章|作文|小说|故事|歌词?|日记|祝福|贺卡|情书|演讲稿?|报告|总结|周报|简历|书评|散文|对联|文案|新闻稿)"
-)
-"""What `写` (write) writes when it writes no code: letters, mails, poems, reports."""
+"""What a text is that no word tells to be anything else."""
+READ = 500
+"""Characters in which known words are looked for: what is wanted stands there, what follows is often material."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,63 +35,133 @@ class Route:
     type: str | None
     """The task type that was given or recognised."""
     reason: str
+    steps: tuple[str, ...]
+    """The reason at length: each rule that was tried, each executor that was passed over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Who should take it, best first, before asking who can."""
+
+    names: Sequence[str]
+    type: str | None
+    why: str
+    steps: Sequence[str] = ()
 
 
 def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> Route:
     """Choose: a pinned executor, else the rule of the given type, else the first rule that fits, else the default."""
+    return _first_usable(_wanted(spec, routing, candidates), candidates)
+
+
+def _wanted(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:
     if spec.executor is not None:
-        return _first_usable(spec.type, "asked for by the caller", [spec.executor], candidates)
+        return _Wanted(names=[spec.executor], type=spec.type, why="asked for by the caller")
     if spec.type is not None:
         return _by_type(spec.type, routing, candidates)
-    for rule in routing.in_force:
-        if (why := _fits(rule, spec.description)) is not None:
-            return _first_usable(rule.type, why, [rule.executor, *rule.fallback], candidates)
-    return _first_usable(None, "no rule fits, so the default", [routing.default], candidates)
+    return _by_text(spec.description, routing)
 
 
-def _by_type(task_type: str, routing: Routing, candidates: Mapping[str, Candidate]) -> Route:
+def _by_type(task_type: str, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:
     named = f"type {task_type!r} was given"
     rule = next((r for r in routing.in_force if r.type == task_type), None)
     if rule is not None:
-        return _first_usable(task_type, named, [rule.executor, *rule.fallback], candidates)
+        return _Wanted(names=[rule.executor, *rule.fallback], type=task_type, why=named)
     able = sorted(c.name for c in candidates.values() if task_type in c.handles)
     if able:
-        return _first_usable(task_type, f"{named} and handled by {', '.join(able)}", able, candidates)
-    return _first_usable(task_type, f"{named}, which nobody handles, so the default", [routing.default], candidates)
+        return _Wanted(names=able, type=task_type, why=f"{named} and handled by {', '.join(able)}")
+    return _Wanted(names=[routing.default], type=task_type, why=f"{named}, which nobody handles, so the default")
 
 
-def _fits(rule: Rule, text: str) -> str | None:
-    """Return why the rule fits, else None. Without keywords it fits a given type; only `general` fits every text."""
-    if not rule.keywords and rule.type not in (None, GENERAL):
-        return None
-    if not rule.keywords:
-        return f"no other rule fits, so {rule.type or 'the last rule'}"
-    found = next(_found(rule.keywords, text), None)
-    return None if found is None else f"{found!r} in the text means {rule.type or 'this rule'}"
+def _by_text(text: str, routing: Routing) -> _Wanted:
+    rules = routing.in_force
+    steps: list[str] = []
+    for number, rule in enumerate(rules, 1):
+        reading = _read(rule, text)
+        steps.append(f"rule {number} ({rule.type or 'no type'}): {reading.said}")
+        if reading.fits:
+            steps += ["later rules were not asked: the first that fits wins"] if number < len(rules) else []
+            return _Wanted(names=[rule.executor, *rule.fallback], type=rule.type, why=reading.said, steps=steps)
+    return _Wanted(names=[routing.default], type=None, why="no rule fits, so the default", steps=steps)
 
 
-def _found(keywords: Sequence[str], text: str) -> Iterator[str]:
-    plain = NOT_CODING.sub(" ", text)
-    return (keyword for keyword in keywords if _pattern(keyword).search(plain))
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a rule makes of a text."""
+
+    fits: bool
+    said: str
+
+
+def _read(rule: Rule, text: str) -> _Reading:
+    """Look for a word of the rule in the text. Without words it fits a given type; only `general` fits every text."""
+    if not (rule.keywords or rule.builtin_words):
+        return _without_words(rule)
+    begin = text[:READ]
+    if found := _own_word(rule, text) or _known_word(rule, _without_other_senses(rule, begin)):
+        return _Reading(True, f"{found!r} in the text means {rule.type or 'this rule'}")
+    if found := _known_word(rule, begin):
+        return _Reading(False, f"{found!r} in the text means something else here")
+    return _Reading(False, "none of its words is in the text")
+
+
+def _without_words(rule: Rule) -> _Reading:
+    if rule.type in (None, GENERAL):
+        return _Reading(True, f"no other rule fits, so {rule.type or 'the last rule'}")
+    return _Reading(False, "it has no words, so it takes only what is given as its type")
+
+
+def _own_word(rule: Rule, text: str) -> str | None:
+    """Return a keyword of the user's own that is in the text: it means what the rule says, always."""
+    return _search(tuple(k for k in rule.keywords if not _known(k, rule)), text)
+
+
+def _known_word(rule: Rule, text: str) -> str | None:
+    """Return a word in the text whose other senses we know: one of the plan, or of our vocabulary."""
+    if word := _search(tuple(k for k in rule.keywords if _known(k, rule)), text):
+        return word
+    found = VOCABULARIES[rule.type or ""].meaning.search(text) if rule.builtin_words else None
+    return found and found.group()
+
+
+def _known(keyword: str, rule: Rule) -> bool:
+    return rule.type in VOCABULARIES and keyword.lower() in PLAN_KEYWORDS
+
+
+def _without_other_senses(rule: Rule, text: str) -> str:
+    vocabulary = VOCABULARIES.get(rule.type or "")
+    return text if vocabulary is None else vocabulary.meaning_else.sub(" ", text)
+
+
+def _search(keywords: tuple[str, ...], text: str) -> str | None:
+    return next((keyword for keyword in keywords if _pattern(keyword).search(text)), None)
 
 
 @lru_cache(maxsize=512)
 def _pattern(keyword: str) -> re.Pattern[str]:
-    """Latin keywords count as whole words only (`go` is not in `good`); Chinese has no word borders."""
-    word = re.escape(keyword)
-    return re.compile(rf"(?<![A-Za-z0-9_]){word}(?![A-Za-z0-9_])" if keyword.isascii() else word, re.IGNORECASE)
+    return any_of((re.escape(keyword),))
 
 
-def _first_usable(task_type: str | None, why: str, names: Sequence[str], candidates: Mapping[str, Candidate]) -> Route:
+def _first_usable(wanted: _Wanted, candidates: Mapping[str, Candidate]) -> Route:
     passed: list[str] = []
-    for name in dict.fromkeys(names):
+    taker = None
+    for name in dict.fromkeys(wanted.names):
         trouble = _trouble(name, candidates)
         if trouble is None:
-            return Route(
-                requested=names[0], executor=name, type=task_type, reason="; ".join([why, *passed]) + f" → {name}"
-            )
+            taker = name
+            break
         passed.append(f"{name} {trouble}")
-    return Route(requested=names[0], executor=None, type=task_type, reason="; ".join([why, *passed]))
+    return Route(
+        requested=wanted.names[0],
+        executor=taker,
+        type=wanted.type,
+        reason="; ".join([wanted.why, *passed]) + (f" → {taker}" if taker else ""),
+        steps=(
+            *(wanted.steps or [wanted.why]),
+            *(f"passed over: {trouble}" for trouble in passed),
+            f"{taker} takes it" if taker else "nobody can take it",
+        ),
+    )
 
 
 def _trouble(name: str, candidates: Mapping[str, Candidate]) -> str | None:

@@ -108,11 +108,17 @@ def print_result(out: Console, result: ResultView) -> None:
 
 
 def print_route(out: Console, route: RouteView) -> None:
-    """Print where a text would go."""
-    out.print(f"{route.executor or 'nobody'}  {route.reason}", markup=False, highlight=False)
-    out.print(
-        f"type {route.type or 'none'}, model {route.model or 'the executor’s own'}", markup=False, highlight=False
-    )
+    """Print where a text would go, in one line."""
+    model = route.model or "the executor’s own"
+    said = f"{route.executor or 'nobody'}  {route.reason}  (type {route.type or 'none'}, model {model})"
+    out.print(said, markup=False, highlight=False)
+
+
+def print_route_steps(out: Console, route: RouteView) -> None:
+    """Print where a text would go, and how that was found, step by step."""
+    print_route(out, route)
+    for step in route.steps:
+        out.print(f"  {step}", markup=False, highlight=False)
 
 
 def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:

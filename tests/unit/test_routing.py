@@ -1,10 +1,18 @@
 """Who gets what, and why."""
 
+import io
+from collections.abc import Callable
+from time import perf_counter
+
 import pytest
+from pydantic import ValidationError
+from rich.console import Console
 
 from omni_mcp.decide.routing import Candidate, Route, route
-from omni_mcp.settings import Routing, Rule
+from omni_mcp.faces.text import print_route, print_route_steps
+from omni_mcp.settings import PLAN_KEYWORDS, Routing, Rule
 from omni_mcp.task import TaskSpec
+from omni_mcp.views import RouteView
 
 ALL = ("claude_code", "openclaw", "moltworker", "assistant")
 
@@ -103,3 +111,106 @@ def test_a_default_without_rules_is_the_last_resort_of_the_plans_rules() -> None
     assert (
         route(TaskSpec(description="x"), Routing(default="mine"), candidates("mine", "openclaw")).executor == "openclaw"
     )
+
+
+def by_one_rule(description: str, *, type: str | None = "coding", keywords: tuple[str, ...] = PLAN_KEYWORDS) -> bool:  # noqa: A002
+    rules = (Rule(executor="a", type=type, keywords=keywords),)
+    return route(TaskSpec(description=description), Routing(rules=rules), candidates("a", "assistant")).executor == "a"
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "7×24 监控公司网站",
+        "每天早上九点发日报",
+        "watch the shop around the clock",
+        "Every Monday at 8, mail me the list",
+    ],
+)
+def test_what_has_no_end_is_always_on(description: str) -> None:
+    assert routed(description).executor == "moltworker"
+
+
+@pytest.mark.parametrize(
+    ("description", "type"),  # one and the same word, in two senses
+    [
+        ("write a script that runs every day", "coding"),
+        ("写一个每天运行的脚本", "coding"),
+        ("How many steps should one walk every day?", "general"),
+        ("Let's go over the plan", "general"),
+        ("port it to Go", "coding"),
+        ("time to go, call a taxi", "general"),
+        ("rewrite it in Go", "coding"),
+        ("write a letter to the Java user group", "general"),
+        ("write a letter generator in Java", "coding"),
+        ("写一封邮件", "general"),
+        ("写一个邮件发送脚本", "coding"),
+        ("总结以下文章：Python 是一种编程语言", "general"),
+        ("Convert 20 EUR, see https://example.com/api/index.html", "general"),
+    ],
+)
+def test_a_word_is_read_with_what_stands_around_it(description: str, type: str) -> None:  # noqa: A002
+    assert routed(description).type == type
+
+
+def test_a_keyword_of_the_users_own_means_what_the_rule_says_whatever_stands_around_it() -> None:
+    assert by_one_rule("写一封信给客户", type="letters", keywords=("写信", "信"))
+    assert by_one_rule("给客户写周报", keywords=("周报",))
+    assert by_one_rule("pokemon go", type="games", keywords=("go",))
+    assert by_one_rule("x " * 500 + "go", type="games", keywords=("go",))
+    assert by_one_rule("x" * 10_000 + " invoice", type="books", keywords=("invoice",))
+
+
+def test_the_plans_words_keep_their_other_senses_in_a_rule_of_the_user() -> None:
+    assert by_one_rule("用 Go 写一个并发下载器")
+    assert by_one_rule("Python, please", keywords=("Python",))
+    assert not by_one_rule("Let's go over the plan")
+    assert not by_one_rule("写一封信给客户")
+
+
+def test_without_builtin_words_a_rule_knows_its_keywords_only() -> None:
+    assert not by_one_rule("fix the docker build")
+
+
+def test_builtin_words_are_there_for_two_types_only() -> None:
+    with pytest.raises(ValidationError, match="builtin_words"):
+        Rule(executor="a", type="general", builtin_words=True)
+
+
+def test_the_steps_name_each_rule_and_each_executor_passed_over() -> None:
+    found = routed("Let's go over the plan", have=("assistant",))
+    assert found.steps == (
+        "rule 1 (always_on): none of its words is in the text",
+        "rule 2 (coding): 'go' in the text means something else here",
+        "rule 3 (general): no other rule fits, so general",
+        "passed over: openclaw is not configured",
+        "assistant takes it",
+    )
+
+
+def test_the_steps_end_with_the_rule_that_fits_or_with_what_the_caller_gave() -> None:
+    assert routed("docker").steps[1:3] == (
+        "rule 2 (coding): 'docker' in the text means coding",
+        "later rules were not asked: the first that fits wins",
+    )
+    assert routed("x", executor="assistant").steps == ("asked for by the caller", "assistant takes it")
+    assert routed("x", have=()).steps[-1] == "nobody can take it"
+
+
+@pytest.mark.parametrize("piece", ["write ", "每天", "写", "a/b-", "any time ", "我每", "every ", "let's go "])
+def test_a_text_made_to_be_slow_is_read_quickly(piece: str) -> None:
+    routed("warm up")
+    start = perf_counter()
+    routed(piece * (1_000_000 // len(piece)))
+    assert perf_counter() - start < 0.5
+
+
+def test_a_route_is_printed_in_one_line_and_its_steps_below_on_demand() -> None:
+    view = RouteView(requested="a", executor="b", type=None, model=None, reason="why → b", steps=["one", "two"])
+    assert printed(print_route, view) == ["b  why → b  (type none, model the executor’s own)"]
+    assert printed(print_route_steps, view)[1:] == ["  one", "  two"]
+
+
+def printed(printer: Callable[[Console, RouteView], None], view: RouteView) -> list[str]:
+    printer(Console(file=(screen := io.StringIO()), soft_wrap=True), view)
+    return screen.getvalue().splitlines()
