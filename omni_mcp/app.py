@@ -123,23 +123,20 @@ class EngineKeeper:
 
 
 @asynccontextmanager
-async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = None) -> AsyncGenerator["Engine"]:
-    """Open the one engine of a home and announce it. Raises EngineRunning."""
+async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> AsyncGenerator["Engine"]:
+    """Open an engine on the settings of now and announce it; the caller holds the engine lock."""
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import Pool
 
-    clock = clock or SystemClock()
+    clock = SystemClock()
     owner = new_id()
     live = LiveSettings(home)
     settings = live.now()
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(SqliteLedger(home.ledger, clock=clock))
         doorbell = await stack.enter_async_context(LocalDispatch().listen())
-        stack.enter_context(await _the_lock(home, ledger))
         stack.enter_context(owner_lock(home.owners, owner))
         await ledger.announce(_mark(home, owner, doorbell.address, clock))
         background.is_up()
-        stack.push_async_callback(_say_goodbye, ledger, owner)
         await run_sync(_end_the_dead, home)
         relay = await stack.enter_async_context(_relay(settings, ledger))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
@@ -159,20 +156,18 @@ async def running_engine(home: Home, *, idle_exit: bool, clock: Clock | None = N
         yield engine
 
 
-async def _say_goodbye(ledger: Ledger, owner: str) -> None:
-    """Tell the faces that this engine went on purpose, so that none of them starts another one."""
-    with anyio.CancelScope(shield=True):
-        await ledger.retire(owner, only_if_idle=False)
-
-
 async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:
-    """Run the engine until it is idle for long or cancelled; open it anew when the settings change."""
-    while True:
-        async with running_engine(home, idle_exit=idle_exit) as engine:
-            end = await engine.run()
-        logger.info("engine ends: %s", end, extra={"action": "engine_end"})
-        if end != "reload":
-            return
+    """Run the one engine of a home until it is idle for long or cancelled; open it anew when the settings change.
+
+    Raises EngineRunning. The lock is held over a reload too: nobody may think that the engine has gone.
+    """
+    async with SqliteLedger(home.ledger) as ledger:
+        with await _the_lock(home, ledger):
+            end: str | None = "reload"
+            while end == "reload":
+                async with running_engine(home, ledger, idle_exit=idle_exit) as engine:
+                    end = await engine.run()
+                logger.info("engine ends: %s", end, extra={"action": "engine_end"})
 
 
 @asynccontextmanager

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = 0.25
 """Seconds between two writes of progress: a chatty executor costs the ledger no more than this."""
+LINE = 500
+"""Characters of a sign of life that are kept."""
 STOP_LIMIT = 20.0
 """Seconds that an executor has to stop a run before we say that it did not confirm."""
 
@@ -53,7 +55,7 @@ class Progress:
 
     def __call__(self, line: str) -> None:
         """Take a line from the executor, in order."""
-        self.line = line
+        self.line = line[:LINE]
         self.news = True
 
     def take(self) -> str | None:
@@ -222,9 +224,10 @@ class Attempt:
         return Failed(kind=kind, message=f"{told}; left: {', '.join(left)}" if left else told)
 
     async def _settle(self, outcome: Outcome) -> None:
-        if self.stopping == "lost":
+        done = isinstance(outcome, Completed)
+        if self.stopping == "lost" and not done:
             return
-        if self.stopping == "shutdown":
+        if self.stopping == "shutdown" and not done:
             following = after_death(self.task, recovery=self.spec.recovery, cause="the engine was stopped")
         else:
             following = await self._rerouted(self._next(outcome))

@@ -54,7 +54,7 @@ class Starting:
 
 def engine_argv(home: Home) -> Sequence[str]:
     """Return the command line of the background engine."""
-    return [sys.executable, "-m", "omni_mcp", "--home", str(home.root), "engine", "run"]
+    return [sys.executable, "-P", "-m", "omni_mcp", "--home", str(home.root), "engine", "run"]
 
 
 def start(home: Home, *, successor: bool = False) -> Starting | None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -33,7 +34,7 @@ SWEEP = timedelta(seconds=5)
 """How often we look for tasks whose engine is gone."""
 MARK = timedelta(seconds=60)
 """How long an executor that could not work is left alone before it is tried again."""
-CLAIM_WINDOW = 500
+CLAIM_WINDOW = 2000
 """Idle tasks looked at in one step."""
 
 
@@ -75,9 +76,16 @@ class Engine:
                 while end is None:
                     end = await self._turn(attempts)
             finally:
+                if end is None:
+                    await self._say_goodbye()
                 for attempt in self.running.values():
                     attempt.stop("shutdown")
         return end
+
+    async def _say_goodbye(self) -> None:
+        """Tell the faces before the work is given back: a submit from now on starts another engine."""
+        with anyio.CancelScope(shield=True), suppress(LedgerError):
+            await self.ledger.retire(self.owner, only_if_idle=False)
 
     async def _turn(self, attempts: TaskGroup) -> End | None:
         """Do what can be done, then wait for a ring; returns why it is time to go, if it is."""
@@ -125,11 +133,12 @@ class Engine:
                 attempt.stop("lost")
 
     async def _adopt(self) -> int:
-        """Free the tasks of engines that are proven to be over."""
+        """Free the tasks of engines that are proven to be over, and our own whose end could not be written."""
         if not self._is_due("adopt", SWEEP):
             return 0
-        held = [task for task in await self.ledger.held() if task.owner != self.owner]
-        over = {owner for owner in {task.owner or "" for task in held} if await self.is_over(owner)}
+        held = [task for task in await self.ledger.held() if task.id not in self.running]
+        owners = {task.owner or "" for task in held}
+        over = {owner for owner in owners if owner == self.owner or await self.is_over(owner)}
         return sum([await self._adopt_one(task) for task in held if (task.owner or "") in over])
 
     async def _adopt_one(self, task: Task) -> bool:
@@ -206,6 +215,8 @@ class Engine:
     async def _drive(self, attempt: Attempt) -> None:
         try:
             await attempt.drive()
+        except Exception:
+            logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:
             del self.running[attempt.task.id]
             self.doorbell.ring()
@@ -214,7 +225,8 @@ class Engine:
         """Leave an executor alone for a while, and tell the faces."""
         now = self.clock.now()
         self.marks[name] = Mark(trouble=trouble, until=now + MARK)
-        await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
+        with suppress(LedgerError):
+            await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
 
     def _is_due(self, duty: str, every: timedelta) -> bool:
         now = self.clock.now()

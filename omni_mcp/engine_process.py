@@ -12,7 +12,8 @@ from omni_mcp.settings import Home
 def run_engine(home: Home) -> None:
     """Serve until idle for long, or SIGTERM or SIGINT. Raises EngineRunning."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):  # they log whole URLs, and a URL may carry a key
+        logging.getLogger(client).setLevel(logging.WARNING)
     logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
     anyio.run(_serve, home)
 

@@ -111,7 +111,7 @@ def _assistant(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
         parallel=4,
         recovery=Recovery.RETRY,
         relayed=True,
-        command=(sys.executable, "-m", "omni_mcp.adapters.assistant"),
+        command=(sys.executable, "-P", "-m", "omni_mcp.adapters.assistant"),
         unusable=None if _has_models(settings) else _no_models(settings),
     )
 
@@ -131,7 +131,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
         parallel=2,
         recovery=Recovery.RESUME,
         relayed=relayed,
-        command=(sys.executable, "-m", "omni_mcp.adapters.claude_code", *profile, *roots),
+        command=(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code", *profile, *roots),
         unusable=unusable,
     )
 

@@ -234,6 +234,8 @@ class Service:
         return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=refusal)
 
     async def _engine_text(self) -> str:
+        if self.engines.trouble is not None:
+            return self.engines.trouble
         mark = await self.ledger.engine()
         if mark is None or not mark.there:
             return "not running; the next submit_task starts it"
@@ -276,10 +278,16 @@ def _check_executor(spec: TaskSpec, settings: Settings) -> None:
 def _checked_cwd(cwd: str | None) -> str | None:
     if cwd is None:
         return None
-    folder = Path(cwd).expanduser()
+    try:
+        folder = Path(cwd).expanduser()
+        there = folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadRequest(
+            f"cwd {cwd[:200]!r} cannot be a folder: {error!s:.200}", next_step="call submit_task with an existing one"
+        ) from error
     if not folder.is_absolute():
         raise BadRequest(f"cwd {cwd[:200]!r} is not absolute", next_step="call submit_task with the whole path")
-    if not folder.is_dir():
+    if not there:
         raise BadRequest(f"cwd {cwd[:200]!r} is not a folder here", next_step="call submit_task with an existing one")
     return str(folder.resolve())
 

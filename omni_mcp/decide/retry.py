@@ -11,6 +11,8 @@ LIMIT_RETRY = timedelta(seconds=60)
 """How long it is held at a rate limit that does not say when it ends."""
 ENDS = {FailureClass.TASK: TaskState.FAILED, FailureClass.CANCELLED: TaskState.CANCELLED}
 """What is over at once."""
+LONGEST_LIMIT = timedelta(days=31)
+"""No usage limit is believed to last longer."""
 FIRST_BACKOFF = timedelta(seconds=2)
 """Doubles with each fault."""
 
@@ -62,7 +64,7 @@ def after(
         case FailureClass.PROVIDER:
             return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + CLOUD_RETRY)
         case FailureClass.RATE_LIMIT:
-            due_at = outcome.retry_at or now + LIMIT_RETRY
+            due_at = _within(outcome.retry_at or now + LIMIT_RETRY, now)
             return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
         case FailureClass.CONFIG if pinned:
             return Finish(state=TaskState.FAILED, outcome=outcome)
@@ -70,6 +72,15 @@ def after(
             return Reroute(trouble=_said(outcome))
         case FailureClass.INTERRUPTED | FailureClass.UNKNOWN:
             return _again(outcome, faults=faults + 1, max_attempts=max_attempts, recovery=recovery, now=now)
+
+
+def _within(due_at: datetime, now: datetime) -> datetime:
+    """Bound what the other side said: a past time must not make a hot loop, nor a far one wait for ever."""
+    said = due_at if due_at.tzinfo is not None else due_at.replace(tzinfo=now.tzinfo)
+    soonest, latest = now + CLOUD_RETRY, now + LONGEST_LIMIT
+    if said.year >= latest.year + 1:
+        return latest
+    return min(max(said, soonest), latest)
 
 
 def _again(outcome: Failed, *, faults: int, max_attempts: int, recovery: Recovery, now: datetime) -> Next:

@@ -123,9 +123,11 @@ AService: Any = Depends(the_service)
 @answering
 async def submit_task(
     description: Annotated[str, Field(description="What is to be done, with everything the executor must know")],
-    type: Annotated[str | None, Field(description="coding, general, always_on or a type of servers.yaml")] = None,  # noqa: A002
-    executor: Annotated[str | None, Field(description="Pin one executor; else routing chooses")] = None,
-    model: str | None = None,
+    type: Annotated[  # noqa: A002
+        str | None, Field(max_length=200, description="coding, general, always_on or a type of servers.yaml")
+    ] = None,
+    executor: Annotated[str | None, Field(max_length=200, description="Pin one executor; else routing chooses")] = None,
+    model: Annotated[str | None, Field(max_length=200)] = None,
     cwd: Annotated[str | None, Field(description="Absolute folder to work in; else an own empty one")] = None,
     priority: Annotated[int, Field(ge=-100, le=100, description="Higher runs first")] = 0,
     idempotency_key: Annotated[str | None, Field(max_length=200, description="Same key again: same task")] = None,
@@ -170,7 +172,9 @@ def _not_yet(**arguments: object) -> None:
 async def task_status(
     task_id: TaskId,
     wait_seconds: WaitSeconds = 0,
-    since_seq: Annotated[int | None, Field(ge=0, description="Also return the history after this number")] = None,
+    since_seq: Annotated[
+        int | None, Field(ge=0, le=1 << 53, description="Also return the history after this number")
+    ] = None,
     service: Service = AService,
 ) -> TaskView:
     """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
@@ -203,7 +207,9 @@ async def list_tasks(
 
 
 @answering
-async def cancel_task(task_id: TaskId, reason: str | None = None, service: Service = AService) -> TaskView:
+async def cancel_task(
+    task_id: TaskId, reason: Annotated[str | None, Field(max_length=500)] = None, service: Service = AService
+) -> TaskView:
     """Stop a task and every process it started. Answers within 25 s: cancelled, or since when that is asked for."""
     return await service.cancel(task_id, reason=reason)
 

@@ -57,6 +57,8 @@ from omni_mcp.task import (
 T = TypeVar("T")
 Values = Mapping[str, Any]
 
+TEXT = 2000
+"""Characters of an error that a task shows; the whole of it is in its result."""
 POLL = 0.05
 """Seconds between two looks for what other processes wrote, while somebody waits for it."""
 LOOK = timedelta(seconds=1)
@@ -442,7 +444,7 @@ def _stored(outcome: Outcome) -> dict[str, Any]:
         return {"result": outcome.text, "structured": structured, "notes": notes, "error": None, "text": None}
     said = f"{outcome.message}. {outcome.fix}" if outcome.fix else outcome.message
     result = outcome.partial or said
-    return {"result": result, "structured": None, "notes": None, "error": outcome.kind, "text": said}
+    return {"result": result, "structured": None, "notes": None, "error": outcome.kind, "text": said[:TEXT]}
 
 
 def _late(values: Values) -> Values:

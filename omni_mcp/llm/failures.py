@@ -4,6 +4,7 @@ The classes lie (a 402 is a BadRequestError, a refused connection an InternalSer
 "rate limit" of a Router whose routes all rest after faults is an outage.
 """
 
+import re
 from collections.abc import Mapping
 
 from omni_mcp.llm.base import ModelError
@@ -30,9 +31,13 @@ LONGEST = 500
 """Characters of a provider's message that are passed on."""
 
 
+SECRET = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|key|gh[a-z]|xox[a-z])[-_][\w*.-]{6,}")
+"""What looks like a key: providers repeat a refused one in their message."""
+
+
 def model_error(error: Exception) -> ModelError:
-    """Return what a failed call means to the one who made it."""
-    said = str(error).partition("\n")[0][:LONGEST] or type(error).__name__
+    """Return what a failed call means to the one who made it, without the key that it was made with."""
+    said = SECRET.sub("•••", str(error).partition("\n")[0])[:LONGEST] or type(error).__name__
     status = getattr(error, "status_code", None)
     if isinstance(error, TimeoutError) or status == REQUEST_TIMEOUT:
         return ModelError(f"no answer in time: {said}", status=NO_ANSWER, kind=FailureClass.PROVIDER)

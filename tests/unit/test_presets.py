@@ -31,7 +31,7 @@ def a_program(folder: Path, name: str) -> str:
 
 def test_the_assistant_answers_through_the_relay(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, MODELS, preset="assistant")
-    assert spec.command == (sys.executable, "-m", "omni_mcp.adapters.assistant")
+    assert spec.command == (sys.executable, "-P", "-m", "omni_mcp.adapters.assistant")
     assert (spec.handles, spec.parallel, spec.recovery) == ({"general"}, 4, Recovery.RETRY)
     assert spec.adapter
     assert spec.relayed
@@ -46,7 +46,7 @@ def test_claude_code_is_started_with_what_its_row_allows(tmp_path: Path) -> None
     claude = a_program(tmp_path, "claude")
     spec = spec_of(tmp_path, preset="claude-code", command=claude, permissions="read-only", roots=(tmp_path,))
     assert spec.command == (
-        *(sys.executable, "-m", "omni_mcp.adapters.claude_code"),
+        *(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code"),
         *("--permissions", "read-only", "--binary", claude, "--root", str(tmp_path)),
     )
     assert (spec.handles, spec.parallel, spec.recovery) == ({"coding"}, 2, Recovery.RESUME)

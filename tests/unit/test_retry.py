@@ -1,10 +1,10 @@
 """What follows the end of an attempt."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from omni_mcp.decide.retry import CLOUD_RETRY, FIRST_BACKOFF, Finish, Next, Park, Reroute, after
+from omni_mcp.decide.retry import CLOUD_RETRY, FIRST_BACKOFF, LONGEST_LIMIT, Finish, Next, Park, Reroute, after
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,3 +86,14 @@ def test_a_model_that_the_caller_pinned_and_nobody_knows_is_the_tasks_fault() ->
     end = after(failed(FailureClass.CONFIG), faults=0, max_attempts=3, recovery=Recovery.RETRY, now=NOW, pinned=True)
     assert isinstance(end, Finish)
     assert end.state is TaskState.FAILED
+
+
+@pytest.mark.parametrize(
+    "said",
+    [datetime(2000, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))), datetime.max],
+)
+def test_a_reset_time_that_cannot_be_makes_neither_a_hot_loop_nor_an_endless_wait(said: datetime) -> None:
+    end = following(Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=said))
+    assert isinstance(end, Park)
+    assert end.due_at is not None
+    assert NOW + CLOUD_RETRY <= end.due_at <= NOW + LONGEST_LIMIT
