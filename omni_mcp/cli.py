@@ -14,9 +14,7 @@ from rich.console import Console
 
 from omni_mcp import __version__, background
 from omni_mcp.app import running_face
-from omni_mcp.clients.catalog import CLIENTS, Place
-from omni_mcp.clients.install import Step, installing, snippet, uninstalling
-from omni_mcp.clients.launch import console_script
+from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces import text
 from omni_mcp.service import Service
@@ -372,7 +370,14 @@ def demo(
     raise typer.Exit(run_demo(as_json=as_json))
 
 
-AClient = Annotated[str, typer.Argument(help=" | ".join(CLIENTS), show_default=False, metavar="CLIENT")]
+AClient = Annotated[
+    str,
+    typer.Argument(
+        help="claude-code, claude-desktop, cursor, vscode, codex, gemini-cli, openclaw or json.",
+        show_default=False,
+        metavar="CLIENT",
+    ),
+]
 Agreed = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
 InProject = Annotated[bool, typer.Option("--project", help="With `json`: the .mcp.json of this folder.")]
@@ -392,17 +397,19 @@ def install(
 
     `json` prints what other clients take by hand. Example: `omni-mcp install claude-code`
     """
+    from omni_mcp.clients import install as clients
+    from omni_mcp.clients.launch import console_script
+
     named = home or context.find_root().params.get("home")
     root = Home.locate(named).root if named else None
     with clear_errors():
         command = console_script()
         if client == "json" and not project:
-            print_json(snippet(command, root))
+            print_json(clients.snippet(command, root))
         else:
-            check_project(client, project=project)
-            carry_out(
-                installing(client, Place(), command=command, home=root, force=force), agreed=yes, dry_run=dry_run
-            )
+            place = clients.place_of(client, project=project)
+            step = clients.installing(client, place, command=command, home=root, force=force)
+            carry_out(step, agreed=yes, dry_run=dry_run)
     if root is None and "OMNI_HOME" in os.environ:
         err.print("note: clients do not see OMNI_HOME as it is set here; --home writes it down for them")
 
@@ -418,20 +425,11 @@ def uninstall(
 
     Example: `omni-mcp uninstall claude-code --dry-run`
     """
+    from omni_mcp.clients import install as clients
+
     with clear_errors():
-        check_project(client, project=project)
-        carry_out(uninstalling(client, Place()), agreed=yes, dry_run=dry_run)
-
-
-def check_project(client: str, *, project: bool) -> None:
-    """Refuse `--project` with a client that has a file of its own, and `json` where a file is needed."""
-    if client == "json" and not project:
-        raise BadRequest("`install json` only prints", next_step="omni-mcp uninstall json --project, in its folder")
-    if project and client in CLIENTS and client != "json":
-        raise BadRequest(
-            f"--project belongs to json: {client} has a configuration of its own",
-            next_step="omni-mcp install json --project",
-        )
+        place = clients.place_of(client, project=project)
+        carry_out(clients.uninstalling(client, place), agreed=yes, dry_run=dry_run)
 
 
 def carry_out(step: Step, *, agreed: bool, dry_run: bool) -> None:

@@ -20,12 +20,15 @@ class Editor(Protocol):
 
     def find(self, text: str, keys: Sequence[str]) -> Any:
         """Return the value under a path of keys, or None."""
+        ...
 
     def insert(self, text: str, keys: Sequence[str], value: Any) -> str:
         """Return the text with a value under a path of keys."""
+        ...
 
     def remove(self, text: str, keys: Sequence[str]) -> str:
         """Return the text without what is under a path of keys."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

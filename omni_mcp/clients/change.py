@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from omni_mcp.clients.catalog import ClientKind, Editor
+from omni_mcp.clients.launch import SCRIPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,25 +39,30 @@ def _start(entry: Any) -> Any:
 
 def told(entry: Any) -> str:
     """Return what an entry starts, without its variables: they may be secrets."""
-    row = cast("Mapping[str, Any]", entry) if isinstance(entry, dict) else {}
+    row = cast("Mapping[str, Any]", entry if isinstance(entry, dict) else {})
     return " ".join(map(str, [row.get("command") or row.get("url") or "nothing", *(row.get("args") or [])]))
 
 
-def is_only_ours(client: ClientKind, now: str, before: str | None) -> bool:
-    """Whether a file is what our edit makes of the back-up, and nobody has changed it since."""
-    entry = client.editor.find(now, client.keys)
-    return entry is not None and client.editor.insert(before or "", client.keys, entry) == now
+def origin(client: ClientKind, now: str, backup: str | None) -> str | None:
+    """Return what a file was before it knew us, None if it was not there; what others have under our name is theirs."""
+    return restored(client, now, backup) if _is_us(client.editor.find(now, client.keys)) else now
 
 
-def restored(client: ClientKind, now: str, before: str | None) -> str | None:
-    """Return what the file was before the installation, None if it was not there.
+def restored(client: ClientKind, now: str, backup: str | None) -> str | None:
+    """Return what a file was before the installation, None if it was not there.
 
-    `before` is the back-up: it comes back byte for byte, unless somebody has changed the file since; then only what we
-    added is taken out.
+    If it is what our edit makes of the back-up, that comes back byte for byte; else somebody has changed it since, and
+    only what we added is taken out.
     """
-    if is_only_ours(client, now, before):
-        return before
-    return client.editor.remove(now, _added(client.editor, client.keys, now, before))
+    entry = client.editor.find(now, client.keys)
+    if _is_us(entry) and client.editor.insert(backup or "", client.keys, entry) == now:
+        return backup
+    return client.editor.remove(now, _added(client.editor, client.keys, now, backup))
+
+
+def _is_us(entry: Any) -> bool:
+    row = cast("Mapping[str, Any]", entry if isinstance(entry, dict) else {})
+    return Path(str(row.get("command"))).stem == SCRIPT
 
 
 def _added(edit: Editor, keys: Sequence[str], now: str, before: str | None) -> Sequence[str]:

@@ -15,7 +15,8 @@ def read(path: Path) -> bytes | None:
     except FileNotFoundError:
         if path.is_symlink():
             raise SettingsError(
-                f"{path} is a link to {path.readlink()}, which is not there", next_step=f"mend or remove the link: {path}"
+                f"{path} is a link to {path.readlink()}, which is not there",
+                next_step=f"mend or remove the link: {path}",
             ) from None
         return None
     except OSError as error:
@@ -30,15 +31,21 @@ def decoded(path: Path, content: bytes) -> str:
         raise SettingsError(f"{path} is not UTF-8 at byte {error.start}", next_step=f"save {path} as UTF-8") from error
 
 
+def refuse_read_only(path: Path) -> None:
+    """Refuse what its owner has locked: a replacement would not ask, and root may do all."""
+    if path.exists() and not path.stat().st_mode & stat.S_IWUSR:
+        raise SettingsError(f"{path} is read-only; it is as it was", next_step=f"chmod u+w '{path}', then again")
+
+
 def write(path: Path, content: bytes, *, like: Path | None = None) -> None:
     """Replace a file in one step, made if need be; a link stays a link, and the permissions are those of `like`.
 
     Raises SettingsError, with the file as it was, if that may not or cannot be.
     """
+    refuse_read_only(path)
     target = path.resolve()
     mode = _mode(like or target)
     try:
-        _refuse_read_only(path, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, content, mode)
     except OSError as error:
@@ -60,12 +67,6 @@ def delete(path: Path) -> None:
 def _mode(path: Path) -> int:
     """Return the permissions of a file; of one that is not there those that only let its owner in: it may hold keys."""
     return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
-
-
-def _refuse_read_only(path: Path, target: Path) -> None:
-    """Refuse what its owner has locked: a replacement would not ask, and root may do all."""
-    if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
-        raise SettingsError(f"{path} is read-only; it is as it was", next_step=f"chmod u+w '{target}', then again")
 
 
 def _replace(target: Path, content: bytes, mode: int) -> None:

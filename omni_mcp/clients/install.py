@@ -3,25 +3,29 @@
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omni_mcp.clients import claude, files
 from omni_mcp.clients.catalog import ClientKind, Place, client_named
-from omni_mcp.clients.change import Change, is_only_ours, restored, same, told
+from omni_mcp.clients.change import Change, origin, restored, same, told
+from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest, SettingsError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Something to do, for a person to agree to."""
-
-    shown: str
-    """The diff or the commands; empty if there is nothing to do."""
-    done: str
-    """What is true afterwards."""
-    carry_out: Callable[[], None]
+def place_of(name: str, *, project: bool) -> Place:
+    """Return this machine. Raises BadRequest for `--project` with another client than `json`, and `json` without it."""
+    client_named(name)
+    if project and name != "json":
+        raise BadRequest(
+            f"--project belongs to json: {name} has a configuration of its own",
+            next_step=f"omni-mcp install {name}, or omni-mcp install json --project",
+        )
+    if name == "json" and not project:
+        raise BadRequest(
+            "json only prints, so there is nothing to take back", next_step="omni-mcp uninstall json --project"
+        )
+    return Place()
 
 
 def installing(name: str, place: Place, *, command: str, home: Path | None = None, force: bool = False) -> Step:
@@ -101,6 +105,7 @@ def _by_claude(
 
 def _install(client: ClientKind, change: Change) -> None:
     _refuse_if_changed(change)
+    files.refuse_read_only(change.path)
     _back_up(client, change)
     files.write(change.path, (change.after or "").encode())
 
@@ -115,12 +120,13 @@ def _uninstall(change: Change) -> None:
 
 
 def _back_up(client: ClientKind, change: Change) -> None:
-    """Keep what was there before us: not an entry of ours that this installation replaces."""
+    """Keep what was there before us, also where this installation replaces an older one of ours."""
     backup = backup_of(change.path)
-    if change.before is None:
+    before = change.before and origin(client, change.before, _text(backup))
+    if before is None:
         files.delete(backup)
-    elif not is_only_ours(client, change.before, _text(backup)):
-        files.write(backup, change.before.encode(), like=change.path)
+    else:
+        files.write(backup, before.encode(), like=change.path)
 
 
 def _refuse_if_changed(change: Change) -> None:

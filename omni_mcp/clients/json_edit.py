@@ -44,12 +44,15 @@ def remove(text: str, keys: Sequence[str]) -> str:
     """Return the text without the member at a path of keys, which must be there."""
     node = _root(text)
     for key in keys[:-1]:
-        member = node.member(key)
-        assert member is not None
-        node = member.value
-    member = node.member(keys[-1])
-    assert member is not None
-    return _without(text, node, member)
+        node = _member(node, key).value
+    return _without(text, node, _member(node, keys[-1]))
+
+
+def _member(node: Node, key: str) -> Member:
+    member = node.member(key)
+    if member is None:
+        raise SettingsError(f"{key} is not there")
+    return member
 
 
 def _is_blank(text: str) -> bool:
@@ -145,7 +148,7 @@ def _without(text: str, node: Node, member: Member) -> str:
 
 
 def _start_of_cut(text: str, member: Member, end: int) -> int:
-    """Return where the cut begins: with the blanks before it, unless a line comment above would swallow what follows."""
+    """Return where the cut begins: at the blanks before, unless a line comment above would swallow what follows."""
     start = len(text[: member.start].rstrip())
     rest_of_line = text[end:].partition("\n")[0]
     return member.start if "\n" in text[start : member.start] and rest_of_line.strip() else start

@@ -160,7 +160,14 @@ class _Reader:
             return _WORDS[token.text]
         if not _NUMBER.fullmatch(token.text):
             raise _refusal(self._text, token.start, "expected a value, found a word without quotes")
-        return int(token.text, 16) if "x" in token.text.lower() else float(token.text)
+        return _number(token.text)
+
+
+def _number(word: str) -> float:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return int(word, 16) if "x" in word.lower() else float(word)
 
 
 def _string(token: str) -> str:

@@ -6,7 +6,7 @@ that follow, and they would become its own. Each edit is read back with the stan
 
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -20,7 +20,7 @@ def find(text: str, keys: Sequence[str]) -> Any:
     """Return the value under a path of keys, or None."""
     value: Any = _parse(text)
     for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
     return value
 
 
