@@ -100,7 +100,7 @@ CLIENTS: Mapping[str, ClientKind] = {
     ),
     "gemini-cli": ClientKind(title="Gemini CLI", path=lambda place: place.user / ".gemini/settings.json"),
     "openclaw": ClientKind(title="OpenClaw", path=_openclaw, keys=("mcp", "servers", SERVER)),
-    "json": ClientKind(title="this folder", path=lambda place: place.folder / ".mcp.json"),
+    "json": ClientKind(title="This folder", path=lambda place: place.folder / ".mcp.json"),
 }
 
 

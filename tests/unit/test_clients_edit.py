@@ -15,7 +15,7 @@ from omni_mcp.clients.change import Change, restored, same
 from omni_mcp.clients.jsonc import parse
 from omni_mcp.errors import SettingsError
 
-ENTRY = {"command": "/opt/omni-mcp", "args": []}
+ENTRY: dict[str, Any] = {"command": "/opt/omni-mcp", "args": []}
 KEYS = ("mcpServers", "omni")
 JSON = CLIENTS["cursor"]
 CODEX = CLIENTS["codex"]
@@ -195,7 +195,7 @@ def test_any_json_is_read_as_the_standard_library_reads_it_and_comes_back(
     before = json.dumps(tree, indent=indent, ensure_ascii=ascii_)
     assert parse(before).value == json.loads(before)
     after = json_edit.insert(before, KEYS, ENTRY)
-    expected = {**tree, "mcpServers": {**tree.get("mcpServers", {}), "omni": ENTRY}}
+    expected: dict[str, Any] = {**tree, "mcpServers": {**tree.get("mcpServers", {}), "omni": ENTRY}}
     assert json.loads(after) == expected
     assert restored(JSON, after, before) == before
     assert json.loads(json_edit.remove(after, KEYS)) == {**expected, "mcpServers": tree.get("mcpServers", {})}
@@ -215,7 +215,7 @@ TOMLS = {
 
 @pytest.mark.parametrize("before", TOMLS.values(), ids=TOMLS.keys())
 def test_what_comes_into_a_toml_file_goes_out_byte_for_byte(before: str) -> None:
-    entry = {**ENTRY, "env": {"OMNI_HOME": "C:\\omni"}}
+    entry: dict[str, Any] = {**ENTRY, "env": {"OMNI_HOME": "C:\\omni"}}
     after = toml_edit.insert(before, CODEX.keys, entry)
     assert after.startswith(before)
     plain = tomllib.loads(after.removeprefix("\ufeff"))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -326,6 +327,9 @@ def test_what_claude_code_refuses_is_said_in_its_words(tmp_path: Path, monkeypat
 def test_the_command_is_the_console_script_by_its_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def nowhere(_: str) -> str:
+        return str(tmp_path / "nowhere")
+
     beside = Path(console_script())
     assert beside.is_absolute()
     assert beside.stem == "omni-mcp"
@@ -333,7 +337,8 @@ def test_the_command_is_the_console_script_by_its_absolute_path(
     link.symlink_to(beside)
     monkeypatch.setattr(sys, "argv", [str(link), "install"])
     assert console_script() == str(link)
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr(sysconfig, "get_path", nowhere)
+    monkeypatch.setattr(sys, "argv", ["python"])
     with pytest.raises(OmniError, match="there is no console script"):
         console_script()
 
