@@ -1,7 +1,7 @@
 """What an installation changes in the file of a client, and what undoes it. Pure: texts in, texts out."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -33,13 +33,13 @@ def same(one: Any, other: Any) -> bool:
 def _start(entry: Any) -> Any:
     if not isinstance(entry, dict):
         return entry
-    row = cast("Mapping[str, Any]", entry)
+    row = cast("dict[str, Any]", entry)
     return row.get("command"), row.get("args") or [], row.get("env") or {}
 
 
 def told(entry: Any) -> str:
     """Return what an entry starts, without its variables: they may be secrets."""
-    row = cast("Mapping[str, Any]", entry if isinstance(entry, dict) else {})
+    row = cast("dict[str, Any]", entry if isinstance(entry, dict) else {})
     return " ".join(map(str, [row.get("command") or row.get("url") or "nothing", *(row.get("args") or [])]))
 
 
@@ -61,7 +61,7 @@ def restored(client: ClientKind, now: str, backup: str | None) -> str | None:
 
 
 def _is_us(entry: Any) -> bool:
-    row = cast("Mapping[str, Any]", entry if isinstance(entry, dict) else {})
+    row = cast("dict[str, Any]", entry if isinstance(entry, dict) else {})
     return Path(str(row.get("command"))).stem == SCRIPT
 
 

@@ -105,7 +105,7 @@ async def test_the_real_claude_code_is_connected_and_then_has_no_trace_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with house(tmp_path) as here:
-        file = here.home.root / ".claude.json"
+        file, backup = here.home.root / ".claude.json", here.home.root / ".claude.json.omni-backup"
         file.write_text(json.dumps({"numStartups": 3, "mcpServers": {"other": {"command": "/bin/false"}}}, indent=2))
         await claude(here, "mcp", "list")  # it writes what it writes at its first start
         before = file.read_text()
@@ -114,7 +114,7 @@ async def test_the_real_claude_code_is_connected_and_then_has_no_trace_of_it(
         code, said = await here.cli("--home", home, "install", "claude-code", "--yes")
         assert code == 0, said
         assert "mcp add --scope user omni" in said
-        assert Path(f"{file}.omni-backup").read_text() == before
+        assert backup.read_text(encoding="utf-8") == before
         listed = await claude(here, "mcp", "list")
         assert any(line.startswith("omni:") and "Connected" in line for line in listed.splitlines()), listed
         code, said = await here.cli("uninstall", "claude-code", "--yes")
@@ -123,4 +123,4 @@ async def test_the_real_claude_code_is_connected_and_then_has_no_trace_of_it(
         assert json.loads(file.read_text())["mcpServers"] == json.loads(before)["mcpServers"]
         new = {key for key, value in json.loads(file.read_text()).items() if json.loads(before).get(key) != value}
         assert not new, f"claude itself wrote: {new}"
-        assert not Path(f"{file}.omni-backup").exists()
+        assert not backup.exists()

@@ -92,6 +92,7 @@ def test_without_a_back_up_our_entry_goes_and_nothing_else(name: str) -> None:
         "tabs",
         "CRLF",
         "Chinese",
+        "twice",
         "closing on the last line",
     ],
 )
@@ -126,6 +127,16 @@ def test_another_entry_of_that_name_is_replaced_in_its_place() -> None:
     before = '{"mcpServers": {"omni": {"url": "http://x"}, "b": {}}} // c'
     after = json_edit.insert(before, KEYS, {"command": "c"})
     assert after == '{"mcpServers": {"omni": {"command": "c"}, "b": {}}} // c'
+
+
+@pytest.mark.parametrize("before", ['{\n  "mcpServers": {}\n}\n', '{"mcpServers":{}}', '{\r\n  "mcpServers": {}\r\n}'])
+def test_an_object_that_we_opened_is_closed_again(before: str) -> None:
+    assert json_edit.remove(json_edit.insert(before, KEYS, ENTRY), KEYS) == before
+
+
+def test_the_escapes_of_json5_are_read() -> None:
+    assert parse(r"""{'a': '\x41\'"\v\u0042', b: "\x41'\
+c"}""").value == {"a": "A'\"\vB", "b": "A'c"}
 
 
 def test_objects_that_we_made_and_nobody_uses_go_with_our_entry() -> None:
@@ -221,7 +232,7 @@ def test_what_comes_into_a_toml_file_goes_out_byte_for_byte(before: str) -> None
     plain = tomllib.loads(after.removeprefix("\ufeff"))
     assert plain["mcp_servers"].pop("omni") == entry
     assert plain.get("b") == tomllib.loads(before.removeprefix("\ufeff")).get("b")
-    assert ("\r\n" in after) == ("\r\n" in before)
+    assert after.count("\n") == after.count("\r\n") or "\r\n" not in before
     assert restored(CODEX, after, before) == before
 
 
@@ -239,6 +250,16 @@ def test_a_toml_file_changed_since_loses_our_table_only(before: str) -> None:
 def test_a_toml_file_that_has_no_room_for_a_table_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="cannot be edited there"):
         toml_edit.insert(text, CODEX.keys, ENTRY)
+
+
+@pytest.mark.parametrize("made", ['[mcp_servers.omni]\ncommand = "wrong"\n', "[mcp_servers.omni.env]\n[tui]\na = 1\n"])
+def test_an_edit_that_would_say_something_else_is_refused(monkeypatch: pytest.MonkeyPatch, made: str) -> None:
+    def dumps(_: object) -> str:
+        return made
+
+    monkeypatch.setattr(toml_edit.tomlkit, "dumps", dumps)
+    with pytest.raises(SettingsError, match="cannot be edited there"):
+        toml_edit.insert("a = 1\n", CODEX.keys, ENTRY if "wrong" in made else {"env": {}})
 
 
 def test_what_is_no_toml_is_refused_with_its_place() -> None:

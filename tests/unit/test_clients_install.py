@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_mcp.clients import claude
+from omni_mcp.clients import claude, json_edit
 from omni_mcp.clients.catalog import CLIENTS, Place
 from omni_mcp.clients.install import backup_of, installing, place_of, snippet, uninstalling
 from omni_mcp.clients.jsonc import parse
@@ -131,6 +131,12 @@ def test_a_change_since_the_installation_stays_when_it_is_undone(tmp_path: Path)
     path.write_text(path.read_text().replace("dark", "light"))
     uninstalling("gemini-cli", place).carry_out()
     assert path.read_text() == '{\n  "theme": "light"\n}\n'
+
+
+def test_what_others_made_under_our_name_never_takes_the_file_with_it(tmp_path: Path) -> None:
+    path = config("cursor", place_in(tmp_path), json_edit.insert("", ("mcpServers", "omni"), {"command": "/other"}))
+    uninstalling("cursor", place_in(tmp_path)).carry_out()
+    assert path.read_text() == '{\n  "mcpServers": {}\n}\n'
 
 
 def test_uninstalling_what_is_not_there_says_so(tmp_path: Path) -> None:
