@@ -90,7 +90,7 @@ def test_a_model_that_the_caller_pinned_and_nobody_knows_is_the_tasks_fault() ->
 
 @pytest.mark.parametrize(
     "said",
-    [datetime(2000, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))), datetime.max],
+    [datetime(2000, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))), datetime.max],  # noqa: DTZ901 - zoneless is the point
 )
 def test_a_reset_time_that_cannot_be_makes_neither_a_hot_loop_nor_an_endless_wait(said: datetime) -> None:
     end = following(Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=said))
