@@ -73,6 +73,7 @@ class _Token:
 
     @property
     def end(self) -> int:
+        """Where it ends."""
         return self.start + len(self.text)
 
 
@@ -98,13 +99,16 @@ class _Reader:
 
     @property
     def kind(self) -> str:
+        """What comes next."""
         return self._now.kind
 
     def unexpected(self, wanted: str) -> SettingsError:
+        """Return the error that something else comes next."""
         found = f"{self._now.text[:20]!r}" if self.kind in ("{", "}", "[", "]", ":", ",") else self.kind or "the end"
         return _refusal(self._text, self._now.start, f"expected {wanted}, found {found}")
 
     def value(self) -> Node:
+        """Take one value."""
         if self.kind == "{":
             return self._object()
         if self.kind == "[":
