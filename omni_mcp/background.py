@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.errors import EngineError
-from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
+from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold
 from omni_mcp.processes import MARKS
 from omni_mcp.settings import Home
 from omni_mcp.views import EngineView
@@ -114,11 +114,14 @@ def stop(home: Home, *, limit: float = 30.0) -> int | None:
         return None
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    if not wait_until_free(home.engine_lock, limit=limit):
-        raise EngineError(
-            f"the engine (pid {pid}) is still parking its work after {limit:.0f} s",
-            next_step="omni-mcp engine logs, then omni-mcp engine stop again",
-        )
+    deadline = time.monotonic() + limit
+    while holder(home.engine_lock) == pid:  # not until it is free: a client may have started the next one
+        if time.monotonic() > deadline:
+            raise EngineError(
+                f"the engine (pid {pid}) is still parking its work after {limit:.0f} s",
+                next_step="omni-mcp engine logs, then omni-mcp engine stop again",
+            )
+        time.sleep(STEP)
     return pid
 
 

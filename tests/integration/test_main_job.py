@@ -102,6 +102,25 @@ async def test_an_engine_that_is_stopped_gives_its_task_to_the_next_one(tmp_path
             assert (done["state"], done["attempt"]) == ("completed", 2)
 
 
+async def test_submits_while_the_engine_goes_are_run_by_the_next_one(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        word = tmp_path / "word"
+        slow = here.workshop("until", argument="path", recovery="retry")
+        here.configure(executors={"slow": slow, "bench": here.workshop(recovery="retry")})
+        async with here.client() as client:
+            ids = [(await call(client, "submit_task", description=str(word), type="until"))["task_id"]]
+            await until(here.logged)
+            async with anyio.create_task_group() as going:
+                going.start_soon(here.cli, "engine", "stop")
+                while (await call(client, "system_mode"))["engine"].startswith("pid"):
+                    if len(ids) < 10:
+                        between = await call(client, "submit_task", description="in between", type="echo")
+                        ids.append(between["task_id"])
+                ids.append((await call(client, "submit_task", description="at last", type="echo"))["task_id"])
+            word.touch()
+            assert {(await ended(client, task_id))["state"] for task_id in ids} == {"completed"}
+
+
 async def test_a_submit_after_the_idle_exit_of_the_engine_is_run_by_a_new_one(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()}, limits={"engine_idle_seconds": 0.3})
