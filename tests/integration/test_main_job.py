@@ -62,7 +62,7 @@ async def test_ten_faces_at_once_have_one_engine_and_lose_nothing(tmp_path: Path
                 windows.start_soon(one, number)
         assert Counter(line["text"] for line in here.logged()) == {f"task {number}": 1 for number in range(10)}
         assert len({line["pid"] for line in here.logged()}) == 1
-        assert sum(bool(text) for text in told) == 1
+        assert sum(bool(text) for text in told) <= 1  # none, when a face that has just opened was quicker
 
 
 async def test_an_engine_killed_in_mid_task_is_followed_by_one_that_takes_over(tmp_path: Path) -> None:
