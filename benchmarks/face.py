@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from omni_mcp.settings import Home
+from omni_mcp.home import Home
 
 ROOT = Path(__file__).parents[1]
 STARTS = 11

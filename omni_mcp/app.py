@@ -17,6 +17,7 @@ from omni_mcp import __version__, background, processes
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.errors import EngineError, EngineRunning, OmniError
+from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -24,7 +25,7 @@ from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import resolve
 from omni_mcp.service import Service
-from omni_mcp.settings import Home, Settings
+from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
 
 if TYPE_CHECKING:

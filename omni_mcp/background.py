@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.errors import EngineError
+from omni_mcp.home import Home
 from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold
 from omni_mcp.processes import MARKS
-from omni_mcp.settings import Home
 from omni_mcp.views import EngineView
 
 START_LIMIT = 20.0

@@ -17,8 +17,9 @@ from omni_mcp.app import running_face
 from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces import text
+from omni_mcp.home import Home
 from omni_mcp.service import Service
-from omni_mcp.settings import Home, load
+from omni_mcp.settings import load
 from omni_mcp.task import TaskSpec, TaskState
 from omni_mcp.views import ExecutorView, View
 

@@ -6,7 +6,7 @@ import signal
 import anyio
 
 from omni_mcp.app import serve_engine
-from omni_mcp.settings import Home
+from omni_mcp.home import Home
 
 
 def run_engine(home: Home) -> None:

@@ -9,7 +9,7 @@ from types import FrameType
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces.mcp import create_face
-from omni_mcp.settings import Home
+from omni_mcp.home import Home
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:

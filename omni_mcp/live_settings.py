@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from omni_mcp.settings import Home, Settings, load
+from omni_mcp.home import Home
+from omni_mcp.settings import Settings, load
 
 Sight = tuple[int, int, int]
 """What tells one version of a file from another: inode, time and size."""

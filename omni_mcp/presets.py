@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.decide.routing import Candidate
-from omni_mcp.settings import ExecutorRow, Home, Settings
+from omni_mcp.home import Home
+from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.settings import Settings
 from omni_mcp.task import Recovery
 
 

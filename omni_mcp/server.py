@@ -11,7 +11,7 @@ from mcp.server import MCPServer
 
 from omni_mcp.app import running_all
 from omni_mcp.faces.mcp import create_face
-from omni_mcp.settings import Home
+from omni_mcp.home import Home
 
 face = create_face(partial(running_all, Home.locate()))
 

@@ -8,7 +8,7 @@ import anyio
 
 from omni_mcp.app import EngineHere, running_face
 from omni_mcp.faces.mcp import create_face
-from omni_mcp.settings import Home
+from omni_mcp.home import Home
 
 
 def serve_stdio(home: Home, *, inline: bool) -> None:

@@ -14,9 +14,11 @@ from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.engine import Engine
 from omni_mcp.executors.executor import Executor, OnProgress, ToolInfo
 from omni_mcp.executors.pool import Pool
+from omni_mcp.home import Home
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.settings import ExecutorRow, Home, Routing, ServersFile, Settings
+from omni_mcp.servers_file import ExecutorRow, Routing, ServersFile
+from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, TaskSpec
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from omni_mcp.decide.words import VOCABULARIES, any_of
-from omni_mcp.settings import PLAN_KEYWORDS, Routing, Rule
+from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
 from omni_mcp.task import TaskSpec
 
 GENERAL = "general"

@@ -22,8 +22,8 @@ from fastmcp.client.transports import StdioTransport
 from omni_mcp import background
 from omni_mcp.demo.answers import WORK_LOG
 from omni_mcp.errors import EngineError
+from omni_mcp.home import Home
 from omni_mcp.processes import die_with_parent, marked, sweep
-from omni_mcp.settings import Home
 
 OPEN_LIMIT = 30.0
 """Seconds that the cloud or a face has to come up; the first start of all compiles bytecode."""

@@ -15,9 +15,9 @@ from fastmcp.client.transports import ClientTransport
 
 from omni_mcp.executors.transport import StderrLog, transport_for
 from omni_mcp.executors.troubles import TROUBLES, is_clear
+from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import SESSION_MARK, sweep
-from omni_mcp.settings import Home
 from omni_mcp.task import new_id
 
 PROBE_LIMIT = 3.0

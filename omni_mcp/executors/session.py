@@ -20,8 +20,8 @@ from omni_mcp.executors.executor import OnProgress, ToolInfo
 from omni_mcp.executors.link import Link, opened
 from omni_mcp.executors.transport import StderrLog
 from omni_mcp.executors.troubles import TROUBLES, failure_of, is_clear, words_of
+from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec
-from omni_mcp.settings import Home
 from omni_mcp.task import Failed
 
 logger = logging.getLogger(__name__)

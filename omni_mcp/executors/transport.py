@@ -9,9 +9,10 @@ from fastmcp.client.transports import ClientTransport, StreamableHttpTransport
 from fastmcp.client.transports.base import SessionKwargs, TransportOptions
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
+from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import SESSION_MARK, child_environment, die_with_parent
-from omni_mcp.settings import ExecutorRow, Home
+from omni_mcp.servers_file import ExecutorRow
 
 LOG_BYTES = 5 << 20
 """A log of a child's stderr larger than this is begun anew when a session opens."""

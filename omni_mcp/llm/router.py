@@ -25,7 +25,7 @@ from omni_mcp.llm import prices
 from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
 from omni_mcp.llm.failures import UNAVAILABLE, model_error
 from omni_mcp.llm.sse import DONE, message_events
-from omni_mcp.settings import Models
+from omni_mcp.servers_file import Models
 from omni_mcp.task import FailureClass
 
 logger = logging.getLogger(__name__)

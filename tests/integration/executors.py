@@ -15,8 +15,10 @@ from mcp.types import CallToolResult
 
 from omni_mcp.contract import RunRequest
 from omni_mcp.executors.session import Session
+from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, resolve
-from omni_mcp.settings import ExecutorRow, Home, ServersFile, Settings
+from omni_mcp.servers_file import ExecutorRow, ServersFile
+from omni_mcp.settings import Settings
 from omni_mcp.task import Failed, new_id
 
 STUBS = Path(__file__).parent.parent / "stubs"

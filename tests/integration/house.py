@@ -17,7 +17,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
 from omni_mcp import background
-from omni_mcp.settings import Home
+from omni_mcp.home import Home
 
 STUBS = Path(__file__).parent.parent / "stubs"
 LIMIT = 30.0

@@ -19,8 +19,8 @@ from omni_mcp.errors import ExecutorLost, ExecutorUnusable
 from omni_mcp.executors.link import opened
 from omni_mcp.executors.session import Session
 from omni_mcp.executors.transport import StderrLog
+from omni_mcp.home import Home
 from omni_mcp.processes import marked, sweep
-from omni_mcp.settings import Home
 from omni_mcp.task import Failed, FailureClass, new_id
 from tests.integration.executors import (
     LIMIT,

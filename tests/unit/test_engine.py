@@ -10,7 +10,7 @@ import pytest
 from omni_mcp.engine import MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
-from omni_mcp.settings import Routing, Rule
+from omni_mcp.servers_file import Routing, Rule
 from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Recovery, Task, TaskState, WaitingFor, new_id
 from omni_mcp.testing import FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 

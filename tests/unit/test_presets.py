@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, candidates, resolve
-from omni_mcp.settings import ExecutorRow, Home, Models, Problem, ServersFile, Settings
+from omni_mcp.servers_file import ExecutorRow, Models, ServersFile
+from omni_mcp.settings import Problem, Settings
 from omni_mcp.task import Recovery
 
 NONE = Models()

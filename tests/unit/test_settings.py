@@ -6,7 +6,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from omni_mcp.settings import PLAN_RULES, ExecutorRow, Home, Problem, Settings, load
+from omni_mcp.home import Home
+from omni_mcp.servers_file import PLAN_RULES, ExecutorRow
+from omni_mcp.settings import Problem, Settings, load
 from omni_mcp.yaml_file import MAX_FILE_BYTES
 
 EXAMPLE = Path(__file__).parents[2] / "servers.yaml"

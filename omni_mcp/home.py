@@ -1,0 +1,72 @@
+"""One folder, one world: where the settings, the ledger, the locks and the logs of a home are."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import platformdirs
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One folder, one world: settings, ledger, locks, logs, working folders."""
+
+    root: Path
+    config: Path | None = None
+    """A settings file elsewhere, used instead of the one in the home."""
+
+    @classmethod
+    def locate(cls, given: Path | None = None) -> Self:
+        """Return the home: the one given, else `OMNI_HOME`, else the platform's user data folder.
+
+        `OMNI_CONFIG` names a settings file elsewhere.
+        """
+        root = given or _named("OMNI_HOME") or Path(platformdirs.user_data_dir("omni-mcp", appauthor=False))
+        config = _named("OMNI_CONFIG")
+        return cls(root.expanduser().absolute(), config and config.expanduser().absolute())
+
+    @property
+    def servers(self) -> Path:
+        """The settings file in force."""
+        return self.config or self.root / "servers.yaml"
+
+    @property
+    def dotenv(self) -> Path:
+        """Variables for the settings file, one `NAME=value` a line."""
+        return self.root / ".env"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file."""
+        return self.root / "ledger.db"
+
+    @property
+    def owners(self) -> Path:
+        """Lock files of the living."""
+        return self.root / "owners"
+
+    @property
+    def engine_lock(self) -> Path:
+        """Held by the one engine."""
+        return self.root / "engine.lock"
+
+    @property
+    def engine_start(self) -> Path:
+        """Held by who starts one, until it is up."""
+        return self.root / "engine.start.lock"
+
+    @property
+    def engine_log(self) -> Path:
+        """What the background engine prints."""
+        return self.root / "logs" / "engine.log"
+
+    @property
+    def work(self) -> Path:
+        """Parent of the folders of tasks that name no `cwd`."""
+        return self.root / "work"
+
+
+def _named(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None
