@@ -54,7 +54,8 @@ class Starting:
 
 def engine_argv(home: Home) -> Sequence[str]:
     """Return the command line of the background engine."""
-    return [sys.executable, "-P", "-m", "omni_mcp", "--home", str(home.root), "engine", "run"]
+    config = ["--config", str(home.config)] if home.config else []
+    return [sys.executable, "-P", "-m", "omni_mcp", "--home", str(home.root), *config, "engine", "run"]
 
 
 def start(home: Home, *, successor: bool = False) -> Starting | None:

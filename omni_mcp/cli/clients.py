@@ -1,0 +1,89 @@
+"""Commands that put this server into a client's configuration, and take it out again."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from omni_mcp.cli.base import clear_errors, command, err, named, out, print_json
+from omni_mcp.clients.step import Step
+from omni_mcp.errors import BadRequest
+
+AClient = Annotated[
+    str,
+    typer.Argument(
+        help="claude-code, claude-desktop, cursor, vscode, codex, gemini-cli, openclaw or json.",
+        show_default=False,
+        metavar="CLIENT",
+    ),
+]
+Agreed = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
+InProject = Annotated[bool, typer.Option("--project", help="With `json`: the .mcp.json of this folder.")]
+
+
+@command()
+def install(
+    context: typer.Context,
+    client: AClient,
+    yes: Agreed = False,
+    dry_run: DryRun = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a server of that name.")] = False,
+    project: InProject = False,
+) -> None:
+    """Add this server to a client's own configuration: shows the change, asks, and keeps a back-up.
+
+    `json` prints what other clients take by hand. Example: `omni-mcp install claude-code`
+    """
+    from omni_mcp.clients import install as clients
+    from omni_mcp.clients.launch import console_script
+
+    root = named("OMNI_HOME", context)
+    with clear_errors():
+        command = console_script()
+        if client == "json" and not project:
+            print_json(clients.snippet(command, root))
+        else:
+            place = clients.place_of(client, project=project)
+            step = clients.installing(client, place, command=command, home=root, force=force)
+            carry_out(step, agreed=yes, dry_run=dry_run)
+    if root is None and "OMNI_HOME" in os.environ:
+        err.print("note: clients do not see OMNI_HOME as it is set here; --home writes it down for them")
+
+
+@command()
+def uninstall(
+    client: AClient,
+    yes: Agreed = False,
+    dry_run: DryRun = False,
+    project: InProject = False,
+) -> None:
+    """Take this server out of a client again: its configuration is then what it was before.
+
+    Example: `omni-mcp uninstall claude-code --dry-run`
+    """
+    from omni_mcp.clients import install as clients
+
+    with clear_errors():
+        place = clients.place_of(client, project=project)
+        carry_out(clients.uninstalling(client, place), agreed=yes, dry_run=dry_run)
+
+
+def carry_out(step: Step, *, agreed: bool, dry_run: bool) -> None:
+    """Show a step, ask, and do it."""
+    if step.shown:
+        out.print(step.shown, markup=False, highlight=False)
+        if dry_run:
+            return
+        if not (agreed or confirmed()):
+            raise typer.Exit(1)
+    step.carry_out()
+    out.print(step.done, markup=False, highlight=False)
+
+
+def confirmed() -> bool:
+    """Ask the person at the terminal. Raises BadRequest where nobody is."""
+    if not sys.stdin.isatty():
+        raise BadRequest("nobody is here to agree", next_step="add --yes, or --dry-run to look only")
+    return typer.confirm("Do it?", default=True, err=True)

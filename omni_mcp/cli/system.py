@@ -1,0 +1,73 @@
+"""Commands about the whole: its mode, its executors, the HTTP face, the demo."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import anyio
+import typer
+
+from omni_mcp.cli.base import AsJson, ask, clear_errors, command, out, print_json, show, tell_problems
+from omni_mcp.faces import text
+from omni_mcp.home import Home
+from omni_mcp.service import Service
+from omni_mcp.settings import load
+from omni_mcp.views import ExecutorView
+
+
+@command()
+def mode(as_json: AsJson = False) -> None:
+    """Say how the whole is."""
+    show(ask(lambda service: service.mode()), text.print_mode, as_json=as_json)
+
+
+@command()
+def executors(
+    check: Annotated[bool, typer.Option(help="Open a session to each and list its tools.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Show each executor with its health and tools; ends with 1 if none is usable."""
+    tell_problems()
+    rows = anyio.run(look_at_executors) if check else ask(configured)
+    if as_json:
+        print_json([row.shown() for row in rows])
+    else:
+        text.print_executors(out, rows)
+    if not any(row.usable for row in rows):
+        raise typer.Exit(1)
+
+
+async def look_at_executors() -> Sequence[ExecutorView]:
+    """Open a session to each executor of the home."""
+    from omni_mcp.executors.survey import survey
+
+    return await survey(load(Home.locate()))
+
+
+async def configured(service: Service) -> Sequence[ExecutorView]:
+    """Return the executors as configured."""
+    return service.executors()
+
+
+@command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
+    host: Annotated[str, typer.Option(help="Only loopback: this version has no tokens.")] = "127.0.0.1",
+) -> None:
+    """Serve MCP over Streamable HTTP at /mcp, with the engine in the same process.
+
+    Example: `omni-mcp serve --port 8765`, then `claude mcp add --transport http omni http://127.0.0.1:8765/mcp`
+    """
+    from omni_mcp.http import serve_http
+
+    with clear_errors():
+        serve_http(Home.locate(), host=host, port=port)
+
+
+@command()
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,
+) -> None:
+    """Show the main job from end to end, in a home of its own, without a key or a cloud (about 25 s)."""
+    from omni_mcp.demo.run import run_demo
+
+    raise typer.Exit(run_demo(as_json=as_json))
