@@ -41,12 +41,12 @@ def install(
 
     root = named("OMNI_HOME", context)
     with clear_errors():
-        command = console_script()
+        script = console_script()
         if client == "json" and not project:
-            print_json(clients.snippet(command, root))
+            print_json(clients.snippet(script, root))
         else:
             place = clients.place_of(client, project=project)
-            step = clients.installing(client, place, command=command, home=root, force=force)
+            step = clients.installing(client, place, command=script, home=root, force=force)
             carry_out(step, agreed=yes, dry_run=dry_run)
     if root is None and "OMNI_HOME" in os.environ:
         err.print("note: clients do not see OMNI_HOME as it is set here; --home writes it down for them")
