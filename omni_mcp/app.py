@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
@@ -38,6 +39,8 @@ FALLBACK_POLL = 2.0
 """Seconds between two looks of a face while no engine is alive."""
 TROUBLED_POLL = 30.0
 """Seconds until a face tries again to start an engine that did not come up."""
+SPARE_TIME = 0.5
+"""Seconds that a face leaves the spare of a killed engine to take over."""
 HANDOVER_LIMIT = 30.0
 """Seconds that a new engine waits for one that has said goodbye to let go of the lock."""
 
@@ -109,18 +112,27 @@ class EngineKeeper:
         asked_for = True
         while True:
             await until_free(self.home.engine_lock)
+            if not asked_for:
+                await anyio.sleep(SPARE_TIME)
             try:
                 if await self.ledger.counts() and (asked_for or not await self._gone()):
                     await self.ensure(successor=False)
             except OmniError as error:
                 logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
             asked_for = False
-            await anyio.sleep(FALLBACK_POLL if self.trouble is None else TROUBLED_POLL)
+            if holder(self.home.engine_lock) is None:
+                await anyio.sleep(FALLBACK_POLL if self.trouble is None else TROUBLED_POLL)
 
     async def _gone(self) -> bool:
         """Whether the last engine said goodbye: then only a submit or a new face starts one."""
         mark = await self.ledger.engine()
         return mark is not None and not mark.there
+
+
+def preload_engine() -> None:
+    """Import what an engine needs, so that a spare forked from now on has it."""
+    for name in ("engine", "executors.pool", "llm.relay", "llm.router"):  # litellm itself comes with the first call
+        import_module(f"omni_mcp.{name}")
 
 
 @asynccontextmanager
