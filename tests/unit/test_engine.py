@@ -416,3 +416,31 @@ async def test_an_engine_that_is_stopped_gives_back_what_runs(tmp_path: Path) ->
         task = await look(ledger, task_id)
         assert (task.state, task.owner, task.faults) == (TaskState.IDLE, None, 0)
         assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+async def test_what_runs_on_elsewhere_is_left_alone_by_an_engine_that_is_stopped(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+        task = await look(ledger, task_id)
+        assert (task.state, task.run_id) == (TaskState.IDLE, fake.requests[0].run_id)
+        assert fake.cancelled == []
+
+
+async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await ledger.request_cancel(task_id, reason=None)
+            await engine.step(attempts)
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert [ref.task_id for ref in fake.cancelled] == [task_id]
