@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check bench lock clean
+.PHONY: help install run test check bench chaos mutants lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,13 +45,19 @@ check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pylint omni_mcp
-	$(BIN)/pylint --disable=$(TESTS_MAY) tests benchmarks
+	$(BIN)/pylint --disable=$(TESTS_MAY) tests benchmarks chaos
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
 bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
+
+chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
+	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+mutants: install ## Take one safeguard away at a time and see a named test fail for it
+	$(BIN)/python -m chaos.mutants
 
 lock: install ## Renew constraints.txt from pyproject.toml
 	$(PIP) install uv

@@ -210,7 +210,7 @@ class Attempt:
                 self.stop("lost")
 
     async def _stopped(self) -> Outcome:
-        """Make sure that the other side has stopped, and say so. What lives on elsewhere is stopped for a person only."""
+        """Make sure that the other side has stopped, and say so; what lives on elsewhere stops only for a person."""
         if self.spec.recovery is Recovery.ATTACH and self.stopping != "cancel":
             return Failed(kind=FailureClass.INTERRUPTED, message="we let go of it; it runs on")
         ref = RunRef(task_id=self.task.id, attempt=self.task.attempt, run_id=self.task.run_id or "")
