@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FALLBACK_POLL = 2.0
-"""Seconds between two looks of a face while no engine is alive."""
-TROUBLED_POLL = 30.0
-"""Seconds until a face tries again to start an engine that did not come up."""
+"""Seconds between two looks of a face while no engine is alive; doubled with each one that did not come up."""
+LONGEST_POLL = 30.0
+"""Seconds until a face tries again to start an engine that never comes up."""
 SPARE_TIME = 0.5
 """Seconds that a face leaves the spare of a killed engine to take over."""
 HANDOVER_LIMIT = 30.0
@@ -85,6 +85,8 @@ class EngineKeeper:
     tasks: TaskGroup
     trouble: str | None = None
     """Why the last engine that we started did not come up."""
+    failures: int = 0
+    """How many in a row did not."""
 
     async def ensure(self, *, successor: bool) -> str | None:
         """Start an engine if none is alive, or the one that is has said goodbye; returns what to tell, at once."""
@@ -102,15 +104,21 @@ class EngineKeeper:
             with anyio.CancelScope(shield=True):
                 await run_sync(starting.wait, self.home.engine_lock)
         except EngineError as error:
+            self.failures += 1
             self.trouble = f"{error.message}; {error.next_step}"
             logger.warning("%s", self.trouble, extra={"action": "engine_start"})
         else:
-            self.trouble = None
+            self._all_is_well()
+
+    def _all_is_well(self) -> None:
+        self.trouble, self.failures = None, 0
 
     async def watch(self) -> None:
         """Start an engine for the tasks that are open now, and later whenever one died over its tasks."""
         asked_for = True
         while True:
+            if holder(self.home.engine_lock) is not None:
+                self._all_is_well()
             await until_free(self.home.engine_lock)
             if not asked_for:
                 await anyio.sleep(SPARE_TIME)
@@ -121,7 +129,7 @@ class EngineKeeper:
                 logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
             asked_for = False
             if holder(self.home.engine_lock) is None:
-                await anyio.sleep(FALLBACK_POLL if self.trouble is None else TROUBLED_POLL)
+                await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
 
     async def _gone(self) -> bool:
         """Whether the last engine said goodbye: then only a submit or a new face starts one."""
