@@ -65,6 +65,8 @@ class Clients:
         while True:
             with suppress(FaceLost, Refused):
                 await self._tend_once(face)
+            if self._world.engine is None and self.submitting:
+                await self._submit_one(face)  # one that was asked to go comes back with a submit
             self._world.unreasoned.update(unexplained(self._world))
             await anyio.sleep(0.25)
 

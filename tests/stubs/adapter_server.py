@@ -26,6 +26,8 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
             answer = {"status": "failed", "text": "half of it", **limit}
         case "lie":
             answer = {"status": "splendid"}
+        case "empty":
+            answer = {"status": "completed"}
         case "stumble":
             raise ValueError("a bug in the adapter")
         case "orphan":
