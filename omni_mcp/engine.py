@@ -110,7 +110,7 @@ class Engine:
         if self.idle_exit is None or stepped or await self.ledger.counts():
             self.done_at["work"] = self.clock.now()
             return None
-        if self.clock.now() - self.done_at.setdefault("work", self.clock.now()) < self.idle_exit:
+        if abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now())) < self.idle_exit:
             return None
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True) else None
 
@@ -173,7 +173,7 @@ class Engine:
 
     def _route(self, task: Task) -> Route:
         now = self.clock.now()
-        self.marks = {name: mark for name, mark in self.marks.items() if mark.until > now}
+        self.marks = {name: mark for name, mark in self.marks.items() if now < mark.until <= now + MARK}
         troubles = {name: mark.trouble for name, mark in self.marks.items()}
         return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
 
@@ -231,7 +231,7 @@ class Engine:
     def _is_due(self, duty: str, every: timedelta) -> bool:
         now = self.clock.now()
         last = self.done_at.get(duty)
-        if last is not None and now - last < every:
+        if last is not None and abs(now - last) < every:  # the clock may have been set back
             return False
         self.done_at[duty] = now
         return True

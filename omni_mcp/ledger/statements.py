@@ -108,11 +108,13 @@ HOLD = (
     """
     + _MOVED
 )
-WAKE_DUE = """
-    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
-    where due_at <= :now and state = 'waiting'
+_DUE = """
+    where state = 'waiting'
+        and (due_at <= :now or (due_at > :now and since > :now and waiting_for <> 'reset'))
 """
-ANY_DUE = "select 1 from tasks where due_at <= :now and state = 'waiting' limit 1"
+"""What began to wait in the future was put to sleep before the clock was set back: its span means nothing any more."""
+WAKE_DUE = "update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null" + _DUE
+ANY_DUE = "select 1 from tasks" + _DUE + " limit 1"
 RENEW = """
     update tasks set lease_until = :until
     where open = 1 and state in ('dispatching', 'executing') and owner = :owner

@@ -12,7 +12,7 @@ from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.servers_file import Routing, Rule
 from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Recovery, Task, TaskState, WaitingFor, new_id
-from omni_mcp.testing import FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
+from omni_mcp.testing import DONE, FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -444,3 +444,50 @@ async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) ->
             await engine.step(attempts)
         assert (await look(ledger, task_id)).state is TaskState.CANCELLED
         assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+async def test_a_clock_that_jumps_a_day_stops_no_duty_of_the_engine(jump: timedelta, tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, is_over=dead)
+        mine = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            clock.advance(jump)
+            theirs = await held_by_another(ledger)
+            await engine.step(attempts)
+            assert (await look(ledger, mine)).lease_until == clock.now() + LEASE
+            await fake.begun(2)
+            assert (await look(ledger, theirs)).attempt == 2
+            fake.let_go()
+
+
+async def test_what_waits_for_a_span_does_not_wait_a_day_longer_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(outcome=ExecutorUnusable("not installed", next_step="install it"))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        for _ in range(2):
+            await stepped(engine)
+        assert (await look(ledger, task_id)).waiting_for is WaitingFor.EXECUTOR
+        fake.outcome = DONE
+        clock.advance(-DAY)
+        assert await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_usage_limit_ends_when_its_reset_time_says_so_also_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        resets = clock.now() + HOUR
+        fake = FakeExecutor(outcome=Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=resets))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        clock.advance(-DAY)
+        assert not await stepped(engine)
+        assert (await look(ledger, task_id)).due_at == resets
