@@ -5,7 +5,6 @@ A seed tells what is done in which order. Ends with 1 when an invariant is broke
 
 import argparse
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ import anyio
 from chaos.clients import CLIENTS, Clients
 from chaos.judge import INVARIANTS, Finding
 from chaos.monkey import Monkey
+from chaos.stage import quantiles, say
 from chaos.world import World, world
 
 SETTLE = 120.0
@@ -67,11 +67,6 @@ def recoveries(here: World) -> Sequence[float]:
     return sorted(began[place] - death for death, place in following if place < len(began))
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
-
-
 def print_report(here: World, found: Mapping[str, Sequence[Finding]], missed: Sequence[str], took: float) -> None:
     """Print what was done, what came of it, and how fast it recovered."""
     say(f"\n{'killed':40} times")
@@ -82,11 +77,7 @@ def print_report(here: World, found: Mapping[str, Sequence[Finding]], missed: Se
         say(f"not reached: {point}")
     times = recoveries(here)
     if len(times) > 1:
-        cuts = statistics.quantiles(times, n=100)
-        say(
-            f"from the death of an engine to the next begin: {len(times)} times, "
-            f"p50 {cuts[49]:.3f} s, p99 {cuts[98]:.3f} s"
-        )
+        say(f"from the death of an engine to the next begin: {len(times)} times, {quantiles(times, 's')}")
     ends = {row["state"]: row["n"] for row in here.rows("select state, count(*) n from tasks group by state")}
     say(f"{len(here.acked)} tasks acknowledged {ends}, {here.consents.total()} consents, {took:.0f} s in all\n")
     for name, findings in found.items():

@@ -37,6 +37,7 @@ class StderrLog:
     def open(self) -> TextIO:
         """Open it for a new child; the folder is made, and an overgrown file is begun anew."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(mode=0o600)
         overgrown = self.path.exists() and self.path.stat().st_size > LOG_BYTES
         file = self.path.open("w" if overgrown else "a", encoding="utf-8")
         self._begin = file.tell()

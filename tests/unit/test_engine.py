@@ -7,11 +7,13 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from omni_mcp.contract import RunRequest
 from omni_mcp.engine import MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
+from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.servers_file import Routing, Rule
-from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Recovery, Task, TaskState, WaitingFor, new_id
+from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor, new_id
 from omni_mcp.testing import DONE, FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
@@ -491,3 +493,49 @@ async def test_a_usage_limit_ends_when_its_reset_time_says_so_also_after_the_clo
         clock.advance(-DAY)
         assert not await stepped(engine)
         assert (await look(ledger, task_id)).due_at == resets
+
+
+class Stubborn(FakeExecutor):
+    """Brings its result although it is being stopped."""
+
+    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+        outcome: Outcome = DONE
+        with anyio.CancelScope(shield=True):
+            outcome = await super().run(request, on_progress)
+        return outcome
+
+
+async def test_a_result_that_arrives_at_a_stop_is_the_outcome(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = Stubborn(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+            fake.let_go()
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_task_of_our_own_that_nothing_runs_any_more_goes_on(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        assert await ledger.begin(task_id, owner="engine") is not None
+        await ledger.bind(task_id, attempt=1, owner="engine", choice=CHOICE, endpoint="none", run_id="run-1")
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.attempt) == (TaskState.COMPLETED, 2)
+
+
+async def test_a_wish_to_cancel_outlives_the_engine_that_should_have_heard_it(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path, is_over=dead)
+        task_id = await held_by_another(ledger)
+        await ledger.request_cancel(task_id, reason="enough")
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert fake.requests == []
