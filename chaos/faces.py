@@ -34,12 +34,10 @@ async def play(here: World, *, seconds: float) -> bool:
     rows = here.rows("select count(*) n from tasks")[0]["n"]
     say(f"{FACES} faces for {seconds:.0f} s: {len(calls)} submits, {rows} tasks, {len(errors)} errors {errors[:3]}")
     say(f"  submit_task as the client sees it: {quantiles(calls, 'ms')}")
-    say(
-        f"  longest transaction of any face: {max(longest):.1f} ms (middle of the faces' longest: {sorted(longest)[len(longest) // 2]:.1f} ms)"
-    )
-    say(
-        f"  memory of a face: {_mean([m.rss for m in memory]):.1f} MB resident, {_mean([m.uss for m in memory]):.1f} MB unshared"
-    )
+    middle = sorted(longest)[len(longest) // 2]
+    rss, uss = _mean([each.rss for each in memory]), _mean([each.uss for each in memory])
+    say(f"  longest transaction of any face: {max(longest):.1f} ms (of the middle one: {middle:.1f} ms)")
+    say(f"  memory of a face: {rss:.1f} MB resident, {uss:.1f} MB unshared")
     return not errors and rows == len(calls)
 
 

@@ -105,7 +105,7 @@ def main() -> int:
     if any(found.values()) or missed:
         say(f"\nbroken; see {home}")
         return 1
-    shutil.rmtree(home)
+    shutil.rmtree(home, ignore_errors=True)
     return 0
 
 

@@ -17,7 +17,7 @@ def on_stage(play: Callable[[World], Awaitable[bool]]) -> int:
     with world(home) as here:
         went_well = anyio.run(_played, play, here)
     if went_well:
-        shutil.rmtree(home)
+        shutil.rmtree(home, ignore_errors=True)
     else:
         say(f"broken; see {home}")
     return 0 if went_well else 1

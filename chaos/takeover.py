@@ -1,4 +1,4 @@
-"""From SIGKILL of an engine to the next dispatch of its task, with a face alive: by the spare, and by the face alone."""
+"""From SIGKILL of an engine to the next dispatch of its task, with a face alive: by the spare, and by the face."""
 
 import argparse
 import random

@@ -499,10 +499,8 @@ class Stubborn(FakeExecutor):
     """Brings its result although it is being stopped."""
 
     async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
-        outcome: Outcome = DONE
         with anyio.CancelScope(shield=True):
-            outcome = await super().run(request, on_progress)
-        return outcome
+            return await super().run(request, on_progress)
 
 
 async def test_a_result_that_arrives_at_a_stop_is_the_outcome(tmp_path: Path) -> None:
