@@ -105,7 +105,13 @@ def _fresh_log(log: Path) -> Path:
 def view(home: Home) -> EngineView:
     """Say whether an engine holds the home's lock, and which."""
     pid = holder(home.engine_lock)
-    return EngineView(running=pid is not None, pid=pid, home=str(home.root), log=str(home.engine_log))
+    return EngineView(
+        running=pid is not None,
+        pid=pid,
+        home=str(home.root),
+        log=str(home.engine_log),
+        settings=str(home.servers),
+    )
 
 
 def stop(home: Home, *, limit: float = 30.0) -> int | None:

@@ -151,8 +151,6 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 def _flaw(row: ExecutorRow) -> str | None:
     """Return what a row asks for that cannot be."""
-    if row.url and row.url.startswith(("ws://", "wss://")):
-        return "MCP has no WebSocket transport, so use an http(s):// url. The OpenClaw gateway comes in a later version"
     if row.result not in ("text", "structured") and not row.result.startswith("/"):
         return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
     return None

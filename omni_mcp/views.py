@@ -131,6 +131,7 @@ class ModeView(View):
     mode: Mode
     text: str
     engine: str
+    settings: str
     open_tasks: dict[str, int]
     executors: dict[str, str]
     problems: list[str] | None = None
@@ -143,6 +144,9 @@ class EngineView(View):
     pid: int | None = None
     home: str
     log: str
+    settings: str
+    """The settings file that it reads, or would read."""
+    note: str | None = None
 
 
 class RouteView(View):

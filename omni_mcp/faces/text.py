@@ -141,6 +141,7 @@ def print_mode(out: Console, mode: ModeView) -> None:
     """Print how the whole is."""
     out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
+    out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {mode.open_tasks or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
@@ -157,4 +158,7 @@ def print_resumed(out: Console, done: ResumeView) -> None:
 def print_engine(out: Console, engine: EngineView) -> None:
     """Print whether an engine runs."""
     told = f"engine runs, pid {engine.pid}" if engine.running else "no engine runs; the next submit starts one"
-    out.print(f"{told}\nhome {engine.home}\nlog {engine.log}", markup=False, highlight=False)
+    facts = f"{told}\nhome {engine.home}\nsettings {engine.settings}\nlog {engine.log}"
+    out.print(facts, markup=False, highlight=False)
+    if engine.note:
+        out.print(f"note: {engine.note}", style="yellow", markup=False, highlight=False)

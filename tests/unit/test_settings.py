@@ -201,7 +201,7 @@ def test_a_bad_limit_leaves_the_default_and_the_other_limits(tmp_path: Path):
     ("text", "meant"),
     [
         ("executors: {x: {preset: assistant, handels: [coding]}}", "handles"),
-        ("routing: {rules: [{executor: x, keyword: [a]}]}", "keywords"),
+        ("routing: {rules: [{executor: assistant, keyword: [a]}]}", "keywords"),
         ("routing: {defualt: x}", "default"),
         ("models: {model-list: []}", "model_list"),
         ("models: {fro: {}}", "for"),
@@ -237,6 +237,7 @@ def test_the_name_of_an_executor_is_one_plain_word(tmp_path: Path, name: str):
         ("{preset: claude-code, cwd: here}", "is not absolute"),
         ("{preset: claude-code, cwd: ~nobody-has-this-name/x}", "names a user that does not exist"),
         ("{command: a, tool: t, env: {N: 1}}", "valid string"),
+        ("{url: 'ws://127.0.0.1:1', tool: t}", "no WebSocket transport"),
         ("", "valid dictionary"),
         ("[a]", "valid dictionary"),
     ],
@@ -281,7 +282,7 @@ def test_a_key_written_twice_in_one_line_is_refused_too(tmp_path: Path):
     assert "the key 'max_attempts' is already on line 1" in problem.what
 
 
-@pytest.mark.parametrize("text", ["executors: [a]", "executors: x", "executors:", "executers: {}", "mcpServers: {}"])
+@pytest.mark.parametrize("text", ["executors: [a]", "executors: x", "executors:", "executers: {}"])
 def test_where_nobody_can_say_which_executors_are_meant_none_is_used(tmp_path: Path, text: str):
     settings = settings_from(tmp_path, text)
     assert settings.problem_of("assistant") == the_problem(settings)
@@ -405,7 +406,7 @@ executors:
   x: {url: "https://x", tool: t, token: "${K}", headers: {Authorization: "Bearer ${K}"}}
   y: {command: y, tool: t, env: {API_KEY: "${K}"}, arguments: {key: "${K}"}}
 models:
-  model_list: [{model_name: a, litellm_params: {api_key: "${K}"}}]
+  model_list: [{model_name: a, litellm_params: {model: a/b, api_key: "${K}"}}]
   router_settings: {redis_password: "${K}"}
 """,
         dotenv=f"K={SECRET}",
