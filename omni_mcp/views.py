@@ -149,6 +149,28 @@ class EngineView(View):
     note: str | None = None
 
 
+class RewriteView(View):
+    """Something of a file in other words that is not as it was there."""
+
+    where: str
+    what: str
+    why: str
+
+
+class InitView(View):
+    """A servers.yaml that was written, or would be."""
+
+    file: str
+    written: bool
+    backup: str | None = None
+    found: dict[str, Any]
+    text: str
+    """The file; keys that stand in it in plain are not shown."""
+    rewrites: list[RewriteView] | None = None
+    problems: list[str] | None = None
+    next_steps: list[str]
+
+
 class RouteView(View):
     """Where a text would go, and why."""
 

@@ -18,6 +18,9 @@ ALWAYS: Mapping[str, Row] = {
 }
 """What holds without a file, too."""
 
+NAMES: Mapping[str, str] = {"claude-code": "claude_code", "openclaw": "openclaw", "moltworker": "moltworker"}
+"""What the rules of the plan call an agent, by its preset."""
+
 URLS = ("url", "httpUrl", "serverUrl")
 """What clients call the address of a server."""
 SILENT = frozenset({"name", "description", "type", "transport", *URLS})
@@ -45,20 +48,21 @@ def executors_of(servers: Any, origin: KeyPath, draft: Draft) -> None:
 
 
 def _executor(name: str, row: Any, origin: KeyPath, draft: Draft) -> None:
-    path = ("executors", _free_name(name, origin, draft))
     if not isinstance(row, Mapping):
-        draft.put(path, row, origin=origin)
+        draft.put(("executors", name), row, origin=origin)
         return
     row = cast("Row", row)
     if why := _unwanted(row):
         draft.note(origin, "left out", why)
         return
-    found = _agent(name, row) or _server(path[1], row, origin, draft)
-    draft.put(path, found, origin=origin)
-    if preset := found.get("preset"):
-        draft.note(origin, f"preset: {preset}", "the adapter for this agent comes with this program")
-    elif (url := _url(row)) and not url.startswith(("http://", "https://", "$")):
-        draft.flaw((*path, "url"), *_no_way(url))
+    agent = _agent(name, row)
+    called = _free_name(NAMES[agent["preset"]] if agent else name, origin, draft)
+    draft.put(("executors", called), agent or _server(called, row, origin, draft), origin=origin)
+    if agent:
+        draft.note(origin, f"preset: {agent['preset']}", "a server of this kind is an agent: its adapter drives it")
+    elif _url(row) == "stdio":
+        fix = "replace it by command and args: what starts the server"
+        draft.flaw(("executors", called, "url"), "stdio names no program", fix)
 
 
 def _free_name(name: str, origin: KeyPath, draft: Draft) -> str:
@@ -67,8 +71,8 @@ def _free_name(name: str, origin: KeyPath, draft: Draft) -> str:
     plain = plain if plain[0].isalpha() else f"s_{plain}"
     taken = draft.tree["executors"]
     free = plain if plain not in taken else next(f"{plain}_{n}" for n in range(2, 999) if f"{plain}_{n}" not in taken)
-    if free != name:
-        draft.note(origin, f"is called {free}", "the name of an executor is one word")
+    if free != origin[-1]:
+        draft.note(origin, f"is called {free}", "by that name the rules of routing know it, or may")
     return free
 
 
@@ -105,18 +109,6 @@ def _port(url: str) -> int | None:
         return urlsplit(url).port
     except ValueError:
         return None
-
-
-def _no_way(url: str) -> tuple[str, str]:
-    """Return what is wrong with an address, and its fix."""
-    if url == "stdio":
-        return "stdio names no program", "replace it by command and args: what starts the server"
-    if url.startswith(("ws://", "wss://")):
-        return (
-            "MCP has no WebSocket transport, and nothing says that this is an OpenClaw gateway",
-            "use the server's http(s):// url; for an OpenClaw gateway add `preset: openclaw`",
-        )
-    return "begins with neither http:// nor https://", "write the url with its scheme"
 
 
 def _server(name: str, row: Row, origin: KeyPath, draft: Draft) -> dict[str, Any]:

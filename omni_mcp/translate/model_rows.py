@@ -69,8 +69,9 @@ def models_for(names: Iterable[str]) -> dict[str, str]:
 
 def _best(names: Sequence[str], words: Sequence[str]) -> str | None:
     groups = ([name for name in names if word in name.lower()] for word in words)
-    found: Sequence[str] = next(filter(None, groups), [])
-    return min(found, key=lambda name: (name.lower().endswith(_VARIANTS), len(name)), default=None)
+    return min(
+        next(filter(None, groups), ()), key=lambda name: (name.lower().endswith(_VARIANTS), len(name)), default=None
+    )
 
 
 def names_of(rows: Sequence[Any]) -> Sequence[str]:

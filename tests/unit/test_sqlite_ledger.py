@@ -32,7 +32,7 @@ from omni_mcp.errors import (
 )
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import EngineMark, ExecutorHealth
-from omni_mcp.ledger.sqlite import SqliteLedger, _migrations, migrate
+from omni_mcp.ledger.sqlite import SqliteLedger, migrate
 from omni_mcp.task import (
     LOCAL,
     Choice,
@@ -51,6 +51,7 @@ CHOICE = Choice(executor="fake", requested="wanted", model="m", reason="because"
 DONE = Completed(text="done", structured={"n": 1}, notes={"turns": 2})
 HOUR = timedelta(hours=1)
 ME = "me"
+NEWEST = len(list(Path(sql.__file__).with_name("sql").glob("*.sql")))
 
 
 async def submitted(ledger: SqliteLedger, **changes: Any) -> Task:
@@ -606,7 +607,7 @@ ACKNOWLEDGE = """
 import sys
 from pathlib import Path
 import anyio
-from omni_mcp.ledger.sqlite import SqliteLedger, _migrations
+from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import TaskSpec, new_id
 
 async def main():
@@ -626,7 +627,7 @@ RACE = """
 import sys
 from pathlib import Path
 import anyio
-from omni_mcp.ledger.sqlite import SqliteLedger, _migrations
+from omni_mcp.ledger.sqlite import SqliteLedger
 
 async def main():
     async with SqliteLedger(Path(sys.argv[1])) as ledger:
@@ -726,7 +727,7 @@ async def test_a_ledger_of_a_newer_release_is_left_alone(tmp_path: Path) -> None
     async with ledger_for_tests(tmp_path) as ledger:
         error = await refused(ledger, LedgerTooNew, "version 99")
         assert "upgrade" in (error.next_step or "")
-        await run_sync(execute, tmp_path / "ledger.db", f"pragma user_version = {max(_migrations())}")
+        await run_sync(execute, tmp_path / "ledger.db", f"pragma user_version = {NEWEST}")
         assert (await again(ledger, task)).id == task.id
 
 
