@@ -189,6 +189,49 @@ class Gateway(_Row):
     """Task type -> virtual model name; `default` for the rest."""
 
 
+class LitellmSettings(_Row):
+    """Settings of the litellm module that mean something in this process, under LiteLLM's names."""
+
+    drop_params: bool = True
+    """Leave out what a model does not take; false: such a call fails."""
+    modify_params: bool = False
+    """Let LiteLLM change what a model does not take into what it does."""
+    request_timeout: Seconds | None = None
+    """Seconds for one route; `router_settings.timeout` goes before it."""
+    ssl_verify: bool | str = True
+    """Check the certificates of the clouds; or the file with those to trust."""
+
+
+class CallDefaults(_Row):
+    """Fields of each model call that does not say them itself, where the caller's API has them."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """As `top_p` and `top_k`: never in a call with `thinking`, which Anthropic would refuse."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Words of this much probability are chosen from."""
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    """So many words are chosen from; Anthropic's API only."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The longest answer, in tokens."""
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The same by OpenAI's newer name."""
+    stop: str | tuple[str, ...] | None = None
+    """Text that ends an answer; OpenAI's API only."""
+    seed: int | None = None
+    """Makes answers repeatable where the cloud can."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Against words that were said."""
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Against words that were said often."""
+    reasoning_effort: str | None = None
+    """How much a model may think: `low`, `medium`, `high`."""
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What the file says."""
+        return self.model_dump(exclude_none=True)
+
+
 class Models(_Row):
     """What serves model calls: a LiteLLM proxy (`gateway`), or LiteLLM's Router in process (`model_list`)."""
 
@@ -198,9 +241,9 @@ class Models(_Row):
     """Exactly as LiteLLM writes it, handed to its Router as it stands."""
     router_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     """Settings of LiteLLM's Router (`timeout`, `fallbacks`); retries are always off."""
-    litellm_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    litellm_settings: LitellmSettings = LitellmSettings()
     """Settings of the litellm module, as its proxy takes them (`drop_params`)."""
-    defaults: Mapping[str, Any] = Field(default_factory=dict)
+    defaults: CallDefaults = CallDefaults()
     """Fields of each model call that does not name them itself (`temperature`)."""
     use: Mapping[str, str] = Field(default_factory=dict, alias="for")
     """Task type -> model name; `default` for the rest."""

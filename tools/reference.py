@@ -13,11 +13,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from omni_mcp.servers_file import (
+    CallDefaults,
     DirectRow,
     ExecutorRow,
     FaultHandler,
     Gateway,
     Limits,
+    LitellmSettings,
     Models,
     Routing,
     Rule,
@@ -38,6 +40,8 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "routing.rules": Rule,
     "models": Models,
     "models.gateway": Gateway,
+    "models.litellm_settings": LitellmSettings,
+    "models.defaults": CallDefaults,
     "direct.NAME": DirectRow,
     "fault_handler": FaultHandler,
     "limits": Limits,

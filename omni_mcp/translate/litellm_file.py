@@ -7,6 +7,7 @@ not do is mended and said (facts from running it, version 1.106: `order`, `num_r
 from collections.abc import Mapping
 from typing import Any, cast
 
+from omni_mcp.servers_file import CallDefaults, LitellmSettings
 from omni_mcp.translate.draft import Draft, Tree, nearest
 from omni_mcp.translate.executor_rows import executors_of
 from omni_mcp.translate.model_rows import ENVIRON, models_for, names_of, rows_of, with_variables
@@ -35,11 +36,11 @@ ROUTER = frozenset({
 
 RETRIES = frozenset({"num_retries", "retry_after", "retry_policy", "model_group_retry_policy"})
 
-CALL = frozenset({
-    "temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
-    "frequency_penalty", "reasoning_effort",
-})  # fmt: skip
+CALL = frozenset(CallDefaults.model_fields)
 """Fields of a call that people write into `litellm_settings`."""
+
+MODULE = frozenset(LitellmSettings.model_fields)
+"""Settings of the module that mean the same in our process."""
 
 _OF_THE_ROUTER = frozenset({
     "fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks", "allowed_fails",
@@ -51,7 +52,7 @@ _OF_THE_PROXY = frozenset({
     "callbacks", "success_callback", "failure_callback", "service_callback", "audit_log_callbacks", "set_verbose",
     "json_logs", "cache", "cache_params", "turn_off_message_logging", "redact_user_api_key_info",
     "log_raw_request_response",
-    "default_team_settings", "default_internal_user_params", "max_budget", "budget_duration", "request_timeout",
+    "default_team_settings", "default_internal_user_params", "max_budget", "budget_duration",
 })  # fmt: skip
 
 _TWICE = "one deadline holds over all routes of a call, and waiting is the engine's business: retries would multiply"
@@ -141,9 +142,7 @@ def _litellm_settings(tree: Tree, draft: Draft) -> None:
     theirs = _table(tree, "litellm_settings")
     if defaults := {key: value for key, value in theirs.items() if key in CALL}:
         _defaults(defaults, draft)
-    if "request_timeout" in theirs:
-        _request_timeout(theirs["request_timeout"], draft)
-    if left := [key for key in theirs if key in _OF_THE_PROXY - {"request_timeout"}]:
+    if left := [key for key in theirs if key in _OF_THE_PROXY]:
         draft.note(
             ("litellm_settings",),
             f"left out: {', '.join(left)}",
@@ -156,16 +155,17 @@ def _litellm_settings(tree: Tree, draft: Draft) -> None:
 
 def _module_setting(key: str, value: Any, draft: Draft) -> None:
     origin = ("litellm_settings", key)
-    if key in RETRIES:
-        draft.note(origin, "left out: no retries", _TWICE)
+    if key in MODULE:
+        draft.put(("models", "litellm_settings", key), value, origin=origin)
     elif key in _OF_THE_ROUTER:
         draft.put(("models", "router_settings", key), value, origin=origin)
         draft.note(origin, f"models.router_settings.{key}", "it is a setting of the Router")
-    elif near := None if key == "drop_params" else nearest(key, CALL | _OF_THE_ROUTER | {"drop_params"}, cutoff=0.8):
+    elif key in RETRIES:
+        draft.note(origin, "left out: no retries", _TWICE)
+    elif near := nearest(key, CALL | _OF_THE_ROUTER | MODULE, cutoff=0.8):
         _misspelt(origin, near, draft)
     else:
-        draft.put(("models", "litellm_settings", key), value, origin=origin)
-        draft.note(origin, f"models.litellm_settings.{key}", "it is a setting of the module, ours too")
+        draft.note(origin, "left out", "it has no meaning outside of a proxy, or none that this program knows")
 
 
 def _defaults(defaults: Mapping[str, Any], draft: Draft) -> None:
@@ -174,15 +174,6 @@ def _defaults(defaults: Mapping[str, Any], draft: Draft) -> None:
         draft.note(
             ("litellm_settings", key), f"models.defaults.{key}", "LiteLLM ignores it there: it is a field of each call"
         )
-
-
-def _request_timeout(seconds: Any, draft: Draft) -> None:
-    origin = ("litellm_settings", "request_timeout")
-    if "timeout" in draft.tree.get("models", {}).get("router_settings", {}):
-        draft.note(origin, "left out", "router_settings.timeout is what each route gets")
-    else:
-        draft.put(("models", "router_settings", "timeout"), seconds, origin=origin)
-        draft.note(origin, "models.router_settings.timeout", "the time that each route gets")
 
 
 def _misspelt(origin: tuple[str, str], near: str, draft: Draft) -> None:
