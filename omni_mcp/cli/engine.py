@@ -59,6 +59,7 @@ def engine_restart() -> None:
         started = background.start(Home.locate())
         if started is not None:
             started.wait(Home.locate().engine_lock)
+            background.until_up(Home.locate())
     out.print(f"engine {started or 'already started by a client'}", highlight=False)
 
 

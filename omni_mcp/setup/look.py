@@ -76,10 +76,10 @@ def look(variables: Mapping[str, str], *, gateway: str | None = None, beside: st
     wanted = (*(cloud.key for cloud in CLOUDS), *OTHER_KEYS)
     proxy = look_for_proxy(gateway or beside, variables.get(MASTER_KEY))
     return Found(
-        programs=[found for name in PROGRAMS if (found := look_for_program(name))],
+        programs=tuple(found for name in PROGRAMS if (found := look_for_program(name))),
         proxy=proxy if gateway or proxy.answers else None,
         openclaw=f"ws://127.0.0.1:{OPENCLAW_PORT}" if listens(OPENCLAW_PORT) else None,
-        keys=[name for name in wanted if variables.get(name)],
+        keys=tuple(name for name in wanted if variables.get(name)),
         projects=look_for_projects(),
     )
 
@@ -113,9 +113,9 @@ def _names(answer: httpx.Response) -> Sequence[str]:
     """Return the models of a list; those with a slash are what a wildcard stands for."""
     try:
         rows: Any = answer.json()["data"] if answer.is_success else []
-        return [str(row["id"]) for row in rows if not {"/", "*"} & set(str(row["id"]))]
+        return tuple(str(row["id"]) for row in rows if not {"/", "*"} & set(str(row["id"])))
     except (ValueError, LookupError, TypeError):
-        return []
+        return ()
 
 
 def listens(port: int) -> bool:
@@ -133,9 +133,9 @@ def look_for_projects() -> Sequence[Compose]:
     said = _output([docker, "compose", "ls", "--format", "json"]) if docker else None
     try:
         rows: Any = json.loads(said or "[]")
-        return [Compose(name=str(row["Name"]), files=str(row["ConfigFiles"])) for row in cast("list[Any]", rows)]
+        return tuple(Compose(name=str(row["Name"]), files=str(row["ConfigFiles"])) for row in cast("list[Any]", rows))
     except (ValueError, LookupError, TypeError):
-        return []
+        return ()
 
 
 def _output(argv: Sequence[str]) -> str | None:

@@ -105,7 +105,8 @@ def _with_provider(name: str, base: str) -> str:
     """Return the model with LiteLLM's prefix: by its address, else its name, else that of most other clouds."""
     host = urlsplit(base).hostname or ""
     by_host = (prefix for prefix, cloud, _ in _PROVIDERS if host == cloud)
-    by_name = (prefix for prefix, _, begins in _PROVIDERS if not host and begins and name.startswith(begins))
+    like_openai = base.rstrip("/").endswith("/v1")  # how clouds that speak OpenAI's API write their address
+    by_name = (prefix for prefix, _, begins in _PROVIDERS if begins and name.startswith(begins) and not like_openai)
     prefix = next(by_host, None) or next(by_name, None) or "openai"
     return name if name.startswith(f"{prefix}/") or (not host and "/" in name) else f"{prefix}/{name}"
 
