@@ -176,7 +176,7 @@ def _misshapen(tree: Any) -> Iterator[Flaw]:
         yield from map(_flaw, error.errors(include_input=False, include_url=False))
 
 
-_TABLES: Mapping[KeyPath, type[BaseModel]] = {
+TABLES: Mapping[KeyPath, type[BaseModel]] = {
     (): ServersFile,
     ("executors", "*"): ExecutorRow,
     ("routing",): Routing,
@@ -234,7 +234,7 @@ def _flaw(found: ErrorDetails) -> Flaw:
 
 
 def _other_key(path: KeyPath) -> str:
-    table = next((table for where, table in _TABLES.items() if _fits(path[:-1], where)), ServersFile)
+    table = next((table for where, table in TABLES.items() if _fits(path[:-1], where)), ServersFile)
     keys = [info.alias or name for name, info in table.model_fields.items()]
     if len(path) == 1 and (place := _PLACES.get(path[0])):
         return f"write it as {place}"

@@ -12,19 +12,8 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from omni_mcp.servers_file import (
-    CallDefaults,
-    DirectRow,
-    ExecutorRow,
-    FaultHandler,
-    Gateway,
-    Limits,
-    LitellmSettings,
-    Models,
-    Routing,
-    Rule,
-    ServersFile,
-)
+from omni_mcp.servers_file import ServersFile
+from omni_mcp.settings import TABLES
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "omni_mcp" / "servers.schema.json"
@@ -33,19 +22,8 @@ DOCS = ROOT / "docs" / "settings.md"
 VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
 """A variable may stand wherever a number or a word of a list does."""
 
-TABLES: Mapping[str, type[BaseModel]] = {
-    "servers.yaml": ServersFile,
-    "executors.NAME": ExecutorRow,
-    "routing": Routing,
-    "routing.rules": Rule,
-    "models": Models,
-    "models.gateway": Gateway,
-    "models.litellm_settings": LitellmSettings,
-    "models.defaults": CallDefaults,
-    "direct.NAME": DirectRow,
-    "fault_handler": FaultHandler,
-    "limits": Limits,
-}
+PAGE = {".".join(path) or "servers.yaml": table for path, table in TABLES.items()}
+"""The tables of the page by their names: `executors.*` is any row of executors."""
 
 
 def schema_text() -> str:
@@ -75,7 +53,7 @@ def docs_text(text: str) -> str:
 
 
 def _filled(found: re.Match[str]) -> str:
-    lines = "\n".join(_rows(TABLES[found[2]]))
+    lines = "\n".join(_rows(PAGE[found[2]]))
     return f"{found[1]}\n| key | value | default | meaning |\n|---|---|---|---|\n{lines}\n\n{found[3]}"
 
 

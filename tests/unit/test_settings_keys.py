@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from omni_mcp.home import Home
-from omni_mcp.settings import _TABLES, KeyPath, load
-from tools.reference import DOCS, SCHEMA, TABLES, docs_text, schema_text
+from omni_mcp.settings import TABLES, load
+from omni_mcp.yaml_file import KeyPath
+from tools.reference import DOCS, PAGE, SCHEMA, docs_text, schema_text
 
-CASES = [(path, info.alias or name) for path, table in _TABLES.items() for name, info in table.model_fields.items()]
+CASES = [(path, info.alias or name) for path, table in TABLES.items() for name, info in table.model_fields.items()]
 
 
 def misspelt(key: str) -> Collection[str]:
@@ -36,22 +37,15 @@ def tree_with(path: KeyPath, key: str) -> Any:
 @pytest.mark.parametrize(("path", "key"), CASES, ids=[".".join((*path, key)) for path, key in CASES])
 def test_every_key_misspelt_gets_the_one_that_was_meant_named(tmp_path: Path, path: KeyPath, key: str):
     for wrong in misspelt(key):
-        tree = {"limits": {}, **tree_with(path, wrong)}
+        tree: dict[str, Any] = {"limits": {}, **tree_with(path, wrong)}
         (tmp_path / "servers.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
         found = [each for each in load(Home(tmp_path)).problems if re.search(rf"[ .]{wrong}$", each.where)]
         assert [each.fix for each in found] == [f"did you mean {key!r}?"], wrong
 
 
-def test_the_tables_of_the_settings_and_of_their_page_are_the_same():
-    assert list(_TABLES.values()) != []
-    assert set(_TABLES.values()) == set(TABLES.values())
-
-
 def test_every_key_says_what_it_means():
-    silent = [
-        f"{name}.{key}" for name, table in TABLES.items() for key, f in table.model_fields.items() if not f.description
-    ]
-    assert silent == []
+    fields = {f"{name}.{key}": field for name, table in PAGE.items() for key, field in table.model_fields.items()}
+    assert [name for name, field in fields.items() if not field.description] == []
 
 
 def test_the_schema_that_is_shipped_is_the_one_of_the_models():
@@ -61,7 +55,7 @@ def test_the_schema_that_is_shipped_is_the_one_of_the_models():
 def test_the_page_of_settings_has_every_key_as_it_is():
     text = DOCS.read_text(encoding="utf-8")
     assert text == docs_text(text), "renew it: make reference"
-    assert {name for name in TABLES if f"<!-- keys of {name} -->" in text} == set(TABLES)
+    assert {name for name in PAGE if f"<!-- keys of {name} -->" in text} == set(PAGE)
 
 
 def test_the_schema_lets_a_variable_stand_for_a_number_and_for_a_word():

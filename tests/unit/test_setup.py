@@ -1,10 +1,12 @@
 """A first servers.yaml: what is looked for, what follows from it, and that every line of it can be used."""
 
+import importlib
+import inspect
 import json
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -133,7 +135,7 @@ def test_claude_code_is_there_if_its_program_is():
 
 
 @contextmanager
-def proxy_answering(alive: str = '"I\'m alive!"', models: Any = None) -> Iterator[tuple[str, list[str]]]:
+def proxy_answering(alive: str = '"I\'m alive!"', models: Any = None) -> Generator[tuple[str, list[str]]]:
     """Run something that answers like a LiteLLM proxy; yields its URL and the keys that it was shown."""
     keys: list[str] = []
 
@@ -232,18 +234,14 @@ def test_compose_projects_are_those_that_docker_names(
 
 @pytest.mark.litellm
 @pytest.mark.timeout(120)
-def test_litellm_knows_the_models_to_begin_with_and_the_settings_of_its_router():
-    import inspect
-    import os
-
+def test_litellm_knows_the_models_to_begin_with_and_the_settings_of_its_router(monkeypatch: pytest.MonkeyPatch):
     from omni_mcp.llm.router import OFFLINE
     from omni_mcp.translate.litellm_file import RETRIES, ROUTER
 
-    os.environ.update(OFFLINE)
-    import litellm
-
-    prices: Any = litellm.model_cost
+    for name, value in OFFLINE.items():
+        monkeypatch.setenv(name, value)
+    litellm: Any = importlib.import_module("litellm")
     models = {model for cloud in CLOUDS for model in (cloud.strong, cloud.quick)}
     listed = {model for model in models if not model.startswith("openrouter/")}  # it lists few of theirs
-    assert {model for model in listed if model not in prices and model.partition("/")[2] not in prices} == set()
+    assert {m for m in listed if not {m, m.partition("/")[2]} & litellm.model_cost.keys()} == set()
     assert set(inspect.signature(litellm.Router.__init__).parameters) >= ROUTER | RETRIES
