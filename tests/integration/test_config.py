@@ -8,7 +8,6 @@ import yaml
 
 from tests.integration.house import House, call, ended, house
 
-
 pytestmark = pytest.mark.timeout(180)  # each command is a process of its own
 
 
