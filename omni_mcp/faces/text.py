@@ -7,7 +7,18 @@ from rich.console import Console
 from rich.table import Table
 
 from omni_mcp.task import TaskState
-from omni_mcp.views import EngineView, ExecutorView, ListView, ModeView, ResultView, ResumeView, RouteView, TaskView
+from omni_mcp.views import (
+    DoctorView,
+    EngineView,
+    ExecutorView,
+    FindingView,
+    ListView,
+    ModeView,
+    ResultView,
+    ResumeView,
+    RouteView,
+    TaskView,
+)
 
 COLOURS = {
     TaskState.COMPLETED: "green",
@@ -15,6 +26,7 @@ COLOURS = {
     TaskState.CANCELLED: "magenta",
     TaskState.WAITING: "yellow",
 }
+SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 SHORT_ID = 8
 
 
@@ -158,3 +170,25 @@ def print_engine(out: Console, engine: EngineView) -> None:
     """Print whether an engine runs."""
     told = f"engine runs, pid {engine.pid}" if engine.running else "no engine runs; the next submit starts one"
     out.print(f"{told}\nhome {engine.home}\nlog {engine.log}", markup=False, highlight=False)
+
+
+def print_doctor(out: Console, report: DoctorView) -> None:
+    """Print what was mended, what was found, and how much of what."""
+    for fix in report.mended or []:
+        told = f": {fix.text}" if fix.text else ""
+        out.print(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}", markup=False, highlight=False)
+    for finding in report.findings:
+        _print_finding(out, finding)
+    found = [finding.severity for finding in report.findings]
+    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    if any(finding.safe for finding in report.findings):
+        out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
+
+
+def _print_finding(out: Console, finding: FindingView) -> None:
+    about = f"{finding.about}: " if finding.about else ""
+    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
+    out.print(f"{finding.code}  {about}{finding.text}", markup=False, highlight=False)
+    if finding.fix:
+        needs = f"   (needs {finding.needs})" if finding.needs else ""
+        out.print(f"{'fix':>7}  {finding.fix}{needs}", markup=False, highlight=False)
