@@ -4,7 +4,6 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -32,9 +31,10 @@ _NUMBERS = re.compile(r"\d+")
 
 def engine(scene: Scene) -> Iterator[Finding]:
     """Say whether an engine runs, and how."""
-    pid, mark = holder(scene.home.engine_lock) if scene.home.engine_lock.exists() else None, _mark(scene.home.ledger)
+    pid = holder(scene.home.engine_lock) if scene.home.engine_lock.exists() else None
+    mark, waited_for = _announced(scene.home.ledger)
     if pid is None:
-        yield _none_runs(scene, mark)
+        yield _none_runs(scene, mark, waited_for=waited_for)
     elif _is_stopped(pid):
         text = f"the engine (pid {pid}) is paused: it holds its tasks and does nothing"
         yield Finding(code="engine-paused", severity=Severity.ERROR, text=text, fix=f"kill -CONT {pid}", safe=True)
@@ -46,19 +46,19 @@ def engine(scene: Scene) -> Iterator[Finding]:
         yield ok("engine", f"runs, pid {pid}; its log is {scene.home.engine_log}")
 
 
-def _none_runs(scene: Scene, mark: EngineMark | None) -> Finding:
+def _none_runs(scene: Scene, mark: EngineMark | None, *, waited_for: bool) -> Finding:
     last = _last_lines(scene.home.engine_log)
-    restart = ours(scene.home, "engine", "restart")
+    fix = ours(scene.home, "engine", "restart")
     if last and not _LOGGED.match(last[-1]):
         text = "the last engine ended with an error: " + " | ".join(last)
-        return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=restart, safe=True)
+        return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=fix, safe=True)
+    if waited_for:
+        text = "no engine runs, and tasks are open; they go on when one starts: with this, or with the next client"
+        return Finding(code="engine-gone", severity=Severity.WARNING, text=text, fix=fix, safe=True)
     if mark is not None and mark.there:
-        text = (
-            f"the last engine (pid {mark.pid}) was killed, or the machine went down; its tasks go on with the next one"
+        return note(
+            "engine-killed", f"the last engine (pid {mark.pid}) was killed, or the machine went down; no task waits"
         )
-        if _open_tasks(scene.home.ledger):
-            return Finding(code="engine-gone", severity=Severity.WARNING, text=text, fix=restart, safe=True)
-        return note("engine-killed", text)
     return ok("engine", "none runs; the next task starts one")
 
 
@@ -73,19 +73,16 @@ def start(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _mark(ledger: Path) -> EngineMark | None:
-    """Return what the newest engine announced; a ledger that cannot be read is told of elsewhere."""
-    with suppress(sqlite3.Error):
-        if ledger.is_file():
-            with reading(ledger) as db:
-                row = db.execute(sql.ENGINE).fetchone()
-                return None if row is None else an_engine(row)
-    return None
-
-
-def _open_tasks(ledger: Path) -> bool:
-    with reading(ledger) as db:
-        return bool(db.execute(sql.COUNTS).fetchall())
+def _announced(ledger: Path) -> tuple[EngineMark | None, bool]:
+    """Return what the newest engine announced, and whether tasks are open; a bad ledger is told of elsewhere."""
+    if not ledger.is_file():
+        return None, False
+    try:
+        with reading(ledger) as db:
+            row = db.execute(sql.ENGINE).fetchone()
+            return None if row is None else an_engine(row), bool(db.execute(sql.COUNTS).fetchall())
+    except sqlite3.Error:
+        return None, False
 
 
 def _is_stopped(pid: int) -> bool:

@@ -33,15 +33,16 @@ _UPGRADE = f"{INSTALL['claude']}@latest"
 
 
 def executors(scene: Scene) -> Iterator[Finding]:
-    """Say of each executor whether it can run; rows with a problem are told with the settings."""
-    for name, spec in scene.specs.items():
-        if scene.settings.problem_of(name) is None:
+    """Say of each executor whether it can run; what the settings are to blame for is told there."""
+    told = {str(problem) for problem in scene.settings.problems}
+    for spec in scene.specs.values():
+        if spec.unusable not in told:
             yield from _one(spec, scene)
-    if not any(spec.unusable is None for spec in scene.specs.values()):
-        yield _nobody(scene)
+    if not told and not any(spec.unusable is None for spec in scene.specs.values()):
+        yield _nobody()
 
 
-def _nobody(scene: Scene) -> Finding:
+def _nobody() -> Finding:
     text = "no executor can be used, so tasks wait: it takes Claude Code, or a model for the assistant"
     return Finding(code="no-executor", severity=Severity.WARNING, text=text, fix=INSTALL["claude"])
 
@@ -118,13 +119,13 @@ def _claude(spec: ExecutorSpec, scene: Scene) -> Iterator[Finding]:
     number = re.match(r"(\d+)\.(\d+)\.(\d+)", said or "")
     if number is None:
         text = f"{binary} does not answer to --version"
-        yield Finding(code="program-broken", severity=Severity.ERROR, text=text, about=spec.name, fix=_UPGRADE)
+        yield Finding(code="program-broken", severity=_severity(spec, scene), text=text, about=spec.name, fix=_UPGRADE)
         return
     if tuple(map(int, number.groups())) < CLAUDE_TESTED:
         yield _old(spec, binary, number[0])
     else:
         yield ok("executor", f"{binary} is Claude Code {number[0]}", about=spec.name)
-    yield _login(spec, binary)
+    yield _login(spec, binary, scene)
 
 
 def _old(spec: ExecutorSpec, binary: str, version: str) -> Finding:
@@ -133,7 +134,7 @@ def _old(spec: ExecutorSpec, binary: str, version: str) -> Finding:
     return Finding(code="program-old", severity=Severity.WARNING, text=text, about=spec.name, fix=_UPGRADE)
 
 
-def _login(spec: ExecutorSpec, binary: str) -> Finding:
+def _login(spec: ExecutorSpec, binary: str, scene: Scene) -> Finding:
     """Say whether Claude Code is logged in, by what it says itself; nobody reads its credentials."""
     if spec.relayed:
         return ok("login", "needs no login: its model calls go through the relay", about=spec.name)
@@ -142,7 +143,7 @@ def _login(spec: ExecutorSpec, binary: str) -> Finding:
         return ok("login", "is logged in", about=spec.name)
     return Finding(
         code="logged-out",
-        severity=Severity.ERROR,
+        severity=_severity(spec, scene),
         text="is not logged in, so every task of its will wait; the relay would need no login: models in servers.yaml",
         about=spec.name,
         fix="claude auth login",

@@ -5,7 +5,6 @@ import locale
 import os
 import platform
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -82,7 +81,8 @@ def environment(scene: Scene) -> Iterator[Finding]:
 def proxies(scene: Scene) -> Iterator[Finding]:
     """Say whether a proxy would be asked for what is on this machine."""
     given = sorted(name for name in scene.variables if name.lower() in PROXIES and scene.variables[name])
-    if given and not urllib.request.proxy_bypass_environment(LOOPBACK):
+    spared = scene.variables.get("no_proxy") or scene.variables.get("NO_PROXY") or ""
+    if given and not {LOOPBACK, "*"} & {each.strip() for each in spared.split(",")}:
         text = (
             f"{', '.join(given)} would send calls to {LOOPBACK} to a proxy: gateways and servers here are not reached"
         )

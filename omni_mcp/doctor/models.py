@@ -4,15 +4,16 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import AN_EDIT, edit, first_key, kept, replaced
+from omni_mcp.doctor.shell import AN_EDIT, edit, first_keys, kept, replaced
 from omni_mcp.servers_file import Gateway
 from omni_mcp.settings import GITHUB_KEY
+
+if TYPE_CHECKING:
+    import httpx
 
 LIMIT = 3.0
 """Seconds for one question to a gateway; 3 ms to 10 ms were measured."""
@@ -28,6 +29,8 @@ def gateway(scene: Scene) -> Iterator[Finding]:
     row = scene.settings.servers.models.gateway
     if row is None:
         return
+    import httpx
+
     key = {"Authorization": f"Bearer {row.api_key.get_secret_value()}"} if row.api_key else {}
     with httpx.Client(base_url=row.base_url, headers=key, timeout=LIMIT, trust_env=False) as client:
         try:
@@ -71,7 +74,7 @@ def _key_refused(row: Gateway, status: int, scene: Scene) -> Finding:
     )
 
 
-def _names(listed: httpx.Response) -> Sequence[str] | None:
+def _names(listed: "httpx.Response") -> Sequence[str] | None:
     """Return the models that a gateway lists; None when that is no list."""
     try:
         return [str(row["id"]) for row in listed.json()["data"]]
@@ -85,8 +88,15 @@ def own_models(scene: Scene) -> Iterator[Finding]:
     if not rows:
         return
     yield ok("models", f"{len(rows)} rows in model_list")
-    yield from _unknown([str(row["model_name"]) for row in rows], scene)
+    yield from _unknown(_own_names(rows, scene), scene)
     yield from _own_layers(rows, scene)
+
+
+def _own_names(rows: Sequence[Mapping[str, Any]], scene: Scene) -> Sequence[str]:
+    """Return the names of all rows, also of those that cannot be used: what is wrong with them is told elsewhere."""
+    numbers = range(len(scene.written(("models", "model_list")) or ()))
+    written = [scene.written(("models", "model_list", str(number), "model_name")) for number in numbers]
+    return [str(name) for name in (*(row["model_name"] for row in rows), *written) if name]
 
 
 def _unknown(known: Sequence[str] | None, scene: Scene) -> Iterator[Finding]:
@@ -137,21 +147,22 @@ def _own_layers(rows: Sequence[Mapping[str, Any]], scene: Scene) -> Iterator[Fin
 
 def _in_order(numbers: Sequence[int], scene: Scene) -> str | None:
     """Return the command that writes `order: 1`, `order: 2`, … into the layers, as they stand in the file."""
-    commands = [
-        _with_order(("models", "model_list", str(number)), place, scene) for place, number in enumerate(numbers, 1)
-    ]
-    return " && ".join(command for command in commands if command) if all(commands) else None
+    firsts = [_first_key(("models", "model_list", str(number), "litellm_params"), scene) for number in numbers]
+    places = [(*first, f"order: {place}") for place, first in enumerate(firsts, 1) if first]
+    return first_keys(scene.home.servers, places) if len(places) == len(numbers) else None
 
 
-def _with_order(row: tuple[str, ...], place: int, scene: Scene) -> str | None:
-    params = scene.written((*row, "litellm_params"))
-    if not params or "order" in params:
+def _first_key(path: tuple[str, ...], scene: Scene) -> tuple[int, str] | None:
+    """Return the line and name of the first key of a layer; None where a pair cannot be put before it by a line."""
+    params, begins = scene.written(path), scene.line(*path)
+    if not params or "order" in params or begins is None:
         return None
-    line = scene.line(*row, "litellm_params", first := next(iter(params)))
-    return first_key(scene.home.servers, line, first, f"order: {place}") if line else None
+    line = scene.line(*path, first := next(iter(params)))
+    in_braces = "{" in scene.home.servers.read_text(encoding="utf-8").splitlines()[begins - 1]
+    return (line, first) if line and first.isidentifier() and in_braces == (line == begins) else None
 
 
-def _proxy_layers(info: httpx.Response) -> Iterator[Finding]:
+def _proxy_layers(info: "httpx.Response") -> Iterator[Finding]:
     """Yield the models of a proxy whose layers are shuffled, where it tells."""
     layers: dict[str, list[Any]] = defaultdict(list)
     try:

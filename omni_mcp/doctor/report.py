@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from omni_mcp.doctor import clients, engine, executors, ledger, machine, models, ports, settings_file
 from omni_mcp.doctor.finding import Finding, Severity
@@ -47,10 +48,10 @@ def examine(home: Home, *, deep: bool = False) -> Sequence[Finding]:
     """Run all checks side by side; what most of them do is wait."""
     scene = scene_of(home, deep=deep)
     with ThreadPoolExecutor(len(CHECKS)) as threads:
-        return [finding for found in threads.map(lambda check: _run(check, scene), CHECKS) for finding in found]
+        return [finding for found in threads.map(partial(_run, scene), CHECKS) for finding in found]
 
 
-def _run(check: Check, scene: Scene) -> Sequence[Finding]:
+def _run(scene: Scene, check: Check) -> Sequence[Finding]:
     """Run a check; one that breaks is a finding itself, and hides no other."""
     name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
     try:

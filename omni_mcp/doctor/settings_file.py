@@ -33,8 +33,8 @@ def _whose(scene: Scene) -> str:
 
 def problems(scene: Scene) -> Iterator[Finding]:
     """Yield what of the settings cannot be used, each with its line."""
-    for problem in scene.settings.problems:
-        yield _finding(problem, scene)
+    if not scene.home.root.is_file():
+        yield from (_finding(problem, scene) for problem in scene.settings.problems)
 
 
 def _finding(problem: Problem, scene: Scene) -> Finding:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 
@@ -59,8 +60,13 @@ def kept(name: str, dotenv: Path) -> str:
     return f"printf '{name}: ' && read -r value && (umask 077 && {line})"
 
 
-def first_key(path: Path, line: int, first: str, pair: str) -> str:
-    """Return the command that puts a pair before the first key of a YAML mapping, which stands at this line."""
-    in_flow = f"{line}s|{{ *{first}:|{{{pair}, {first}:|"
-    in_block = f"{line}s|^\\( *\\){first}:|\\1{pair}\\\n\\1{first}:|"  # a line end in sed: backslash, line end
-    return f"sed -i.bak -e {quote(in_flow)} -e {quote(in_block)} {quote(str(path))}"
+def first_keys(path: Path, places: Iterable[tuple[int, str, str]]) -> str:
+    """Return the command that puts a pair before the first key of YAML mappings: line, that key, the pair."""
+    steps = [f"-e {quote(step)}" for line, key, pair in places for step in _first(line, key, pair)]
+    return f"sed -i.bak {' '.join(steps)} {quote(str(path))}"
+
+
+def _first(line: int, key: str, pair: str) -> tuple[str, str]:
+    """Return the steps for a mapping in braces and for one of lines; only one of them finds its place."""
+    in_lines = f"{line}s|^\\( *\\){key}:|\\1{pair}\\\n\\1{key}:|"  # a line end for sed: a backslash and a line end
+    return f"{line}s|{{ *{key}:|{{{pair}, {key}:|", in_lines
