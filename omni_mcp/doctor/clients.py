@@ -52,15 +52,15 @@ def _entry(client: ClientKind, path: Path) -> Entry | None:
 
 def _judged(name: str, client: ClientKind, entry: Entry, scene: Scene) -> Finding:
     command, home = str(entry.get("command") or ""), _home_of(entry)
-    fix = _reinstall(name, home)
+    fix, safe = _reinstall(name, home), name != "json"  # the current folder may be anybody's
     if not command:
         return note("client-elsewhere", f"{client.title} reaches us at {entry.get('url')}", about=name)
     if (program_there := shutil.which(command)) is None:
         text = f"{client.title} starts {command}, which is not there (any more): it does not have our tools"
-        return Finding(code="client-stale", severity=Severity.ERROR, text=text, about=name, fix=fix, safe=True)
+        return Finding(code="client-stale", severity=Severity.ERROR, text=text, about=name, fix=fix, safe=safe)
     if Path(command).stem == SCRIPT and not _is_this(program_there):
         text = f"{client.title} starts another installation, {command}: two releases on one ledger"
-        return Finding(code="client-other", severity=Severity.WARNING, text=text, about=name, fix=fix, safe=True)
+        return Finding(code="client-other", severity=Severity.WARNING, text=text, about=name, fix=fix, safe=safe)
     if home is not None and Path(home) != scene.home.root:
         return note("client-home", f"{client.title} uses another home: {home}", about=name)
     return ok("client", f"{client.title} starts {command}", about=name)

@@ -53,7 +53,7 @@ def _one(spec: ExecutorSpec, scene: Scene) -> Iterator[Finding]:
         yield _missing(spec, program, scene)
     elif spec.unusable is not None:
         yield _unusable(spec, scene)
-    elif spec.row.url and not spec.command:
+    elif spec.row.url:
         yield _listening(spec, scene)
     elif spec.row.preset == "claude-code":
         yield from _claude(spec, scene)

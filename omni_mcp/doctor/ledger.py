@@ -35,18 +35,27 @@ _OPCODES = 100_000
 
 
 def folder(scene: Scene) -> Iterator[Finding]:
-    """Say whether the home can hold a ledger."""
-    root = scene.home.root
-    if root.exists() and not root.is_dir():
-        fix = f"mv {quote(str(root))} {quote(f'{root}.not-a-home')}"
-        text = f"the home {root} is a file, so nothing can be kept there"
+    """Say whether the home can hold a ledger, or can be made."""
+    root, nearest = scene.home.root, scene.nearest
+    if not nearest.is_dir():
+        text = f"{nearest} is a file, so there can be no home at {root}"
+        fix = f"mv {quote(str(nearest))} {quote(f'{nearest}.not-a-home')}"
         yield Finding(code="home-is-a-file", severity=Severity.ERROR, text=text, fix=fix)
-    elif root.exists() and not _may_write(root):
-        fix, text = f"chmod u+rwx {quote(str(root))}", f"the home {root} cannot be written: no task can be accepted"
-        yield Finding(code="home-read-only", severity=Severity.ERROR, text=text, fix=fix, safe=True)
-    elif root.exists() and os.name == "posix" and root.stat().st_mode & OTHERS:
+    elif not _may_write(nearest):
+        yield _read_only(root, nearest)
+    elif nearest == root and os.name == "posix" and root.stat().st_mode & OTHERS:
         fix, text = f"chmod 700 {quote(str(root))}", f"other users can look into {root}: logs and working folders"
         yield note("home-open", text, fix=fix)
+
+
+def _read_only(root: Path, nearest: Path) -> Finding:
+    text = f"{nearest} cannot be written, so no task can be accepted in the home {root}"
+    if nearest == root:
+        fix = f"chmod u+rwx {quote(str(root))}"
+        return Finding(code="home-read-only", severity=Severity.ERROR, text=text, fix=fix, safe=True)
+    fix = f'sudo mkdir -p {quote(str(root))} && sudo chown "$(id -u):$(id -g)" {quote(str(root))}'
+    needs = "a decision: a folder of yours may be a better home"
+    return Finding(code="home-read-only", severity=Severity.ERROR, text=text, fix=fix, needs=needs)
 
 
 def owner(scene: Scene) -> Iterator[Finding]:
@@ -78,7 +87,7 @@ def permissions(scene: Scene) -> Iterator[Finding]:
 
 def place(scene: Scene) -> Iterator[Finding]:
     """Say whether the file system can hold a ledger, and has room."""
-    there = next(path for path in (scene.home.root, *scene.home.root.parents) if path.is_dir())
+    there = scene.nearest
     try:
         refuse_network(there)
     except LedgerUnusable as error:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import AN_EDIT, edit, first_keys, kept, replaced
+from omni_mcp.doctor.settings_file import given
+from omni_mcp.doctor.shell import AN_EDIT, edit, first_keys, replaced
 from omni_mcp.servers_file import Gateway
 from omni_mcp.settings import GITHUB_KEY
 
@@ -63,13 +64,12 @@ def _down(row: Gateway, why: str, scene: Scene) -> Finding:
 def _key_refused(row: Gateway, status: int, scene: Scene) -> Finding:
     path = (*GATEWAY, "api_key")
     name = _REFERENCE.fullmatch(str(scene.written(path)))
-    where = " (set in your environment, which goes before .env)" if name and name[1] in scene.variables else ""
     return Finding(
         code="gateway-key",
         severity=Severity.ERROR,
-        text=f"the gateway at {row.base_url} refuses our key: status {status}{where}",
+        text=f"the gateway at {row.base_url} refuses our key: status {status}",
         about=name[1] if name else None,
-        fix=kept(name[1], scene.home.dotenv) if name else edit(scene.home.servers, scene.line(*path)),
+        fix=given(name[1], scene) if name else edit(scene.home.servers, scene.line(*path)),
         needs=f"the value of {name[1]}" if name else AN_EDIT,
     )
 
@@ -204,4 +204,4 @@ def backup_keys(scene: Scene) -> Iterator[Finding]:
         yield ok("backup-key", f"with LiteLLM broken, calls go to {' and '.join(keys)}")
     else:
         text = f"no backup key: with LiteLLM broken, tasks wait. {GITHUB_KEY} gives one to every direct provider"
-        yield note("no-backup-key", text, fix=kept(GITHUB_KEY, scene.home.dotenv), needs=f"the value of {GITHUB_KEY}")
+        yield note("no-backup-key", text, fix=given(GITHUB_KEY, scene), needs=f"the value of {GITHUB_KEY}")

@@ -15,7 +15,7 @@ Check = Callable[[Scene], Iterable[Finding]]
 CHECKS: Sequence[Check] = (
     settings_file.file_in_force,
     settings_file.problems,
-    settings_file.dotenv,
+    settings_file.who_reads_dotenv,
     executors.executors,
     executors.what_children_see,
     executors.sessions,

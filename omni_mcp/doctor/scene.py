@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from omni_mcp.errors import SettingsError
@@ -28,6 +29,11 @@ class Scene:
     def home(self) -> Home:
         """The home that is looked at."""
         return self.settings.home
+
+    @property
+    def nearest(self) -> Path:
+        """The home, or of what it would be made in the nearest that is there."""
+        return next(path for path in (self.home.root, *self.home.root.parents) if path.exists())
 
     def line(self, *path: str) -> int | None:
         """Return the line of a key in the settings file."""

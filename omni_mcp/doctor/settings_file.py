@@ -33,7 +33,7 @@ def _whose(scene: Scene) -> str:
 
 def problems(scene: Scene) -> Iterator[Finding]:
     """Yield what of the settings cannot be used, each with its line."""
-    if not scene.home.root.is_file():
+    if scene.nearest.is_dir():
         yield from (_finding(problem, scene) for problem in scene.settings.problems)
 
 
@@ -62,9 +62,15 @@ def _unset(problem: Problem, name: str, scene: Scene) -> Finding:
         severity=Severity.WARNING if one_row else Severity.ERROR,
         text=str(problem),
         about=name,
-        fix=kept(name, scene.home.dotenv),
+        fix=given(name, scene),
         needs=f"the value of {name}",
     )
+
+
+def given(name: str, scene: Scene) -> str:
+    """Return the command that gives a variable a value; the one of the shell would go before the one in `.env`."""
+    unset = f"unset {name} && " if name in scene.variables else ""
+    return unset + kept(name, scene.home.dotenv)
 
 
 def _respelt(problem: Problem, file: Path) -> str | None:
@@ -78,7 +84,7 @@ def _line(problem: Problem) -> int | None:
     return int(found[1] or found[2]) if found else None
 
 
-def dotenv(scene: Scene) -> Iterator[Finding]:
+def who_reads_dotenv(scene: Scene) -> Iterator[Finding]:
     """Say whether anybody else may read `.env`: it holds keys."""
     file = scene.home.dotenv
     if os.name != "posix" or not file.exists():

@@ -176,7 +176,7 @@ def print_doctor(out: Console, report: DoctorView) -> None:
     """Print what was mended, what was found, and how much of what."""
     for fix in report.mended or []:
         told = f": {fix.text}" if fix.text else ""
-        out.print(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}", markup=False, highlight=False)
+        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
     for finding in report.findings:
         _print_finding(out, finding)
     found = [finding.severity for finding in report.findings]
@@ -188,7 +188,12 @@ def print_doctor(out: Console, report: DoctorView) -> None:
 def _print_finding(out: Console, finding: FindingView) -> None:
     about = f"{finding.about}: " if finding.about else ""
     out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
-    out.print(f"{finding.code}  {about}{finding.text}", markup=False, highlight=False)
+    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
     if finding.fix:
         needs = f"   (needs {finding.needs})" if finding.needs else ""
-        out.print(f"{'fix':>7}  {finding.fix}{needs}", markup=False, highlight=False)
+        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+
+
+def _harmless(text: str) -> str:
+    """Return a text without what could move a terminal: it may come from a file or a program of others."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

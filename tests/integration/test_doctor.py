@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -290,14 +290,14 @@ os._exit(0)
 
 def an_older_engine(patient: Patient) -> None:
     patient.omni("engine", "restart")
-    with closing(sqlite3.connect(patient.home.ledger)) as db, db:
+    with closing(sqlite3.connect(patient.home.ledger, isolation_level=None)) as db:
         until(lambda: db.execute("select 1 from engines where gone_at is null").fetchone())
         db.execute("update engines set version = '0.0.9'")
 
 
 def a_killed_engine(patient: Patient) -> None:
     patient.omni("submit", "x", "--type", "nobody")
-    os.kill(until(lambda: holder(patient.home.engine_lock)), signal.SIGKILL)
+    os.kill(until(lambda: holder(patient.home.engine_lock)) or 0, signal.SIGKILL)
     until(lambda: holder(patient.home.engine_lock) is None)
 
 
@@ -413,40 +413,45 @@ def assert_mended(patient: Patient, code: str) -> None:
     assert bad(report(second.stdout)) == []
 
 
-@dataclass
-class Proxy:
+class Proxy(ThreadingHTTPServer):
     """A LiteLLM proxy as far as the doctor asks it: one key, one model, and layers as its configuration says."""
 
-    config: Path
-    key: str = "sk-good"
+    def __init__(self, config: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.config = config
 
     @contextmanager
-    def serving(self) -> Iterator[int]:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler: BaseHTTPRequestHandler) -> None:  # noqa: N805 - http.server's word, and `self` is the proxy
-                status, body = self.answer(handler.path, handler.headers.get("Authorization"))
-                handler.send_response(status)
-                handler.end_headers()
-                handler.wfile.write(body.encode())
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                del format, args
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                yield server.server_port
-            finally:
-                server.shutdown()
-                thread.join()
+    def serving(self) -> Generator[int]:
+        thread = Thread(target=self.serve_forever)
+        thread.start()
+        try:
+            yield self.server_port
+        finally:
+            self.shutdown()
+            thread.join()
+            self.server_close()
 
     def answer(self, path: str, authorization: str | None) -> tuple[int, str]:
         if path == "/health/liveliness":
             return 200, '"I\'m alive!"'
-        if authorization != f"Bearer {self.key}":
+        if authorization != "Bearer sk-good":
             return 400, '{"error": {"message": "No connected db."}}'
-        return 200, self.config.read_text() if path == "/model/info" else '{"data": [{"id": "auto-chat"}]}'
+        models = '{"data": [{"id": "auto-chat"}]}'
+        return 200, self.config.read_text(encoding="utf-8") if path == "/model/info" else models
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Passes what it is asked on to the proxy."""
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Proxy)
+        status, body = self.server.answer(self.path, self.headers.get("Authorization"))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the word of http.server
+        del format, args
 
 
 def a_proxy_that_is_down(patient: Patient) -> None:
@@ -485,7 +490,7 @@ def test_each_fault_of_a_gateway_is_named_alone_and_its_fix_mends_it(
     patient: Patient, code: str, inject: Callable[[Patient], None]
 ) -> None:
     proxy = Proxy(patient.root / "proxy.json")
-    proxy.config.write_text(json.dumps({"data": [LAYER]}))
+    proxy.config.write_text(json.dumps({"data": [LAYER]}), encoding="utf-8")
     with proxy.serving() as port:
         row = f"{{base_url: 'http://127.0.0.1:{port}', api_key: '${{PROXY_KEY}}', for: {{default: auto-chat}}}}"
         patient.configure(f"{BENCH}models:\n  gateway: {row}\n")
