@@ -9,8 +9,10 @@ from rich.table import Table
 
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
+    DoctorView,
     EngineView,
     ExecutorView,
+    FindingView,
     InitView,
     ListView,
     ModeView,
@@ -27,6 +29,7 @@ COLOURS = {
     TaskState.CANCELLED: "magenta",
     TaskState.WAITING: "yellow",
 }
+SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 SHORT_ID = 8
 
 
@@ -215,3 +218,30 @@ def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
     for each in rewrites:
         table.add_row(_plain(each.where or "the whole"), _plain(each.what), _plain(each.why))
     return table
+
+
+def print_doctor(out: Console, report: DoctorView) -> None:
+    """Print what was mended, what was found, and how much of what."""
+    for fix in report.mended or []:
+        told = f": {fix.text}" if fix.text else ""
+        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
+    for finding in report.findings:
+        _print_finding(out, finding)
+    found = [finding.severity for finding in report.findings]
+    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    if any(finding.safe for finding in report.findings):
+        out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
+
+
+def _print_finding(out: Console, finding: FindingView) -> None:
+    about = f"{finding.about}: " if finding.about else ""
+    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
+    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
+    if finding.fix:
+        needs = f"   (needs {finding.needs})" if finding.needs else ""
+        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+
+
+def _harmless(text: str) -> str:
+    """Return a text without what could move a terminal: it may come from a file or a program of others."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
