@@ -1,11 +1,15 @@
-"""What the command line prints for people."""
+"""What the command line prints for people: `str` in their language, `Text` where it is somebody else's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from omni_mcp.lang import say
+from omni_mcp.lang.console import Folding
 from omni_mcp.task import TaskState
 from omni_mcp.views import EngineView, ExecutorView, ListView, ModeView, ResultView, ResumeView, RouteView, TaskView
 
@@ -16,6 +20,10 @@ COLOURS = {
     TaskState.WAITING: "yellow",
 }
 SHORT_ID = 8
+LABEL = 13
+"""Columns of a label, on its right the fact."""
+CELL = 40
+"""Columns of a longer text in a table."""
 
 
 def age(then: datetime, now: datetime | None = None) -> str:
@@ -50,9 +58,15 @@ def print_task(out: Console, task: TaskView) -> None:
     }
     for name, value in facts.items():
         if value is not None:
-            out.print(f"{name:>13}  {value}", markup=False, highlight=False)
+            _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
     for event in task.events or []:
-        out.print(f"{event.seq:>13}  {event.at:%H:%M:%S} {event.kind}: {event.text}", markup=False, highlight=False)
+        said = say(event.text, task=task.task_id[:SHORT_ID])
+        _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
+
+
+def _print_fact(out: Console, name: str, value: str) -> None:
+    label = say(name)
+    out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
 
 
 def _server(task: TaskView) -> str | None:
@@ -78,16 +92,18 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             str(task.attempt),
             task.requested or "",
             task.served_by or "",
-            _plain(task.progress or task.text or "")[:40],
+            _cell(task.progress or say(task.text or "", task=task.task_id[:SHORT_ID])),
             money(task.cost_usd) if task.cost_usd is not None else "",
-            _plain(task.description)[:40],
+            _cell(task.description),
         )
     return table
 
 
-def _plain(text: str) -> str:
-    """Return one line in which nothing is markup."""
-    return " ".join(text.split()).replace("[", "\\[")
+def _cell(text: str) -> Text:
+    """Return one line as it is, cut to the columns of a cell."""
+    line = Text(" ".join(text.split()))
+    line.truncate(CELL)
+    return line
 
 
 def print_list(out: Console, page: ListView) -> None:
@@ -102,7 +118,7 @@ def print_list(out: Console, page: ListView) -> None:
 
 def print_result(out: Console, result: ResultView) -> None:
     """Print a result as it is."""
-    out.print(result.text, markup=False, highlight=False)
+    out.print(Text(say(result.text) if result.error else result.text))
     if result.next_offset is not None:
         out.print(f"… {result.total_chars - result.next_offset} more characters: --offset {result.next_offset}")
 
@@ -123,16 +139,16 @@ def print_route_steps(out: Console, route: RouteView) -> None:
 
 def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
     """Print the executors as a table."""
-    table = Table("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
+    table = Folding("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
     for row in executors:
         table.add_row(
             row.name,
             "[green]yes" if row.usable else "[red]no",
-            ", ".join(row.handles),
+            Text(", ".join(row.handles)),
             str(row.parallel),
-            row.recovery,
-            ", ".join(row.tools or []),
-            _plain(row.detail or ""),
+            Text(row.recovery),
+            Text(", ".join(row.tools or [])),
+            Text(" ".join(say(row.detail or "").split())),
         )
     out.print(table)
 
@@ -141,15 +157,20 @@ def print_mode(out: Console, mode: ModeView) -> None:
     """Print how the whole is."""
     out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
-    out.print(f"open tasks: {mode.open_tasks or 'none'}", markup=False, highlight=False)
+    out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def _counted(tasks: Mapping[str, int]) -> str:
+    return ", ".join(f"{say(state)} {count}" for state, count in tasks.items())
 
 
 def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
-        out.print(f"{task.task_id[:SHORT_ID]}  {task.action}  {task.text or ''}", markup=False, highlight=False)
+        task_id = task.task_id[:SHORT_ID]
+        out.print(Text(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
 
