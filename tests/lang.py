@@ -71,7 +71,9 @@ STATEMENT = re.compile(
     r"select .*|insert (or|into) .*|update \S+ set .*|delete from .*|begin immediate.*|pragma .*|savepoint \w+|"
     r"release unit|rollback to .*|and t\..*|vacuum into .*|attach .* as .*"
 )
-COMMAND = re.compile(r"(omni-mcp|claude|npm|pip|docker|chmod|Bearer|data:|event:)( [^\s,;]+)*")
+COMMAND = re.compile(
+    r"(omni-mcp|claude|npm|pip|docker|chmod|cp|du|export|kill|mv|sed|unset|Bearer|data:|event:)( [^\s,;]+)*"
+)
 PROSE = re.compile(r"\b(a|again|an|another|in|or|refused|shows|the|then|with)\b")
 TYPE = re.compile(r"[A-Za-z_.]+( \| [A-Za-z_.]+)+|(dict|list|Mapping|Sequence)\[.*")
 WORDS = re.compile(r"[A-Za-z]\S* |\S* [A-Za-z]{2}")
@@ -232,7 +234,11 @@ def _lines(text: str) -> Iterator[str]:
 def _meant(template: str) -> bool:
     words = re.search(r"[A-Za-z]", template.replace("{!r}", ""))
     command = COMMAND.fullmatch(template) and not PROSE.search(re.sub(r"\".*\"", "", template))
-    return bool(words) and not (command or STATEMENT.fullmatch(template) or TYPE.fullmatch(template))
+    return (
+        bool(words)
+        and template[0] not in "%#"
+        and not (command or STATEMENT.fullmatch(template) or TYPE.fullmatch(template))
+    )
 
 
 def normal(template: str) -> str:

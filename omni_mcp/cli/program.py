@@ -8,8 +8,6 @@ from io import TextIOWrapper
 from typing import Any, cast
 
 import typer
-from rich import columns
-from typer import rich_utils
 from typer.core import TyperGroup
 
 from omni_mcp.lang import ENGLISH, LANGUAGES, is_spoken, language, say
@@ -37,6 +35,8 @@ class Program(TyperGroup):
             _tell(error)
             sys.exit(error.exit_code)
         except typer.Abort:
+            from typer import rich_utils
+
             rich_utils.rich_abort_error()
             sys.exit(1)
 
@@ -67,6 +67,9 @@ def _make_do() -> None:
 
 
 def _translate(program: TyperGroup) -> None:
+    from rich import columns
+    from typer import rich_utils
+
     for name in _TITLES:
         setattr(rich_utils, name, say(getattr(rich_utils, name)))
     for module in cast("tuple[Any, Any]", (rich_utils, columns)):
@@ -96,6 +99,8 @@ def _in_paragraphs(text: str | None) -> str | None:
 
 
 def _tell(error: typer.TyperException) -> None:
+    from typer import rich_utils
+
     said = say(error.format_message())
     error.format_message = lambda: said
     rich_utils.rich_format_error(error)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ class Screen:
         for name in ("task", "state", "attempt", "requested", "served by", "progress", "demo cost"):
             table.add_column(name, no_wrap=True, max_width=PROGRESS if name == "progress" else None)
         for task in tasks:
-            what = " ".join((task.progress or "").split())
+            what = say(" ".join((task.progress or "").split()))
             who = task.requested or "", task.served_by or ""
             cells = (
                 task.task_id[:SHORT_ID],

@@ -92,7 +92,7 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             str(task.attempt),
             task.requested or "",
             task.served_by or "",
-            _cell(task.progress or say(task.text or "", task=task.task_id[:SHORT_ID])),
+            _cell(say(task.progress or task.text or "", task=task.task_id[:SHORT_ID])),
             money(task.cost_usd) if task.cost_usd is not None else "",
             _cell(task.description),
         )

@@ -46,7 +46,7 @@ def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None
     """Print a line for each task that has news."""
     for task in tasks:
         task_id = task.task_id[:SHORT_ID]
-        line = f"{task_id}  {say(standing(task))}  {task.progress or say(task.text or '', task=task_id)}"
+        line = f"{task_id}  {say(standing(task))}  {say(task.progress or task.text or '', task=task_id)}"
         if told.get(task.task_id) != line:
             told[task.task_id] = line
             out.print(Text(line))

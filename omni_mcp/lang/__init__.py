@@ -17,6 +17,8 @@ from omni_mcp.lang.catalogue import Catalogue, load
 FOLDER = Path(__file__).parent
 ENGLISH = "en"
 LANGUAGES = (ENGLISH, "zh")
+LONGEST = 4000
+"""Characters of a message; what is longer is somebody's material."""
 _VARIABLES = ("OMNI_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
@@ -40,7 +42,7 @@ def say(text: str, **known: str) -> str:
 
     `known` fills what a command names and a tool's words do not: `say("task_result", task="a1b2c3d4")`.
     """
-    return _said(language(), text, tuple(known.items()))
+    return text if len(text) > LONGEST else _said(language(), text, tuple(known.items()))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -99,10 +99,8 @@ def test_a_problem_of_the_settings_is_chinese_with_its_line_and_its_fix(run: Run
     file.parent.mkdir()
     file.write_text("executors:\n  assistant: {preset: assistant, paralel: 2}\n  a: {url: 'ftp://x', tool: t}\n")
     said = run(CHINESE, "executors", "--no-check")
-    assert (
-        "servers.yaml：servers.yaml 第 2 行，executors.assistant.paralel：这里没有 'paralel' 这个键。改法：是不是想写 'parallel'？"
-        in said.err
-    )
+    assert "servers.yaml 第 2 行，executors.assistant.paralel：这里没有 'paralel' 这个键" in said.err
+    assert "。改法：是不是想写 'parallel'？" in said.err
     assert (
         "servers.yaml 第 3 行，executors.a.url：不是以 http://、https://、ws:// 或 wss:// 开头。改法：照此修改这一行"
         in said.err

@@ -2,6 +2,8 @@
 
 import functools
 import re
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -145,3 +147,9 @@ def test_what_is_not_chinese_in_the_catalogue_is_a_command_or_a_name() -> None:
     chinese = re.compile(r"[\u4e00-\u9fff]")
     plain = {other for other in catalogue("zh", "ours").values() if not chinese.search(HOLE.sub("", other))}
     assert {other for other in plain if re.search(r"[A-Za-z]{2}", HOLE.sub("", NAMES.sub("", other)))} == set()
+
+
+def test_where_english_is_spoken_no_catalogue_is_read_until_something_is_said() -> None:
+    looked = "import omni_mcp.cli, omni_mcp.stdio, omni_mcp.lang as lang; print(lang._catalogue.cache_info().currsize)"
+    done = subprocess.run([sys.executable, "-c", looked], env={}, capture_output=True, check=True)
+    assert done.stdout == b"0\n"
