@@ -17,7 +17,7 @@ from omni_mcp.lang.catalogue import Catalogue, load
 FOLDER = Path(__file__).parent
 ENGLISH = "en"
 LANGUAGES = (ENGLISH, "zh")
-LONGEST = 4000
+LONGEST = 2000
 """Characters of a message; what is longer is somebody's material."""
 _VARIABLES = ("OMNI_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 

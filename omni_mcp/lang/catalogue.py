@@ -9,7 +9,7 @@ holds is said in the same way, for a message may hold another; what no template 
 import ast
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ NUMBER = r"-?[\d.,]+"
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 JOINTS = ("\n", "; ", ". ", ": ", " → ")
 """Where two messages are put together, the loosest first."""
+DEEPEST = 8
+"""How many messages may be within each other."""
 _IN_BRACKETS = re.compile(r"(.*?) ?\((.+)\)", re.DOTALL)
 _NAMED = re.compile(r"([\w.-]+) (.+)", re.DOTALL)
 
@@ -48,7 +50,7 @@ class Template:
         ):
             raise ValueError(f"the placeholders of {text!r} do not fit {other!r}")
         holes = [_hole(name, quoted=bool(mark)) for name, mark in zip(names, quoted, strict=True)]
-        return cls(tuple(filter(None, literals)), "".join(_alternate(map(re.escape, literals), holes)), other)
+        return cls(tuple(filter(None, literals)), _pattern([re.escape(each) for each in literals], holes), other)
 
     @property
     def weight(self) -> int:
@@ -70,10 +72,10 @@ def _hole(name: str, *, quoted: bool) -> str:
     return f"(?P<{name}>{_QUOTED if quoted else NUMBER if name in NUMBERS else '.*?'})"
 
 
-def _alternate(literals: Iterable[str], holes: list[str]) -> Iterable[str]:
-    for literal, hole in zip(literals, [*holes, ""], strict=True):
-        yield literal
-        yield hole
+def _pattern(literals: Sequence[str], holes: Sequence[str]) -> str:
+    """Return the pattern; what lies between two literals ends at the first, so that no text takes long to refuse."""
+    parts = [hole + literal for hole, literal in zip(holes, literals[1:], strict=True)]
+    return literals[0] + "".join(f"(?>{part})" for part in parts[:-1]) + parts[-1]
 
 
 class Catalogue:
@@ -87,53 +89,72 @@ class Catalogue:
         self._brackets = self._joints.get("()", " ({})")
 
     def say(self, text: str, known: Mapping[str, str]) -> str:
-        """Say a message; space around it stays."""
+        """Say a message; space around it stays, and what holds none of ours as a whole."""
+        return self._said(text, _Saying(known, {}))
+
+    def _said(self, text: str, saying: "_Saying", deep: int = DEEPEST) -> str:
         bare = text.strip()
-        said = self._said(bare, known) if bare else ""
-        return text if said == bare else text.replace(bare, said, 1)
+        if not (bare and deep):
+            return text
+        if bare not in saying.said:
+            saying.said[bare] = self._found(bare, saying, deep - 1) or bare
+        return text.replace(bare, saying.said[bare], 1)
 
-    def _said(self, text: str, known: Mapping[str, str]) -> str:
-        return self._whole(text, known) or self._after_a_name(text, known) or self._in_parts(text, known) or text
+    def _found(self, text: str, saying: "_Saying", deep: int) -> str | None:
+        return (
+            self._whole(text, saying, deep)
+            or self._after_a_name(text, saying, deep)
+            or self._in_parts(text, saying, deep)
+            or self._around_brackets(text, saying, deep)
+        )
 
-    def _whole(self, text: str, known: Mapping[str, str]) -> str | None:
+    def _whole(self, text: str, saying: "_Saying", deep: int) -> str | None:
         if (fixed := self._fixed.get(text)) is not None:
-            return self._filled(fixed, {}, known)
+            return self._filled(fixed, {}, saying, deep)
         for template in self._templates:
             if (found := template.match(text)) is not None:
-                return self._filled(template.other, found.groupdict(), known)
+                return self._filled(template.other, found.groupdict(), saying, deep)
         return None
 
-    def _filled(self, other: str, held: Mapping[str, str], known: Mapping[str, str]) -> str:
+    def _filled(self, other: str, held: Mapping[str, str], saying: "_Saying", deep: int) -> str:
         """Fill a template: `{x!r}` as quoted as it was, `{x}` without its quotes, else as `known`, else `X`."""
 
         def fill(hole: re.Match[str]) -> str:
             name = hole["name"]
             if (value := held.get(name)) is None:
-                return known.get(name, name.upper())
-            return value if hole["quoted"] else _unquoted(value) or self.say(value, known)
+                return saying.known.get(name, name.upper())
+            return value if hole["quoted"] else _unquoted(value) or self._said(value, saying, deep)
 
         return HOLE.sub(fill, other)
 
-    def _in_parts(self, text: str, known: Mapping[str, str]) -> str | None:
-        """Say two messages that were put together; what holds none of ours keeps its marks too."""
-        for joint in JOINTS:
-            parts = text.split(joint)
-            said = [self.say(part, known) for part in parts] if len(parts) > 1 else parts
-            if said != parts:
-                return self._joints[joint].join(said)
-        return self._around_brackets(text, known)
-
-    def _around_brackets(self, text: str, known: Mapping[str, str]) -> str | None:
-        if (found := _IN_BRACKETS.fullmatch(text)) is None:
-            return None
-        said = [self.say(part, known) for part in found.groups()]
-        return None if said == list(found.groups()) else said[0] + self._brackets.format(said[1])
-
-    def _after_a_name(self, text: str, known: Mapping[str, str]) -> str | None:
+    def _after_a_name(self, text: str, saying: "_Saying", deep: int) -> str | None:
         """Say what is said of an executor: `claude_code is not configured`."""
         found = _NAMED.fullmatch(text)
-        said = found and self._whole(found[2], known)
+        said = found and self._whole(found[2], saying, deep)
         return found and said and f"{found[1]} {said}"
+
+    def _in_parts(self, text: str, saying: "_Saying", deep: int) -> str | None:
+        """Say two messages that were put together."""
+        for joint in JOINTS:
+            parts = text.split(joint)
+            said = [self._said(part, saying, deep) for part in parts] if len(parts) > 1 else parts
+            if said != parts:
+                return self._joints[joint].join(said)
+        return None
+
+    def _around_brackets(self, text: str, saying: "_Saying", deep: int) -> str | None:
+        if (found := _IN_BRACKETS.fullmatch(text)) is None:
+            return None
+        said = [self._said(part, saying, deep) for part in found.groups()]
+        return None if said == list(found.groups()) else said[0] + self._brackets.format(said[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """What is known while one message is said, and what was said of its parts."""
+
+    known: Mapping[str, str]
+    said: dict[str, str]
 
 
 def _unquoted(value: str) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_mcp.lang import FOLDER, language
+from omni_mcp.lang import FOLDER, LONGEST, language
 from omni_mcp.lang.catalogue import HOLE, Catalogue, load
 from tests.lang import TOOLS, Message, catalogue, messages, missing, normal
 
@@ -80,6 +80,16 @@ def test_messages_that_were_put_together_are_said_one_by_one() -> None:
 @pytest.mark.parametrize("text", ["", "  ", "the disk", "a: b; c (d)\ne", "is bread of five bytes", "{id!r}", "[bold]"])
 def test_what_is_not_ours_stays_as_it_is(text: str) -> None:
     assert said(text) == text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece", ["a: b. c; d (e) → f\n", "(", "while x worked on it. Fix: ", ": ", "attempt 1, → ", "' "]
+)
+def test_a_text_that_looks_like_ours_everywhere_is_soon_left_alone(piece: str) -> None:
+    text = (piece * LONGEST)[: LONGEST // 2].strip()
+    text += ")" * (LONGEST - len(text))
+    assert load(FOLDER / "zh.yaml").say(text, {})
 
 
 def test_what_a_command_needs_and_nobody_named_stands_in_capitals() -> None:
