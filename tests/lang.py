@@ -69,7 +69,7 @@ KEYWORDS_NOT_FOR_PEOPLE = ("extra", "name", "event", "prefix", "metavar", "descr
 
 STATEMENT = re.compile(
     r"select .*|insert (or|into) .*|update \S+ set .*|delete from .*|begin immediate.*|pragma .*|savepoint \w+|"
-    r"release unit|rollback to .*|and t\..*|vacuum into .*|attach .* as .*"
+    r"release unit|rollback to .*|(and|where) \w\.\w+ .*|group by .*|vacuum into .*|attach .* as .*"
 )
 COMMAND = re.compile(
     r"(omni-mcp|claude|npm|pip|docker|chmod|cp|du|export|kill|mv|sed|unset|Bearer|data:|event:)( [^\s,;]+)*"

@@ -145,6 +145,7 @@ def test_a_broken_catalogue_costs_the_language_not_the_command(run: Run, tmp_pat
     assert said.err.count("the messages are in English, zh.yaml cannot be used") == 1
 
 
+@pytest.mark.timeout(180)  # four commands and an engine
 async def test_what_the_engine_wrote_into_the_ledger_is_chinese_at_the_terminal_alone(run: Run, tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"odd": here.workshop("no_such_tool", handles=["odd"])})
