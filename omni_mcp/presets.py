@@ -49,7 +49,7 @@ INSTALL = {
 _NO_ROW = ExecutorRow.model_construct()
 """Stands in for a row that could not be read."""
 
-NO_MODELS = "no model is configured. Add `models: {model_list: [...]}` to servers.yaml"
+NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
 
 def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
@@ -151,8 +151,6 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 def _flaw(row: ExecutorRow) -> str | None:
     """Return what a row asks for that cannot be."""
-    if row.url and row.url.startswith(("ws://", "wss://")):
-        return "MCP has no WebSocket transport, so use an http(s):// url. The OpenClaw gateway comes in a later version"
     if row.result not in ("text", "structured") and not row.result.startswith("/"):
         return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
     return None
@@ -164,7 +162,7 @@ def _no_models(settings: Settings) -> str:
 
 
 def _has_models(settings: Settings) -> bool:
-    return bool(settings.servers.models.model_list)
+    return settings.servers.models.configured
 
 
 def find(command: str, row: ExecutorRow, home: Home) -> str | None:
