@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -43,12 +43,11 @@ def install(
 
     root, config = named("OMNI_HOME", context), named("OMNI_CONFIG", context)
     with clear_errors():
-        script = console_script()
+        ours: Any = {"command": console_script(), "home": root, "config": config}
         if client == "json" and not project:
-            print_json(clients.snippet(script, root, config))
+            print_json(clients.snippet(**ours))
         else:
-            place = clients.place_of(client, project=project)
-            step = clients.installing(client, place, command=script, home=root, config=config, force=force)
+            step = clients.installing(client, clients.place_of(client, project=project), **ours, force=force)
             carry_out(step, agreed=yes, dry_run=dry_run)
     for option, variable, said in (("--home", "OMNI_HOME", root), ("--config", "OMNI_CONFIG", config)):
         if said is None and variable in os.environ:
