@@ -5,10 +5,12 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from omni_mcp.cli.base import clear_errors, command, err, named, out, print_json
 from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest
+from omni_mcp.lang import say
 
 AClient = Annotated[
     str,
@@ -73,7 +75,7 @@ def uninstall(
 def carry_out(step: Step, *, agreed: bool, dry_run: bool) -> None:
     """Show a step, ask, and do it."""
     if step.shown:
-        out.print(step.shown, markup=False, highlight=False)
+        out.print(Text(step.shown))
         if dry_run:
             return
         if not (agreed or confirmed()):
@@ -86,4 +88,4 @@ def confirmed() -> bool:
     """Ask the person at the terminal. Raises BadRequest where nobody is."""
     if not sys.stdin.isatty():
         raise BadRequest("nobody is here to agree", next_step="add --yes, or --dry-run to look only")
-    return typer.confirm("Do it?", default=True, err=True)
+    return typer.confirm(say("Do it?"), default=True, err=True)
