@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from omni_mcp.llm.loopback import serving
@@ -56,6 +56,8 @@ class StubLiteLLM:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     asked: list[tuple[str, Mapping[str, str], dict[str, Any]]] = field(default_factory=list)
     """Path, headers and body of each request."""
+    prices: Any = None
+    """What it says of its routes: the `model_info` of each."""
     port: int = 0
 
     @property
@@ -74,6 +76,11 @@ class StubLiteLLM:
         told = [event if isinstance(event, bytes) else f"data: {json.dumps(event)}\n\n".encode() for event in events]
         self.content, self.kind = b"".join([*told, end]), "text/event-stream"
 
+    async def list_prices(self, request: Request) -> Response:
+        """Answer `/v1/model/info`."""
+        rows = [{"model_name": "x", "model_info": info} for info in self.prices or ()]
+        return JSONResponse({"data": rows} if request.headers.get("authorization") else NO_DB)
+
     async def handle(self, request: Request) -> Response:
         """Answer a request."""
         self.asked.append((request.url.path, dict(request.headers), await request.json()))
@@ -84,5 +91,6 @@ class StubLiteLLM:
 async def stub_litellm() -> AsyncGenerator[StubLiteLLM]:
     """Run one in this event loop until the body ends."""
     stub = StubLiteLLM()
-    async with serving(Starlette(routes=[Route("/{path:path}", stub.handle, methods=["POST"])])) as stub.port:
+    routes = [Route("/v1/model/info", stub.list_prices), Route("/{path:path}", stub.handle, methods=["POST"])]
+    async with serving(Starlette(routes=routes)) as stub.port:
         yield stub
