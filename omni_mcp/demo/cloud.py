@@ -32,9 +32,6 @@ MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
 
 CHARS_PER_TOKEN = 4
 
-PROMPT = frozenset({"model", "messages", "system", "tools"})
-"""Fields of a body that are not kept with a request."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -61,8 +58,7 @@ class Seen:
     output_tokens: int
     key: str
     """The last four characters of the caller's key."""
-    said: Mapping[str, Any]
-    """What else the body says: `temperature` and the like."""
+    temperature: float | None = None
 
 
 class Cloud:
@@ -116,8 +112,8 @@ class Cloud:
             input_tokens=_tokens(json.dumps(body.get("messages"), ensure_ascii=False).encode()),
             output_tokens=_tokens(json.dumps(asdict(step), ensure_ascii=False).encode()),
         )
-        said = {key: value for key, value in body.items() if key not in PROMPT}
-        await self._record(request, reply, number=number, mode=fault.mode, said=said)
+        asked = {"stream": bool(body.get("stream")), "temperature": body.get("temperature")}
+        await self._record(request, reply, number=number, mode=fault.mode, asked=asked)
         if refused := await _refuse(request, fault):
             return refused
         await anyio.sleep(step.sleep)
@@ -131,19 +127,18 @@ class Cloud:
         return fault
 
     async def _record(
-        self, request: Request, reply: wire.Reply, *, number: int, mode: str, said: Mapping[str, Any]
+        self, request: Request, reply: wire.Reply, *, number: int, mode: str, asked: Mapping[str, Any]
     ) -> None:
         key = request.headers.get("x-api-key") or request.headers.get("authorization", "")
         seen = Seen(
             path=request.url.path,
             model=reply.model,
-            stream=bool(said.get("stream")),
             step=number,
             mode=mode,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             key=key[-4:],
-            said=said,
+            **asked,
         )
         self.requests.append(seen)
         if self._log is not None:

@@ -46,6 +46,9 @@ def message_error(kind: str, message: str) -> dict[str, Any]:
     return {"type": "error", **chat_error(kind, message)}
 
 
+Asked = tuple[str, Mapping[str, str], dict[str, Any]]
+
+
 @dataclass(kw_only=True)
 class StubLiteLLM:
     """What answers, and what was asked."""
@@ -54,7 +57,7 @@ class StubLiteLLM:
     content: bytes = b"{}"
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    asked: list[tuple[str, Mapping[str, str], dict[str, Any]]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list[Asked])
     """Path, headers and body of each request."""
     prices: Any = None
     """What it says of its routes: the `model_info` of each."""
@@ -65,14 +68,14 @@ class StubLiteLLM:
         """The base URL."""
         return f"http://127.0.0.1:{self.port}"
 
-    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
-        """Answer with JSON; in names of headers `_` stands for `-`."""
+    def answer(self, body: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with JSON."""
         self.status, self.content, self.kind = status, json.dumps(body).encode(), "application/json"
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.headers = headers or {}
 
-    def stream(self, *events: Any, end: bytes = b"", **headers: str) -> None:
+    def stream(self, *events: Any, end: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """Answer with events."""
-        self.answer(None, **headers)
+        self.answer(None, headers=headers)
         told = [event if isinstance(event, bytes) else f"data: {json.dumps(event)}\n\n".encode() for event in events]
         self.content, self.kind = b"".join([*told, end]), "text/event-stream"
 

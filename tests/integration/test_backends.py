@@ -39,13 +39,12 @@ def cloud_row(cloud: Cloud, model: str = "openai/gpt-4o-mini", **params: Any) ->
 
 async def test_a_task_is_served_by_the_proxy_and_the_defaults_reach_its_request(tmp_path: Path):
     async with running_cloud() as cloud, house(tmp_path) as here:
-        models = {"gateway": gateway(cloud.url), "defaults": {"temperature": 0.7, "top_k": 40}}
+        models = {"gateway": gateway(cloud.url), "defaults": {"temperature": 0.7}}
         status = await run(here, models)
         assert (status["state"], status["endpoint"], status["model"]) == ("completed", "litellm-proxy", "auto-chat")
         seen = cloud.requests[0]
         assert (seen.path, seen.model, seen.key) == ("/v1/chat/completions", "auto-chat", MASTER_KEY[-4:])
-        assert seen.said["temperature"] == 0.7
-        assert "top_k" not in seen.said, "chat completions have none"
+        assert seen.temperature == 0.7
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ class TestInProcess:
             }
             told = await run(here, models)
             assert (told["state"], told["endpoint"]) == (state, "litellm-router"), told
-            assert [seen.said.get("temperature") for seen in cloud.requests] == ([None] if drop else [])
+            assert [seen.temperature for seen in cloud.requests] == ([None] if drop else [])
 
     async def test_the_defaults_and_a_key_from_the_env_file_reach_the_clouds_request(self, tmp_path: Path):
         async with running_cloud() as cloud, house(tmp_path) as here:
@@ -101,7 +100,7 @@ class TestInProcess:
             row = {"model_name": "chat", "litellm_params": params}
             told = await run(here, {"model_list": [row], "defaults": {"temperature": 0.7}})
             assert told["state"] == "completed", told
-            assert (cloud.requests[0].key, cloud.requests[0].said["temperature"]) == ("tenv", 0.7)
+            assert (cloud.requests[0].key, cloud.requests[0].temperature) == ("tenv", 0.7)
 
 
 async def class_of(proxy: RealProxy, *, key: str = MASTER_KEY, model: str = "auto-chat", **more: Any) -> FailureClass:
@@ -138,7 +137,7 @@ class TestTheRealProxy:
                 models = {"gateway": gateway(proxy.url), "defaults": {"temperature": 0.7}}
                 told = await run(here, models)
                 assert (told["state"], told["endpoint"]) == ("completed", "litellm-proxy"), told
-                assert (first.requests[-1].said["temperature"], len(second.requests)) == (0.7, 0)
+                assert (first.requests[-1].temperature, len(second.requests)) == (0.7, 0)
                 first.fail("500")
                 told = await run(here, models)
                 assert (told["state"], len(second.requests)) == ("completed", 1), told

@@ -35,7 +35,7 @@ STREAMED = pytest.mark.parametrize("stream", [False, True])
 MESSAGE: dict[str, Any] = {"type": "message", "content": [], "usage": {"input_tokens": 3, "output_tokens": 5}}
 CHAT: dict[str, Any] = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}}
 WHOLE: dict[Dialect, dict[str, Any]] = {Dialect.ANTHROPIC: MESSAGE, Dialect.OPENAI: CHAT}
-SERVED = {"x_litellm_model_name": "acme/big-one", "x_litellm_model_id": "route-1"}
+COST, NAME, ROUTE = "x-litellm-response-cost", "x-litellm-model-name", "x-litellm-model-id"
 
 
 @asynccontextmanager
@@ -88,11 +88,11 @@ async def test_what_the_proxy_answers_arrives_as_it_is(dialect: Dialect, stream:
 @DIALECTS
 async def test_the_price_is_the_one_in_the_proxys_header(dialect: Dialect):
     async with stub_litellm() as stub, opened(stub.url) as gateway:
-        stub.answer(WHOLE[dialect], x_litellm_response_cost="0.25", **SERVED)
+        stub.answer(WHOLE[dialect], headers={COST: "0.25", NAME: "acme/big-one"})
         spent = (await gateway.call(dialect, prompt())).spent()
         assert (spent.cost_usd, spent.price_source, spent.provider) == (0.25, "gateway", "acme")
         assert (spent.input_tokens, spent.output_tokens) == (3, 5)
-        stub.answer(WHOLE[dialect], x_litellm_response_cost="None")
+        stub.answer(WHOLE[dialect], headers={COST: "None"})
         assert (await gateway.call(dialect, prompt())).spent().cost_usd is None
 
 
@@ -115,9 +115,9 @@ async def test_without_a_header_the_price_is_what_the_proxy_says_of_the_route_th
         for route, cost in (("route-1", 8.5), ("route-2", None), ("route-3", None)):
             choices = [{"finish_reason": "stop"}]
             if stream:
-                stub.stream({"choices": choices, "usage": usage}, x_litellm_model_id=route)
+                stub.stream({"choices": choices, "usage": usage}, headers={ROUTE: route})
             else:
-                stub.answer({"choices": choices, "usage": usage}, x_litellm_model_id=route)
+                stub.answer({"choices": choices, "usage": usage}, headers={ROUTE: route})
             answer = await gateway.call(Dialect.OPENAI, prompt(stream=stream))
             await told(answer)
             assert (answer.spent().cost_usd, answer.spent().price_source) == (cost, "gateway" if cost else None)
@@ -289,5 +289,5 @@ async def test_a_caller_who_leaves_ends_the_call():
 
 async def test_a_limit_says_when_it_ends():
     async with stub_litellm() as stub:
-        stub.answer(chat_error("throttling_error", "slow down"), 429, retry_after="7")
+        stub.answer(chat_error("throttling_error", "slow down"), 429, headers={"retry-after": "7"})
         assert (await failing(stub)).retry_after == 7
