@@ -24,7 +24,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check bench wheel image-check lock clean
+.PHONY: help install run test check bench wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -36,10 +36,10 @@ run: install ## Set up, then show the main job from end to end (no key, no cloud
 
 test: install $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not wheel" $(PYTEST_ARGS)
 else
 	@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all of them.'
-	$(BIN)/pytest -n 2 -m "not npm and not claude" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not npm and not claude and not wheel" $(PYTEST_ARGS)
 endif
 
 check: install ## Lint, format, types, floors: without a warning
@@ -57,6 +57,9 @@ bench: install ## Measure start, round trip, memory and throughput against bare 
 wheel: install ## Build dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m hatchling build --target wheel
+
+wheel-check: install ## Install the wheel into an empty environment and run the demo there, without the repository
+	$(BIN)/pytest -m wheel
 
 image-check: install ## Carry out the Dockerfile in clean roots, without a container engine (Linux, root, debootstrap)
 	$(BIN)/python -m tests.image
