@@ -1,4 +1,4 @@
-"""The wheel and an empty environment to install it into: what a user has, without anything that is only for development."""
+"""The wheel, and an empty environment to install it into: what a user has, and nothing that is for development."""
 
 import subprocess
 import sys

@@ -80,7 +80,7 @@ def timed(command: str, env: Mapping[str, str]) -> float:
     """Run a command as a person does; returns its seconds."""
     began = time.perf_counter()
     done = subprocess.run(
-        ["bash", "-c", command],
+        ["/bin/bash", "-c", command],
         cwd=env["HOME"],
         env=env,
         stdin=subprocess.DEVNULL,

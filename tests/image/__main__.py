@@ -1,4 +1,4 @@
-"""`make image-check`: build the image's roots from the Dockerfile's own lines and use the program as Docker would start it.
+"""`make image-check`: build roots from the Dockerfile's own lines and use the program as Docker would start it.
 
 Linux, root and debootstrap are needed; the base image is stood for by a Debian with its own Python.
 """
@@ -44,7 +44,9 @@ class Container:
         """Run it to its end, as `docker run` with these words; without `given` its stdin is empty, as without -i."""
         stdin = subprocess.DEVNULL if given is None else None
         argv = self.image.argv([*self.image.entrypoint, *words])
-        return subprocess.run(argv, stdin=stdin, input=given, capture_output=True, text=True, timeout=LIMIT, check=False)
+        return subprocess.run(
+            argv, stdin=stdin, input=given, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
 
     def exec(self, *argv: str) -> str:
         """Run a program in it; returns what it printed."""
@@ -113,7 +115,13 @@ def is_small(container: Container) -> None:
     packages = next((container.image.root / "opt/omni/lib").glob("*/site-packages"))
     assert list(packages.glob("omni_mcp/__pycache__/engine.*.pyc"))
     assert not [name for name in ("pip", "pytest", "hatchling") if (packages / name).exists()]
-    print(f"  /opt/omni: {_megabytes(container.image.root / 'opt/omni'):.0f} MB")
+    say(f"    /opt/omni: {_megabytes(container.image.root / 'opt/omni'):.0f} MB")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _soon(holds: Callable[[], bool]) -> None:
@@ -147,13 +155,15 @@ def image() -> Image:
 def main() -> None:
     """Build and check; the first thing that is not so ends it."""
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        sys.exit("this needs Linux, root and debootstrap (apt-get install debootstrap); docker build . needs none of it")
+        sys.exit(
+            "this needs Linux, root and debootstrap (apt-get install debootstrap); docker build . needs none of it"
+        )
     began = time.monotonic()
     container = Container(image())
-    print(f"built in {time.monotonic() - began:.0f} s")
+    say(f"built in {time.monotonic() - began:.0f} s")
     for check in (says_how_to_connect, speaks_mcp, has_no_rights, is_small, serves, plays_the_demo):
         check(container)
-        print(f"ok  {check.__name__.replace('_', ' ')}")
+        say(f"ok  {check.__name__.replace('_', ' ')}")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Builder:
         """Carry out one stage; later ones can copy from it."""
         root = self.cache / stage.name
         shutil.rmtree(root, ignore_errors=True)
-        subprocess.run(["cp", "--archive", str(_base(self.cache)), str(root)], check=True)
+        subprocess.run(["/bin/cp", "--archive", str(_base(self.cache)), str(root)], check=True)
         image = self.built[stage.name] = Image(root=root)
         for instruction in stage.instructions:
             sys.stderr.write(f"{stage.name}: {instruction.name} {instruction.text[:100]}\n")
@@ -98,7 +98,7 @@ class Builder:
         there = _inside(image, target)
         if sources[0].startswith("--from="):
             origin = self.built[sources[0].removeprefix("--from=")]
-            subprocess.run(["cp", "--archive", str(_inside(origin, sources[1])), str(there)], check=True)
+            subprocess.run(["/bin/cp", "--archive", str(_inside(origin, sources[1])), str(there)], check=True)
             return
         for source in sources:
             self._copy_from_context(source, there / "." if target.endswith("/") else there)
@@ -121,12 +121,8 @@ def _run(image: Image, command: str) -> None:
     """Run a shell line. Raises CalledProcessError with what it said still on the screen."""
     here = {name: os.environ[name] for name in OURS if name in os.environ}
     env: Mapping[str, str] = {**here, "DEBIAN_FRONTEND": "noninteractive"}
-    with_ours = Image(
-        root=image.root, variables={**env, **image.variables}, user=image.user, folder=image.folder
-    )
-    subprocess.run(
-        with_ours.argv(["/bin/sh", "-c", command]), check=True, timeout=STEP_LIMIT, stdin=subprocess.DEVNULL
-    )
+    with_ours = Image(root=image.root, variables={**env, **image.variables}, user=image.user, folder=image.folder)
+    subprocess.run(with_ours.argv(["/bin/sh", "-c", command]), check=True, timeout=STEP_LIMIT, stdin=subprocess.DEVNULL)
 
 
 def _base(cache: Path) -> Path:
@@ -135,7 +131,10 @@ def _base(cache: Path) -> Path:
     if not base.exists():
         new = cache / "base.new"
         shutil.rmtree(new, ignore_errors=True)
-        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(new)], check=True)
+        subprocess.run(
+            [str(shutil.which("debootstrap")), "--variant=minbase", f"--include={PACKAGES}", SUITE, str(new)],
+            check=True,
+        )
         for mark in new.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             mark.unlink()  # Debian keeps pip away from its own Python; the base image does not
         new.replace(base)

@@ -66,7 +66,9 @@ async def test_executors_types_and_clients_are_offered_as_configured(tmp_path: P
 
 
 @pytest.mark.parametrize("content", ["executors: [", "executors: {x: {prset: y}}", None])
-async def test_what_cannot_be_known_is_not_offered_and_not_complained_about(tmp_path: Path, content: str | None) -> None:
+async def test_what_cannot_be_known_is_not_offered_and_not_complained_about(
+    tmp_path: Path, content: str | None
+) -> None:
     async with house(tmp_path) as here:
         if content is not None:
             here.home.servers.write_text(content)
@@ -89,7 +91,9 @@ async def test_a_real_bash_completes_after_it_was_installed(tmp_path: Path) -> N
         install = ["bash", "--norc", "-c", "omni-mcp --install-completion; true"]
         said = await anyio.run_process(install, env=env)
         assert b"bash completion installed" in said.stdout
-        line = 'COMP_WORDS=(omni-mcp install cur); COMP_CWORD=2; $(complete -p omni-mcp | sed "s/.*-F \\([^ ]*\\).*/\\1/")'
-        script = f'source ~/.bashrc; {line} omni-mcp; echo "${{COMPREPLY[@]}}"'
+        line = "COMP_WORDS=(omni-mcp install cur); COMP_CWORD=2; _omni_mcp_completion omni-mcp"
+        script = f'source ~/.bashrc; complete -p omni-mcp; {line}; echo "${{COMPREPLY[@]}}"'
         asked = await anyio.run_process(["bash", "--norc", "-c", script], env=env)
-        assert asked.stdout.decode().strip() == "cursor"
+        registered, offered = asked.stdout.decode().splitlines()
+        assert registered.endswith("-F _omni_mcp_completion omni-mcp")
+        assert offered == "cursor"

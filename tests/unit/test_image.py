@@ -22,7 +22,7 @@ def the_only(stage: Stage, name: str) -> str:
 
 
 def test_the_image_is_slim_and_its_user_has_no_rights() -> None:
-    build, final = our_stages()
+    build, final, *_ = our_stages()
     assert build.base == final.base == "python:3.11-slim"
     assert the_only(final, "USER") == "omni"
     assert the_only(final, "HEALTHCHECK").endswith('CMD ["omni-mcp", "mode"]')
@@ -43,7 +43,7 @@ def test_only_what_is_copied_is_in_the_context(tmp_path: Path) -> None:
         assert not context.lets_in(secret), secret
     assert context.lets_in("omni_mcp/ledger/sql/0001_initial.sql")
     assert not context.lets_in("omni_mcp/ledger/__pycache__/gate.cpython-311.pyc")
-    [stage, _] = our_stages()
+    stage = our_stages()[0]
     copied = {word for each in stage.instructions if each.name == "COPY" for word in each.words[:-1]}
     assert all(list(Context.of(ROOT).files(source)) for source in copied)
 
@@ -60,8 +60,8 @@ def test_compose_reaches_nobody_beyond_this_machine() -> None:
 
 
 def test_a_dockerfile_is_read_as_docker_reads_it() -> None:
-    text = "ARG V=3\n# no\nFROM base:${V} AS one\nRUN a \\\n  # a comment between\n && b\nFROM two\nENV A=1 B=\"x y\"\n"
-    first, second = stages(text)
+    text = 'ARG V=3\n# no\nFROM base:${V} AS one\nRUN a \\\n  # a comment between\n && b\nFROM two\nENV A=1 B="x y"\n'
+    first, second, *_ = stages(text)
     assert (first.name, first.base, second.name) == ("one", "base:3", "1")
     assert first.instructions[0].text == "a && b"
     assert second.instructions[0].pairs == [("A", "1"), ("B", "x y")]
