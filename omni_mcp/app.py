@@ -226,14 +226,15 @@ async def _the_lock(home: Home, ledger: Ledger) -> HeldLock:
 
 @asynccontextmanager
 async def _relay(settings: Settings, ledger: Ledger) -> AsyncGenerator["Relay | None"]:
-    """Open the relay over LiteLLM's Router, where models are configured."""
+    """Open the relay over what serves the models, where models are configured."""
+    from omni_mcp.llm import backends
     from omni_mcp.llm.relay import Relay
-    from omni_mcp.llm.router import RouterGateway
 
-    if not settings.servers.models.model_list:
+    gateway = backends.primary(settings)
+    if gateway is None:
         yield None
         return
-    async with Relay(RouterGateway(settings.servers.models), ledger) as relay:
+    async with Relay(gateway, ledger) as relay:
         yield relay
 
 
@@ -259,4 +260,5 @@ def _mark(home: Home, owner: str, address: str, clock: Clock) -> EngineMark:
         log=str(home.engine_log),
         address=address,
         started_at=clock.now(),
+        settings=str(home.servers),
     )

@@ -41,17 +41,18 @@ def install(
     from omni_mcp.clients import install as clients
     from omni_mcp.clients.launch import console_script
 
-    root = named("OMNI_HOME", context)
+    root, config = named("OMNI_HOME", context), named("OMNI_CONFIG", context)
     with clear_errors():
         script = console_script()
         if client == "json" and not project:
-            print_json(clients.snippet(script, root))
+            print_json(clients.snippet(script, root, config))
         else:
             place = clients.place_of(client, project=project)
-            step = clients.installing(client, place, command=script, home=root, force=force)
+            step = clients.installing(client, place, command=script, home=root, config=config, force=force)
             carry_out(step, agreed=yes, dry_run=dry_run)
-    if root is None and "OMNI_HOME" in os.environ:
-        err.print("note: clients do not see OMNI_HOME as it is set here; --home writes it down for them")
+    for option, variable, said in (("--home", "OMNI_HOME", root), ("--config", "OMNI_CONFIG", config)):
+        if said is None and variable in os.environ:
+            err.print(f"note: clients do not see {variable} as it is set here; {option} writes it down for them")
 
 
 @command()

@@ -1,13 +1,27 @@
 """What the command line prints for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from omni_mcp.task import TaskState
-from omni_mcp.views import EngineView, ExecutorView, ListView, ModeView, ResultView, ResumeView, RouteView, TaskView
+from omni_mcp.views import (
+    DoctorView,
+    EngineView,
+    ExecutorView,
+    FindingView,
+    InitView,
+    ListView,
+    ModeView,
+    ResultView,
+    ResumeView,
+    RewriteView,
+    RouteView,
+    TaskView,
+)
 
 COLOURS = {
     TaskState.COMPLETED: "green",
@@ -15,6 +29,7 @@ COLOURS = {
     TaskState.CANCELLED: "magenta",
     TaskState.WAITING: "yellow",
 }
+SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 SHORT_ID = 8
 
 
@@ -141,6 +156,7 @@ def print_mode(out: Console, mode: ModeView) -> None:
     """Print how the whole is."""
     out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
+    out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {mode.open_tasks or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
@@ -157,4 +173,75 @@ def print_resumed(out: Console, done: ResumeView) -> None:
 def print_engine(out: Console, engine: EngineView) -> None:
     """Print whether an engine runs."""
     told = f"engine runs, pid {engine.pid}" if engine.running else "no engine runs; the next submit starts one"
-    out.print(f"{told}\nhome {engine.home}\nlog {engine.log}", markup=False, highlight=False)
+    facts = f"{told}\nhome {engine.home}\nsettings {engine.settings}\nlog {engine.log}"
+    out.print(facts, markup=False, highlight=False)
+    if engine.note:
+        out.print(f"note: {engine.note}", style="yellow", markup=False, highlight=False)
+
+
+def print_init(out: Console, init: InitView) -> None:
+    """Print what was found, the file, what was rewritten, and what to do next."""
+    for line in _found(init.found):
+        out.print(line, markup=False, highlight=False)
+    out.print(f"\n{init.text}", markup=False, highlight=False)
+    if init.rewrites:
+        out.print(rewrite_table(init.rewrites))
+    for problem in init.problems or []:
+        out.print(f"problem: {problem}", style="yellow", markup=False, highlight=False)
+    out.print(f"{'wrote' if init.written else 'not written:'} {init.file}", markup=False, highlight=False)
+    if init.backup:
+        out.print(f"what was there is in {init.backup}", markup=False, highlight=False)
+    for step in init.next_steps:
+        out.print(f"next: {step}", markup=False, highlight=False)
+
+
+def _found(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each thing that init found."""
+    for program in found["programs"]:
+        yield f"found {program['name']} {program['version'] or '(says no version)'}: {program['path']}"
+    if proxy := found["proxy"]:
+        models = ", ".join(proxy["models"]) or "does not tell its models"
+        yield f"found LiteLLM at {proxy['base_url']}: {models if proxy['answers'] else 'does not answer'}"
+    if found["openclaw"]:
+        yield f"found something at {found['openclaw']}, where OpenClaw listens: its adapter comes in a later version"
+    if found["keys"]:
+        yield f"found the variables {', '.join(found['keys'])}"
+    for project in found["projects"]:
+        yield f"found the compose project {project['name']}: {project['files']}"
+    if not any(found.values()):
+        yield "found no agent, no LiteLLM and no key"
+
+
+def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
+    """Return what was rewritten as a table."""
+    table = Table("in the file", "becomes", "because")
+    for each in rewrites:
+        table.add_row(_plain(each.where or "the whole"), _plain(each.what), _plain(each.why))
+    return table
+
+
+def print_doctor(out: Console, report: DoctorView) -> None:
+    """Print what was mended, what was found, and how much of what."""
+    for fix in report.mended or []:
+        told = f": {fix.text}" if fix.text else ""
+        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
+    for finding in report.findings:
+        _print_finding(out, finding)
+    found = [finding.severity for finding in report.findings]
+    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    if any(finding.safe for finding in report.findings):
+        out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
+
+
+def _print_finding(out: Console, finding: FindingView) -> None:
+    about = f"{finding.about}: " if finding.about else ""
+    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
+    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
+    if finding.fix:
+        needs = f"   (needs {finding.needs})" if finding.needs else ""
+        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+
+
+def _harmless(text: str) -> str:
+    """Return a text without what could move a terminal: it may come from a file or a program of others."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
