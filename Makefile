@@ -24,7 +24,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check reference bench wheel wheel-check image-check lock clean
+.PHONY: help install run test check reference bench words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -66,6 +66,9 @@ wheel-check: install ## Install the wheel into an empty environment and run the 
 
 image-check: install ## Carry out the Dockerfile in clean roots, without a container engine (Linux, root, debootstrap)
 	$(BIN)/python -m tests.image
+
+words: install ## List what the terminal says without Chinese, with file and line
+	$(BIN)/python -m tests.lang
 
 lock: install ## Renew constraints.txt from pyproject.toml
 	$(PIP) install uv

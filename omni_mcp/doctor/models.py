@@ -45,9 +45,11 @@ def gateway(scene: Scene) -> Iterator[Finding]:
         yield _down(row, f"status {alive.status_code}", scene)
     elif listed.status_code in REFUSED:
         yield _key_refused(row, listed.status_code, scene)
+    elif _names(listed) is None:
+        yield _down(row, f"what is there lists no models: status {listed.status_code}", scene)
     else:
         yield ok("gateway", f"the gateway at {row.base_url} answers and takes our key")
-        yield from _unknown(_names(listed), scene)
+        yield from _unknown(_names(listed) or (), scene)
         yield from _proxy_layers(layers)
 
 
@@ -55,7 +57,7 @@ def _down(row: Gateway, why: str, scene: Scene) -> Finding:
     return Finding(
         code="gateway-down",
         severity=Severity.ERROR,
-        text=f"the gateway at {row.base_url} does not answer ({why}): no model call can be served",
+        text=f"the gateway at {row.base_url} does not serve ({why}): no model call can be answered",
         fix=edit(scene.home.servers, scene.line(*GATEWAY, "base_url")),
         needs=f"your LiteLLM proxy to be started, or {AN_EDIT} of base_url",
     )
@@ -99,9 +101,9 @@ def _own_names(rows: Sequence[Mapping[str, Any]], scene: Scene) -> Sequence[str]
     return [str(name) for name in (*(row["model_name"] for row in rows), *written) if name]
 
 
-def _unknown(known: Sequence[str] | None, scene: Scene) -> Iterator[Finding]:
+def _unknown(known: Sequence[str], scene: Scene) -> Iterator[Finding]:
     """Yield each name that is asked for and not served; a gateway's `*` serves whatever it is asked for."""
-    if known is None or any("*" in name for name in known):
+    if any("*" in name for name in known):
         return
     for path, name in _asked_for(scene):
         if name not in known:

@@ -53,12 +53,16 @@ def examine(home: Home, *, deep: bool = False) -> Sequence[Finding]:
 
 def _run(scene: Scene, check: Check) -> Sequence[Finding]:
     """Run a check; one that breaks is a finding itself, and hides no other."""
-    name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
     try:
         return list(check(scene))
     except Exception as error:  # noqa: BLE001 - whatever it is, the other checks are worth telling
-        text = f"this check broke: {type(error).__name__}: {error}"
-        return [Finding(code="check-broken", severity=Severity.WARNING, text=text, about=name)]
+        return [] if isinstance(error, PermissionError) and not scene.is_open else [_broken(check, error)]
+
+
+def _broken(check: Check, error: Exception) -> Finding:
+    name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
+    text = f"this check broke: {type(error).__name__}: {error}"
+    return Finding(code="check-broken", severity=Severity.WARNING, text=text, about=name)
 
 
 def view(home: Home, findings: Sequence[Finding], mended: Sequence[FixView]) -> DoctorView:

@@ -35,6 +35,11 @@ class Scene:
         """The home, or of what it would be made in the nearest that is there."""
         return next(path for path in (self.home.root, *self.home.root.parents) if path.exists())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a home to look into, or can be one; if not, that is the one thing to tell."""
+        return self.nearest.is_dir() and os.access(self.nearest, os.X_OK)
+
     def line(self, *path: str) -> int | None:
         """Return the line of a key in the settings file."""
         return self.document.lines.get(path) if self.document else None

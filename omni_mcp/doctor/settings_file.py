@@ -33,7 +33,7 @@ def _whose(scene: Scene) -> str:
 
 def problems(scene: Scene) -> Iterator[Finding]:
     """Yield what of the settings cannot be used, each with its line."""
-    if scene.nearest.is_dir():
+    if scene.is_open:
         yield from (_finding(problem, scene) for problem in scene.settings.problems)
 
 

@@ -1,12 +1,16 @@
-"""What the command line prints for people."""
+"""What the command line prints for people: `str` in their language, `Text` where it is somebody else's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from omni_mcp.lang import say
+from omni_mcp.lang.console import Folding
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
     DoctorView,
@@ -31,6 +35,10 @@ COLOURS = {
 }
 SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 SHORT_ID = 8
+LABEL = 13
+"""Columns of a label, on its right the fact."""
+CELL = 40
+"""Columns of a longer text in a table."""
 
 
 def age(then: datetime, now: datetime | None = None) -> str:
@@ -65,9 +73,15 @@ def print_task(out: Console, task: TaskView) -> None:
     }
     for name, value in facts.items():
         if value is not None:
-            out.print(f"{name:>13}  {value}", markup=False, highlight=False)
+            _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
     for event in task.events or []:
-        out.print(f"{event.seq:>13}  {event.at:%H:%M:%S} {event.kind}: {event.text}", markup=False, highlight=False)
+        said = say(event.text, task=task.task_id[:SHORT_ID])
+        _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
+
+
+def _print_fact(out: Console, name: str, value: str) -> None:
+    label = say(name)
+    out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
 
 
 def _server(task: TaskView) -> str | None:
@@ -93,16 +107,18 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             str(task.attempt),
             task.requested or "",
             task.served_by or "",
-            _plain(task.progress or task.text or "")[:40],
+            _cell(say(task.progress or task.text or "", task=task.task_id[:SHORT_ID])),
             money(task.cost_usd) if task.cost_usd is not None else "",
-            _plain(task.description)[:40],
+            _cell(task.description),
         )
     return table
 
 
-def _plain(text: str) -> str:
-    """Return one line in which nothing is markup."""
-    return " ".join(text.split()).replace("[", "\\[")
+def _cell(text: str) -> Text:
+    """Return one line as it is, cut to the columns of a cell."""
+    line = Text(" ".join(text.split()))
+    line.truncate(CELL)
+    return line
 
 
 def print_list(out: Console, page: ListView) -> None:
@@ -117,7 +133,7 @@ def print_list(out: Console, page: ListView) -> None:
 
 def print_result(out: Console, result: ResultView) -> None:
     """Print a result as it is."""
-    out.print(result.text, markup=False, highlight=False)
+    out.print(Text(say(result.text) if result.error else result.text))
     if result.next_offset is not None:
         out.print(f"… {result.total_chars - result.next_offset} more characters: --offset {result.next_offset}")
 
@@ -138,16 +154,16 @@ def print_route_steps(out: Console, route: RouteView) -> None:
 
 def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
     """Print the executors as a table."""
-    table = Table("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
+    table = Folding("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
     for row in executors:
         table.add_row(
             row.name,
             "[green]yes" if row.usable else "[red]no",
-            ", ".join(row.handles),
+            Text(", ".join(row.handles)),
             str(row.parallel),
-            row.recovery,
-            ", ".join(row.tools or []),
-            _plain(row.detail or ""),
+            Text(row.recovery),
+            Text(", ".join(row.tools or [])),
+            Text(" ".join(say(row.detail or "").split())),
         )
     out.print(table)
 
@@ -157,15 +173,20 @@ def print_mode(out: Console, mode: ModeView) -> None:
     out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
-    out.print(f"open tasks: {mode.open_tasks or 'none'}", markup=False, highlight=False)
+    out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def _counted(tasks: Mapping[str, int]) -> str:
+    return ", ".join(f"{say(state)} {count}" for state, count in tasks.items())
 
 
 def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
-        out.print(f"{task.task_id[:SHORT_ID]}  {task.action}  {task.text or ''}", markup=False, highlight=False)
+        task_id = task.task_id[:SHORT_ID]
+        out.print(Text(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
 
@@ -214,9 +235,9 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
 
 def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
     """Return what was rewritten as a table."""
-    table = Table("in the file", "becomes", "because")
+    table = Folding("in the file", "becomes", "because")
     for each in rewrites:
-        table.add_row(_plain(each.where or "the whole"), _plain(each.what), _plain(each.why))
+        table.add_row(Text(say(each.where or "the whole")), Text(say(each.what)), Text(say(each.why)))
     return table
 
 

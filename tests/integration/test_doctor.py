@@ -514,11 +514,18 @@ def test_fix_runs_what_is_safe_and_only_when_it_is_agreed_to(patient: Patient) -
     assert [finding["code"] for finding in bad(done)] == ["program-missing"]  # npm is not run unasked
 
 
-def test_a_deep_look_opens_a_session_to_each_executor(patient: Patient) -> None:
-    patient.configure(BENCH)
-    done = patient.sh(f"{console_script()} doctor --deep --json")
-    [finding] = bad(report(done.stdout))
-    assert (finding["code"], finding["about"]) == ("session-failed", "bench")  # `cat` is no MCP server
+def test_a_deep_look_opens_a_session_to_each_executor_which_sees_what_was_told(patient: Patient) -> None:
+    seen = patient.root / "seen"
+    row = f'{{command: sh, args: [-c, "env > {seen}"], env: {{ITS_OWN: x}}, tool: t, handles: [t]}}'
+    patient.configure(f"executors: {{bench: {row}}}\n")
+    patient.more["NOT_ITS_OWN"] = "x"
+    found = report(patient.sh(f"{console_script()} doctor --deep --json").stdout)
+    [failed] = bad(found)
+    assert (failed["code"], failed["about"]) == ("session-failed", "bench")  # `env` is no MCP server
+    [told] = [finding["text"] for finding in found["findings"] if finding["code"] == "sees"]
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == set(told.removeprefix("its process sees ").split(", "))
+    assert "ITS_OWN" in names
 
 
 @pytest.mark.claude
