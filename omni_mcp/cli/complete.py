@@ -36,14 +36,14 @@ def _tasks(*, only_open: bool) -> Iterator[tuple[str, str]]:
 
 def _executors() -> Iterator[tuple[str, str]]:
     for name, row in _settings().servers.executors.items():
-        yield name, f"takes {', '.join(row.handles) or 'what is pinned to it'}"
+        yield name, ", ".join(row.handles)
 
 
 def _types() -> Iterator[tuple[str, str]]:
     servers = _settings().servers
     handled = {kind: name for name, row in servers.executors.items() for kind in row.handles}
     ruled = {rule.type: rule.executor for rule in reversed(servers.routing.rules) if rule.type is not None}
-    yield from ((kind, f"goes to {name}") for kind, name in {**handled, **ruled}.items())
+    yield from ((kind, f"→ {name}") for kind, name in {**handled, **ruled}.items())
 
 
 def _settings() -> Settings:

@@ -16,7 +16,7 @@ LAUNCH = "OMNI_LAUNCH"
 """Variable of an image: how its program is started from outside."""
 NO_CLIENT = """\
 omni-mcp is an MCP server: a client starts it and talks to it over stdin and stdout.
-Here that is {stdin}, so nobody does.
+{why}
 
 Add it to a client:
   claude mcp add omni -- {launch}
@@ -49,9 +49,10 @@ def face(
 
 
 def _serve_stdio(home: Home, *, inline: bool) -> None:
-    if (stdin := _no_client()) is not None:
+    if (why := _no_client()) is not None:
         launch = os.environ.get(LAUNCH) or Path(sys.argv[0]).absolute()
-        err.print(NO_CLIENT.format(stdin=stdin, launch=launch), markup=False, highlight=False)
+        for line in NO_CLIENT.format(why=why, launch=launch).splitlines():
+            err.print(line, markup=False, highlight=False)
         raise typer.Exit(2)
     from omni_mcp.stdio import serve_stdio
 
@@ -59,12 +60,12 @@ def _serve_stdio(home: Home, *, inline: bool) -> None:
 
 
 def _no_client() -> str | None:
-    """Return what stdin is where no client can be behind it; `docker run` without -i gives an empty one."""
+    """Return why no client can be there, None if one can; `docker run` without -i gives an empty stdin."""
     if sys.stdin is None:
-        return "closed"
+        return "Here stdin is closed, so nobody does."
     if sys.stdin.isatty():
-        return "a terminal"
-    return "empty" if _is_null_device(os.fstat(0)) else None
+        return "This is a terminal, so nobody does."
+    return "Here stdin is empty, so nobody does." if _is_null_device(os.fstat(0)) else None
 
 
 def _is_null_device(status: os.stat_result) -> bool:

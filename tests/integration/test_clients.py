@@ -185,9 +185,9 @@ async def test_the_face_without_a_client_says_how_it_is_started_from_outside(tmp
             empty = await anyio.run_process(argv, env={**here.env, **outside}, check=False)
             closed = await anyio.run_process(["sh", "-c", 'exec "$@" <&-', "sh", *argv], env=here.env, check=False)
         assert empty.returncode == closed.returncode == 2
-        assert "that is empty, so nobody does" in empty.stderr.decode()
+        assert "stdin is empty, so nobody does" in empty.stderr.decode()
         assert "claude mcp add omni -- docker run -i --rm omni-mcp\n" in empty.stderr.decode()
-        assert "that is closed" in closed.stderr.decode()
+        assert "stdin is closed" in closed.stderr.decode()
         assert empty.stdout == closed.stdout == b""
         assert list(here.home.root.iterdir()) == []
 
