@@ -1,6 +1,7 @@
 """The command line: the stdio face by default, and every surface that a person needs."""
 
-# isort: off  # the order is that of --help
+# The order is that of --help.
+# isort: off
 from omni_mcp.cli import face, init, tasks, system, doctor, engine, clients
 from omni_mcp.cli.base import app
 
