@@ -87,6 +87,8 @@ class ExecutorRow(_Row):
     model: str | None = None
     login: Literal["relay", "own"] | None = None
     """Where model calls go: through the engine's relay, or by a login of the executor's own."""
+    needs_cloud: bool = True
+    """False: it works without any model provider, so it goes on while none answers."""
     protocol: Literal["auto", "legacy"] = "auto"
     """`legacy` skips the probe for the newer MCP protocol, which costs 10 s with servers that drop unknown methods."""
 

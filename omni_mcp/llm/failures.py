@@ -47,7 +47,7 @@ def model_error(error: Exception) -> ModelError:
     if isinstance(error, ValueError) and (rest := getattr(error, "cooldown_time", None)) is not None:
         return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, retry_after=float(rest))
     said = f"LiteLLM failed: {type(error).__name__}: {said}"
-    return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER)
+    return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, broken=True)
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 CHARS_PER_TOKEN = 4
 """For the estimate of `count_tokens`; an exact count would load a tokenizer."""
 
+BETA = "anthropic-beta"
+
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
 
@@ -58,6 +60,7 @@ class _Pass:
     task_id: str
     attempt: int
     model: str | None
+    task_type: str | None
 
 
 class Relay(AsyncContextManagerMixin):
@@ -65,7 +68,6 @@ class Relay(AsyncContextManagerMixin):
 
     def __init__(self, gateway: ModelGateway, ledger: UsageBook) -> None:
         """Take what serves the calls and what keeps the books."""
-        self.name = gateway.name
         self._gateway = gateway
         self._ledger = ledger
         self._passes: dict[str, _Pass] = {}
@@ -76,10 +78,15 @@ class Relay(AsyncContextManagerMixin):
         async with serving(self._app()) as self._port:
             yield self
 
-    def endpoint(self, task_id: str, *, attempt: int, model: str | None) -> Endpoint:
+    @property
+    def name(self) -> str:
+        """Who serves now."""
+        return self._gateway.name
+
+    def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
         """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""
         token = secrets.token_urlsafe(24)
-        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model)
+        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model, task_type=task_type)
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
@@ -127,7 +134,8 @@ class Relay(AsyncContextManagerMixin):
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
         await call.open()
         try:
-            answer = await self._gateway.call(dialect, body)
+            beta = request.headers.get(BETA)
+            answer = await self._gateway.call(dialect, body, task_type=held.task_type, beta=beta)
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
             await call.close(None)

@@ -78,7 +78,12 @@ class RouterGateway:
         self._litellm: Any = None
         self._router: Any = None
 
-    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> Answer:
+    async def aclose(self) -> None:
+        """Keep what the process shares: litellm has one set of connections for all."""
+
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> Answer:
         """Make one call; a stream has brought its first piece when this returns. Raises ModelError."""
         fields = {key: value for key, value in body.items() if key in FIELDS[dialect]}
         fields["model"] = self._known(body.get("model"))
@@ -201,7 +206,7 @@ def _loaded(models: Models) -> tuple[Any, Any]:
         return litellm, litellm.Router(model_list=[dict(row) for row in models.model_list], **settings)
     except Exception as error:
         message = f"LiteLLM cannot be loaded: {type(error).__name__}: {error}"
-        raise ModelError(message, status=UNAVAILABLE, kind=FailureClass.CONFIG) from error
+        raise ModelError(message, status=UNAVAILABLE, kind=FailureClass.CONFIG, broken=True) from error
 
 
 async def _by(ends_at: float, work: Awaitable[_T]) -> _T:

@@ -75,7 +75,12 @@ class FakeGateway:
         self.answer = answer
         self.bodies: list[Mapping[str, Any]] = []
 
-    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> FakeAnswer:
+    async def aclose(self) -> None:
+        self.closed = True
+
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> FakeAnswer:
         self.bodies.append({"dialect": dialect, **body})
         if isinstance(self.answer, Exception):
             raise self.answer

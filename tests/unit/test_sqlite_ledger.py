@@ -32,7 +32,7 @@ from omni_mcp.errors import (
 )
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import EngineMark, ExecutorHealth
-from omni_mcp.ledger.sqlite import SqliteLedger, migrate
+from omni_mcp.ledger.sqlite import SqliteLedger, _migrations, migrate
 from omni_mcp.task import (
     LOCAL,
     Choice,
@@ -291,10 +291,10 @@ async def test_what_is_due_wakes_and_the_rest_sleeps_on(tmp_path: Path) -> None:
         idle = await submitted(ledger)
         held = await ledger.hold(idle.id, waiting_for=WaitingFor.EXECUTOR, text="nobody", due_at=clock.now() + HOUR)
         assert (held.state, held.waiting_for, held.text) == (TaskState.WAITING, WaitingFor.EXECUTOR, "nobody")
-        assert await ledger.wake_due() == 0
+        assert await ledger.wake_due(cloud=True) == 0
         clock.advance(HOUR)
-        assert await ledger.wake_due() == 2
-        assert await ledger.wake_due() == 0
+        assert await ledger.wake_due(cloud=True) == 2
+        assert await ledger.wake_due(cloud=True) == 0
         states = [(await again(ledger, task)).state for task in (soon, held, late, never)]
         assert states == [TaskState.IDLE, TaskState.IDLE, TaskState.WAITING, TaskState.WAITING]
         woken = await again(ledger, soon)
@@ -722,11 +722,12 @@ async def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path: Path) 
 async def test_a_ledger_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await submitted(ledger)
+    ours = max(_migrations())
     await run_sync(execute, tmp_path / "ledger.db", "pragma user_version = 99")
     async with ledger_for_tests(tmp_path) as ledger:
         error = await refused(ledger, LedgerTooNew, "version 99")
         assert "upgrade" in (error.next_step or "")
-        await run_sync(execute, tmp_path / "ledger.db", "pragma user_version = 1")
+        await run_sync(execute, tmp_path / "ledger.db", f"pragma user_version = {ours}")
         assert (await again(ledger, task)).id == task.id
 
 
