@@ -437,7 +437,8 @@ def test_a_second_outage_soon_after_the_first_lasts_its_dwell() -> None:
     assert world.mode is Mode.NORMAL
     world.darken()
     world.live(60)
-    (began, mode), world.clouds, world.litellm = world.changes[-1], dict.fromkeys(CLOUDS, OK), OK
+    (began, mode) = world.changes[-1]
+    world.clouds, world.litellm = dict.fromkeys(CLOUDS, OK), OK
     assert (mode, world.state.relapses) == (Mode.BRAINSTEM, 1)
     world.live(200)
     assert world.changes[-1][0] - began >= 60
