@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -260,7 +260,7 @@ async def _relay(settings: Settings, ledger: Ledger, monitor: "Monitor") -> Asyn
         yield None
         return
     switch = Switch(litellm, backends.direct(settings), mode_setup(settings).providers, monitor, SystemClock())
-    async with aclosing(switch), Relay(switch, ledger) as relay:
+    async with Relay(switch, ledger) as relay:
         yield relay
 
 

@@ -77,8 +77,7 @@ class Attempt:
     task: Task
     choice: Choice
     litellm_model: str | None
-    """What it asks the relay for; while LiteLLM is broken others serve `task_type` with models of their own."""
-    task_type: str | None
+    """What it asks the relay for; while LiteLLM is broken others serve, with models of their own."""
     spec: ExecutorSpec
     executor: Executor
     ledger: Ledger
@@ -167,7 +166,7 @@ class Attempt:
         endpoint = None
         if self.spec.relayed and self.relay is not None:
             endpoint = self.relay.endpoint(
-                task.id, attempt=task.attempt, model=self.litellm_model, task_type=self.task_type
+                task.id, attempt=task.attempt, model=self.litellm_model, task_type=self.choice.type
             )
         return RunRequest(
             task_id=task.id,

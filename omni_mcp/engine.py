@@ -21,6 +21,7 @@ from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates
+from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle
 from omni_mcp.task import (
@@ -262,12 +263,13 @@ class Engine:
             return False
         spec = self.pool.specs[name]
         model = task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
-        served = self._direct_model(found.type) if spec.relayed else None
+        served = self._direct_model(found.type, spec) if spec.relayed else None
         attempt = Attempt(
             task=begun,
-            choice=Choice(executor=name, requested=found.requested, model=served or model, reason=found.reason),
+            choice=Choice(
+                executor=name, requested=found.requested, model=served or model, reason=found.reason, type=found.type
+            ),
             litellm_model=model,
-            task_type=found.type,
             spec=spec,
             executor=self.pool.get(name),
             ledger=self.ledger,
@@ -284,11 +286,12 @@ class Engine:
         attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
         return True
 
-    def _direct_model(self, task_type: str | None) -> str | None:
-        """Return the provider's own model while the providers serve directly: the first that has a usable key."""
-        allowed = self.modes.permit()
-        rows = [self.settings.servers.direct[name] for name in allowed.providers]
-        return next((row.model_for(task_type) for row in rows), None)
+    def _direct_model(self, task_type: str | None, spec: ExecutorSpec) -> str | None:
+        """Return the model of the provider that is asked first while the providers serve directly, else None."""
+        rows = self.settings.servers.direct
+        spoken = "anthropic" if spec.row.preset == "claude-code" else "openai"
+        first = sorted(self.modes.permit().providers, key=lambda name: dialect_of(name, rows[name]) != spoken)
+        return next((rows[name].model_for(task_type) for name in first), None)
 
     async def _drive(self, attempt: Attempt) -> None:
         try:

@@ -50,7 +50,7 @@ INSTALL = {
 _NO_ROW = ExecutorRow.model_construct()
 """Stands in for a row that could not be read."""
 
-NO_MODELS = "no model is configured. Add `models: {model_list: [...]}` to servers.yaml"
+NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
 
 def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
@@ -178,7 +178,7 @@ def _no_models(settings: Settings) -> str:
 
 
 def _has_models(settings: Settings) -> bool:
-    return bool(settings.servers.models.model_list)
+    return settings.servers.models.configured
 
 
 def _find(command: str, row: ExecutorRow, home: Home) -> str | None:

@@ -9,7 +9,7 @@ import httpx
 from pydantic import SecretStr
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.servers_file import DirectRow, Gateway
+from omni_mcp.servers_file import DirectRow, Gateway, dialect_of
 
 ALIVE = b"alive"
 """What LiteLLM says of itself at `/health/liveliness` ("I'm alive!"); another program on its port does not."""
@@ -52,7 +52,7 @@ class HttpProbes:
     async def provider(self, name: str, *, limit: float) -> Look:
         """Look at the provider's list of models."""
         row, key = self._direct[name], self._keys[name].get_secret_value()
-        anthropic = (row.dialect or name) == "anthropic"
+        anthropic = dialect_of(name, row) == "anthropic"
         headers = {"x-api-key": key, **ANTHROPIC} if anthropic else {"authorization": f"Bearer {key}"}
         return _open(await _get(_models_of(row.base_url), headers, limit=limit, outside=True))
 

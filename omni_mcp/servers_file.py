@@ -160,6 +160,40 @@ class Gateway(_Row):
     """Task type -> virtual model name; `default` for the rest."""
 
 
+class LitellmSettings(_Row):
+    """Settings of the litellm module that mean something in this process, under LiteLLM's names."""
+
+    drop_params: bool = True
+    """Leave out what a model does not take; false: such a call fails."""
+    modify_params: bool = False
+    """Let LiteLLM change what a model does not take into what it does."""
+    request_timeout: Seconds | None = None
+    """Seconds for one route; `router_settings.timeout` goes before it."""
+    ssl_verify: bool | str = True
+    """Check the certificates of the clouds; or the file with those to trust."""
+
+
+class CallDefaults(_Row):
+    """Fields of each model call that does not say them itself, where the caller's API has them."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """As `top_p` and `top_k`: never in a call with `thinking`, which Anthropic would refuse."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: str | tuple[str, ...] | None = None
+    seed: int | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    reasoning_effort: str | None = None
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What the file says."""
+        return self.model_dump(exclude_none=True)
+
+
 class Models(_Row):
     """What serves model calls: a LiteLLM proxy (`gateway`), or LiteLLM's Router in process (`model_list`)."""
 
@@ -167,9 +201,9 @@ class Models(_Row):
     model_list: tuple[ModelRow, ...] = Field(default=(), repr=False)
     """Exactly as LiteLLM writes it, handed to its Router as it stands."""
     router_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
-    litellm_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    litellm_settings: LitellmSettings = LitellmSettings()
     """Settings of the litellm module, as its proxy takes them (`drop_params`)."""
-    defaults: Mapping[str, Any] = Field(default_factory=dict)
+    defaults: CallDefaults = CallDefaults()
     """Fields of each model call that does not name them itself (`temperature`)."""
     use: Mapping[str, str] = Field(default_factory=dict, alias="for")
     """Task type -> model name; `default` for the rest."""
@@ -208,6 +242,11 @@ class DirectRow(_Row):
         """Return the model name for a task type: its own, else `default`, else the first one."""
         chosen = self.models.get(task_type or "default") or self.models.get("default")
         return chosen or next(iter(self.models.values()), None)
+
+
+def dialect_of(name: str, row: DirectRow) -> Literal["anthropic", "openai"]:
+    """Return the wire format of a provider: what its row says, else by its name."""
+    return row.dialect or ("anthropic" if name == "anthropic" else "openai")
 
 
 def _default_direct() -> dict[str, DirectRow]:

@@ -18,11 +18,13 @@ from pydantic_core import ErrorDetails
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 from omni_mcp.servers_file import (
+    CallDefaults,
     DirectRow,
     ExecutorRow,
     FaultHandler,
     Gateway,
     Limits,
+    LitellmSettings,
     Models,
     Routing,
     Rule,
@@ -132,6 +134,8 @@ _TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("routing", "rules", "*"): Rule,
     ("models",): Models,
     ("models", "gateway"): Gateway,
+    ("models", "litellm_settings"): LitellmSettings,
+    ("models", "defaults"): CallDefaults,
     ("direct", "*"): DirectRow,
     ("fault_handler",): FaultHandler,
     ("limits",): Limits,

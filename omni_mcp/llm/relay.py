@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 CHARS_PER_TOKEN = 4
 """For the estimate of `count_tokens`; an exact count would load a tokenizer."""
 
-BETA = "anthropic-beta"
-
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
 
@@ -75,8 +73,11 @@ class Relay(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:  # pylint: disable=invalid-overridden-method
-        async with serving(self._app()) as self._port:
-            yield self
+        try:
+            async with serving(self._app()) as self._port:
+                yield self
+        finally:
+            await self._gateway.aclose()
 
     @property
     def name(self) -> str:
@@ -134,8 +135,9 @@ class Relay(AsyncContextManagerMixin):
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
         await call.open()
         try:
-            beta = request.headers.get(BETA)
-            answer = await self._gateway.call(dialect, body, task_type=held.task_type, beta=beta)
+            answer = await self._gateway.call(
+                dialect, body, task_type=held.task_type, beta=request.headers.get("anthropic-beta")
+            )
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
             await call.close(None)
