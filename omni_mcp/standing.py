@@ -73,7 +73,7 @@ def _told(health: Health) -> str:
     counted = max(health.failures, health.upstream)
     parts: Mapping[str, bool] = {
         health.said: True,
-        f"{counted} failures in a row": counted > 0,
+        f"{counted} failures in a row, the last: {health.trouble}": counted > 0,
         f"seen {health.at:%H:%M:%S} UTC" if health.at else "": health.at is not None,
     }
     return ", ".join(part for part, holds in parts.items() if holds)

@@ -31,6 +31,8 @@ class Health:
 
     said: str = "not asked yet"
     at: datetime | None = None
+    trouble: str = ""
+    """The newest failure that counted, in words."""
     failures: int = 0
     """In a row that it did not answer itself."""
     upstream: int = 0
@@ -59,7 +61,7 @@ def after_look(health: Health, look: Look, *, now: datetime, memory: timedelta) 
         case _ if worked_lately(health, now=now, memory=memory):
             return replace(seen, failures=0, successes=0)
         case _:
-            return replace(seen, failures=health.failures + 1, successes=0)
+            return replace(seen, failures=health.failures + 1, successes=0, trouble=look.said)
 
 
 def after_call(health: Health, verdict: Verdict, said: str, *, now: datetime, memory: timedelta) -> Health:
@@ -73,9 +75,9 @@ def after_call(health: Health, verdict: Verdict, said: str, *, now: datetime, me
         case _ if worked_lately(health, now=now, memory=memory):
             return seen
         case Verdict.BROKEN:
-            return replace(seen, failures=health.failures + 1)
+            return replace(seen, failures=health.failures + 1, trouble=said)
         case Verdict.UPSTREAM:
-            return replace(seen, upstream=health.upstream + 1)
+            return replace(seen, upstream=health.upstream + 1, trouble=said)
 
 
 def worked_lately(health: Health, *, now: datetime, memory: timedelta) -> bool:

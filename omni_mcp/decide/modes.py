@@ -376,7 +376,7 @@ def _judged(state: ModeState, seen: Round, setup: Setup, now: datetime) -> ModeS
         return replace(calm, round_at=None)
     fault = Verdict.BROKEN if litellm.failures >= enough else Verdict.UPSTREAM
     judged = replace(calm, fault=fault)
-    return _entered(judged, _verdict(judged, setup), f"LiteLLM: {litellm.said}", setup, now)
+    return _entered(judged, _verdict(judged, setup), f"LiteLLM: {litellm.trouble}", setup, now)
 
 
 def _verdict(state: ModeState, setup: Setup) -> Mode:
@@ -403,7 +403,8 @@ def _degraded_round(state: ModeState, setup: Setup, now: datetime) -> ModeState:
 
 
 def _of_providers(state: ModeState, names: tuple[str, ...]) -> str:
-    return "; ".join(f"{name}: {state.providers[name].said}" for name in names)
+    healths = {name: state.providers[name] for name in names}
+    return "; ".join(f"{name}: {(not it.answers and it.trouble) or it.said}" for name, it in healths.items())
 
 
 def _brainstem_round(state: ModeState, setup: Setup, now: datetime) -> ModeState:
@@ -544,7 +545,7 @@ def essence(state: ModeState) -> ModeState:
 
 
 def _counted(health: Health) -> Health:
-    return replace(health, said="", at=None, worked_at=None)
+    return replace(health, said="", trouble="", at=None, worked_at=None)
 
 
 _STATE = TypeAdapter(ModeState)
