@@ -141,8 +141,7 @@ async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> Asyn
         await ledger.announce(_mark(home, owner, doorbell.address, clock))
         background.is_up()
         await run_sync(_end_the_dead, home)
-        monitor = _monitor(settings, ledger, clock, owner, doorbell)
-        await monitor.load()
+        monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
         relay = await stack.enter_async_context(_relay(settings, ledger, monitor))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
         engine = Engine(
@@ -159,26 +158,30 @@ async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> Asyn
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
         )
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(monitor.run, name="monitor")
-            yield engine
-            tasks.cancel_scope.cancel()
+        yield engine
 
 
-def _monitor(settings: Settings, ledger: Ledger, clock: Clock, owner: str, doorbell: Doorbell) -> "Monitor":
+@asynccontextmanager
+async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell) -> AsyncGenerator["Monitor"]:
+    """Watch LiteLLM and the providers, from where the engine before us left off."""
     from omni_mcp.monitor import Monitor
     from omni_mcp.probes import HttpProbes
 
     servers = settings.servers
-    return Monitor(
+    monitor = Monitor(
         ledger=ledger,
         setup=mode_setup(settings),
         probes=HttpProbes(servers.models.gateway, servers.direct, settings.backup_keys),
-        clock=clock,
+        clock=SystemClock(),
         owner=owner,
         is_over=partial(_is_over, settings.home),
         on_change=doorbell.ring,
     )
+    await monitor.load()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(monitor.run, name="monitor")
+        yield monitor
+        tasks.cancel_scope.cancel()
 
 
 async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:

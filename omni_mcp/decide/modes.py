@@ -419,7 +419,8 @@ def _brainstem_round(state: ModeState, setup: Setup, now: datetime) -> ModeState
     mended = state.litellm.answers if setup.probed else state.fault is not Verdict.BROKEN
     if mended:
         return _entered(again, Mode.NORMAL, cause, setup, now)
-    return _entered(replace(again, fault=Verdict.BROKEN), Mode.DEGRADED, cause, setup, now)
+    said = f"LiteLLM: {state.litellm.trouble or state.litellm.said}; {cause}"
+    return _entered(replace(again, fault=Verdict.BROKEN), Mode.DEGRADED, said, setup, now)
 
 
 def _earliest(state: ModeState, setup: Setup) -> datetime:

@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -103,15 +103,24 @@ def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolR
         service: Any = kwargs["service"]
         try:
             view = await tool(*args, **kwargs)
-            mode = await service.mode_note()
         except OmniError as error:
-            return _refused(
-                ErrorView(code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step)
+            view = ErrorView(
+                code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
             )
-        more = {} if mode is None else {"mode": mode}
-        return ToolResult(structured_content={**more, **view.shown()})
+        return ToolResult(
+            structured_content={**await _mode_of(service), **view.shown()}, is_error=isinstance(view, ErrorView)
+        )
 
     return answer
+
+
+async def _mode_of(service: Service) -> Mapping[str, str]:
+    """Return what every answer says while the mode is not normal; a ledger that is busy costs only that."""
+    try:
+        said = await service.mode_note()
+    except OmniError:
+        return {}
+    return {} if said is None else {"mode": said}
 
 
 AContext: Any = CurrentContext()

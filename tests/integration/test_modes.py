@@ -12,24 +12,28 @@ from typing import Any
 
 import aiosqlite
 import anyio
+import pytest
 from fastmcp import Client
 
 from omni_mcp import background
-from tests.integration.house import LIMIT, House, call, house, refused, until
+from tests.integration.house import House, call, house, refused, until
 from tests.integration.outages import Place, place
 
 QUICK = {
     "check_interval": 0.2,
     "consecutive_failures": 3,
-    "lite_llm_timeout": 0.5,
-    "cloud_check_timeout": 0.5,
+    "lite_llm_timeout": 10,
+    "cloud_check_timeout": 10,
     "confirm_delay": 0.05,
-    "confirm_timeout": 0.5,
+    "confirm_timeout": 10,
     "success_memory": 0.1,
     "min_dwell": 0.3,
     "max_dwell": 1.0,
     "recover_spacing": 0.05,
 }
+LIMIT = 90.0
+"""Seconds that anything may take here."""
+pytestmark = pytest.mark.timeout(240)
 STEPS = 'SCRIPT:[{"text": "done"}]'
 
 
@@ -104,7 +108,7 @@ async def test_when_the_proxy_dies_tasks_go_on_directly_and_come_back_to_it(tmp_
         assert (usual["endpoint"], usual["model"]) == ("direct", "direct-usual")
         assert (strong["endpoint"], strong["model"]) == ("direct", "direct-strong")
         assert usual["mode"].startswith("degraded since")
-        assert on.provider.models == ["direct-usual", "direct-strong"]
+        assert sorted(on.provider.models) == ["direct-strong", "direct-usual"]
         await on.proxy.open()
         seen = await on.in_mode("normal")
         (after,) = await on.completed(await on.submit())
@@ -191,7 +195,8 @@ async def test_an_outage_that_looks_like_a_rate_limit_is_one(tmp_path: Path):
         ids = [await on.submit() for _ in range(4)]
         seen = await on.in_mode("degraded")
         assert "503" in seen["cause"]
-        assert {task["endpoint"] for task in await on.completed(*ids)} == {"direct"}
+        assert "direct" in {task["endpoint"] for task in await on.completed(*ids, await on.submit())}
+        assert set(on.provider.models) == {"direct-usual"}
         on.proxy.cloud.fail("ok")
         await on.completed(*[await on.submit() for _ in range(3)])
         with anyio.fail_after(LIMIT):

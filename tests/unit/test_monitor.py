@@ -193,6 +193,8 @@ async def test_a_ledger_that_is_busy_costs_no_change(tmp_path: Path):
         await watched(monitor, clock, 2)
 
         class Busy(Killing):
+            """A ledger that cannot write the mode."""
+
             def __getattr__(self, name: str) -> Callable[..., Any]:
                 async def call(*args: Any, **named: Any) -> Any:
                     if name == "save_mode":

@@ -17,7 +17,7 @@ from omni_mcp.switch import Switch
 from omni_mcp.task import FailureClass, Mode, Usage
 from omni_mcp.testing import START, FakeModes, ToldClock
 
-BODY = {"model": "auto-chat", "messages": []}
+BODY: Mapping[str, Any] = {"model": "auto-chat", "messages": []}
 SETUP = Setup(providers=("anthropic",), probed=False)
 DOWN = ModelError("overloaded", status=529, kind=FailureClass.PROVIDER)
 DEGRADED = ModeState(
@@ -188,7 +188,8 @@ async def test_a_stream_that_breaks_is_heard_of():
     at.litellm.breaks = DOWN
     answer = await at.switch.call(Dialect.OPENAI, BODY)
     with pytest.raises(ModelError):
-        [_ async for _ in answer.chunks()]
+        async for _chunk in answer.chunks():
+            pass
     assert [seen.verdict for seen in at.ears.heard if isinstance(seen, Called)] == [Verdict.OK, Verdict.UPSTREAM]
     assert answer.spent().provider == "litellm-proxy"
 
