@@ -18,6 +18,9 @@ NPM_TOOLS := \
 	@modelcontextprotocol/inspector@0.15.0
 HAS_NPM := $(shell command -v npm)
 
+PROXY_FOLDER := .cache/litellm-proxy
+PROXY_INSTALLED := $(PROXY_FOLDER)/.installed
+
 PYTEST_ARGS ?=
 
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
@@ -33,7 +36,7 @@ install: $(INSTALLED) ## Set up .venv from constraints.txt (PYTHON=python3.12 ch
 run: install ## Set up, then show the main job from end to end (no key, no cloud)
 	$(BIN)/omni-mcp demo
 
-test: install $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
+test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 else
@@ -53,11 +56,15 @@ bench: install ## Measure start, round trip, memory and throughput against bare 
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
 
-lock: install ## Renew constraints.txt from pyproject.toml
+lock: install ## Renew constraints.txt from pyproject.toml, and those of the LiteLLM proxy of the tests
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' \
 		--output-file constraints.txt
+	$(BIN)/python -c 'from importlib.metadata import version; print("litellm[proxy]==" + version("litellm"))' \
+		| $(BIN)/uv pip compile - --universal --python-version 3.11 --upgrade --quiet \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' \
+		--output-file constraints-proxy.txt
 
 clean: ## Remove everything that these commands made
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* coverage.xml htmlcov dist
@@ -74,4 +81,11 @@ $(INSTALLED): constraints.txt pyproject.toml
 
 $(NPM_INSTALLED): Makefile
 	npm install --prefix $(NPM_FOLDER) --no-save --no-audit --no-fund --loglevel=error $(NPM_TOOLS)
+	@touch $@
+
+# The real proxy, for tests only: its hundred packages stay out of .venv.
+$(PROXY_INSTALLED): constraints-proxy.txt
+	$(PYTHON) -m venv $(PROXY_FOLDER)
+	$(PROXY_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	$(PROXY_FOLDER)/bin/python -m compileall -qq -j 0 $(PROXY_FOLDER)/lib || true
 	@touch $@
