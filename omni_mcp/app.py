@@ -289,4 +289,5 @@ def _mark(home: Home, owner: str, address: str, clock: Clock) -> EngineMark:
         log=str(home.engine_log),
         address=address,
         started_at=clock.now(),
+        settings=str(home.servers),
     )

@@ -133,7 +133,7 @@ def _assistant(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 
 def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
-    binary = _find(row.command or "claude", row, settings.home)
+    binary = find(row.command or "claude", row, settings.home)
     relayed = row.login == "relay" or (row.login is None and _has_models(settings))
     unusable = None if binary else _missing(row.command or "claude")
     if row.login == "relay" and not _has_models(settings):
@@ -154,7 +154,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
 
 def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
     """Return any MCP server; one without `tool` has to speak the adapter contract."""
-    binary = _find(row.command, row, settings.home) if row.command else None
+    binary = find(row.command, row, settings.home) if row.command else None
     relayed = row.tool is None and row.login == "relay"
     command = (binary, *row.args) if binary else ()
     unusable = _flaw(row) or (_missing(row.command) if row.command and not binary else None)
@@ -165,8 +165,6 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 def _flaw(row: ExecutorRow) -> str | None:
     """Return what a row asks for that cannot be."""
-    if row.url and row.url.startswith(("ws://", "wss://")):
-        return "MCP has no WebSocket transport, so use an http(s):// url. The OpenClaw gateway comes in a later version"
     if row.result not in ("text", "structured") and not row.result.startswith("/"):
         return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
     return None
@@ -181,7 +179,7 @@ def _has_models(settings: Settings) -> bool:
     return settings.servers.models.configured
 
 
-def _find(command: str, row: ExecutorRow, home: Home) -> str | None:
+def find(command: str, row: ExecutorRow, home: Home) -> str | None:
     """Return the path of a program as the child would find it: a relative one is relative to its working folder."""
     path = Path(command).expanduser()
     if path.name != command:

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from omni_mcp.faces.text import SHORT_ID, mode_line, standing, task_table
+from omni_mcp.lang import say
 from omni_mcp.service import Service
 from omni_mcp.task import TERMINAL, Mode, TaskState
 from omni_mcp.views import ModeView, TaskView
@@ -47,14 +48,15 @@ async def _look(service: Service, task_id: str | None, told: dict[str, str]) -> 
 def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None:
     """Print a line for each task that has news."""
     for task in tasks:
-        line = f"{task.task_id[:SHORT_ID]}  {standing(task)}  {task.progress or task.text or ''}"
+        task_id = task.task_id[:SHORT_ID]
+        line = f"{task_id}  {say(standing(task))}  {say(task.progress or task.text or '', task=task_id)}"
         if told.get(task.task_id) != line:
             told[task.task_id] = line
-            out.print(line, markup=False, highlight=False)
+            out.print(Text(line))
 
 
 def _tell_mode(out: Console, mode: ModeView, told: Mode) -> Mode:
     """Print a line when the mode is another than before; returns what is told now."""
     if mode.mode is not told:
-        out.print(mode_line(mode), markup=False, highlight=False)
+        out.print(Text(mode_line(mode)))
     return mode.mode

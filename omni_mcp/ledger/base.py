@@ -47,6 +47,8 @@ class EngineMark:
     address: str
     """Where its doorbell listens: `host:port` on loopback."""
     started_at: datetime
+    settings: str = ""
+    """The settings file that it reads."""
     gone_at: datetime | None = None
 
     @property

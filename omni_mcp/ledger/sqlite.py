@@ -148,7 +148,8 @@ class SqliteLedger(Ledger):
     # what engines do
 
     async def announce(self, mark: EngineMark) -> None:
-        values = self._values(owner=mark.owner, pid=mark.pid, version=mark.version, log=mark.log, address=mark.address)
+        said = {"version": mark.version, "log": mark.log, "address": mark.address, "settings": mark.settings}
+        values = self._values(owner=mark.owner, pid=mark.pid, **said)
 
         def unit(db: sqlite3.Connection) -> None:
             db.execute(sql.ANNOUNCE, values)
@@ -526,14 +527,19 @@ def migrate(db: sqlite3.Connection) -> None:
     db.row_factory = sqlite3.Row
     ours = _migrations()
     version = db.execute("pragma user_version").fetchone()[0]
-    newest = max(ours)
+    newest = newest_version()
     if version > newest:
         raise LedgerTooNew(
             f"the ledger has version {version}, this release knows {newest}",
             next_step="upgrade: pip install --upgrade omni-mcp",
         )
-    for number in sorted(number for number in ours if number > version):
+    for number in range(version + 1, newest + 1):
         db.executescript(f"begin immediate; {ours[number]}; pragma user_version = {number}; commit;")
+
+
+def newest_version() -> int:
+    """Return the version of the files that this release writes."""
+    return max(_migrations())
 
 
 def _migrations() -> Mapping[int, str]:

@@ -161,8 +161,8 @@ CLOSE_USAGE = """
     where id = :id and closed_at is null
 """
 ANNOUNCE = """
-    insert into engines (owner, pid, version, log, address, started_at)
-    values (:owner, :pid, :version, :log, :address, :now)
+    insert into engines (owner, pid, version, log, address, started_at, settings)
+    values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"
