@@ -10,7 +10,9 @@ from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, resolve
 from omni_mcp.settings import Settings, load
-from omni_mcp.yaml_file import Document, KeyPath, read
+from omni_mcp.settings_file import read
+from omni_mcp.translate.kind import translate
+from omni_mcp.yaml_file import Document, KeyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class Scene:
     settings: Settings
     specs: Mapping[str, ExecutorSpec]
     document: Document | None
-    """The settings file as written, variables and all; None where there is none, or it cannot be read."""
+    """The settings file in our words, variables as written; None where there is none, or it cannot be read."""
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
     deep: bool = False
     """Whether to look longer: the whole ledger, a session to each executor."""
@@ -42,7 +44,7 @@ class Scene:
 
     def line(self, *path: str) -> int | None:
         """Return the line of a key in the settings file."""
-        return self.document.lines.get(path) if self.document else None
+        return self.document.lines.get(self.document.origin(path)) if self.document else None
 
     def written(self, path: KeyPath) -> Any:
         """Return what stands under a path of keys in the settings file, before variables are filled in."""
@@ -67,6 +69,6 @@ def scene_of(home: Home, *, deep: bool = False) -> Scene:
 
 def _document(home: Home) -> Document | None:
     try:
-        return read(home.servers)
+        return translate(read(home.servers)).document
     except (OSError, SettingsError):
         return None
