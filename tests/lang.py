@@ -41,6 +41,7 @@ AS_THEY_ARE = {
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
     *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
     *("json", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
+    *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),
