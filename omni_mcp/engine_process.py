@@ -1,6 +1,7 @@
 """The engine as a process of its own."""
 
 import logging
+import os
 import signal
 
 import anyio
@@ -9,6 +10,8 @@ from omni_mcp import background
 from omni_mcp.app import preload_engine, serve_engine
 from omni_mcp.home import Home
 from omni_mcp.spare import spared
+
+logger = logging.getLogger(__name__)
 
 
 def run_engine(home: Home) -> None:
@@ -20,6 +23,9 @@ def run_engine(home: Home) -> None:
     preload_engine()
     with spared(background.is_up):
         anyio.run(_serve, home)
+    logger.info(
+        "engine down, pid %d", os.getpid(), extra={"action": "engine_down"}
+    )  # a log without it tells of a crash
 
 
 async def _serve(home: Home) -> None:

@@ -7,7 +7,7 @@ Values may be secrets, so no text made here ever repeats one.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,9 @@ KeyPath = tuple[str, ...]
 """The keys from the top to a value; the entries of a list count from 0."""
 
 _VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_]\w*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?", re.ASCII)
+_ENVIRON = re.compile(r"\Aos\.environ/(.*)\Z", re.DOTALL)
+"""How LiteLLM writes a variable; it would look for it in the environment only, not in the `.env` of the home."""
+
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -32,6 +35,10 @@ class Flaw:
     path: KeyPath
     what: str
     fix: str
+    costs: bool = True
+    """Whether it takes away what it is in; False: that is of use in spite of it."""
+    unset: bool = False
+    """Whether it is a variable without a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +49,30 @@ class Document:
     tree: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
     """The line of each key, from 1."""
+    origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict[KeyPath, KeyPath])
+    """Of a file that was translated: where in it what stands in `tree` comes from."""
 
     def where(self, path: KeyPath) -> str:
         """Return `servers.yaml line 7, executors.openclaw.url`; a key that is not there has its parent's line."""
-        parents = (path[:length] for length in range(len(path), 0, -1))
-        line = next((self.lines[parent] for parent in parents if parent in self.lines), 1)
-        return f"{self.name} line {line}, {'.'.join(path)}"
+        return f"{self.name} line {self.line(path)}, {'.'.join(self.origin(path))}"
+
+    def line(self, path: KeyPath) -> int:
+        """Return the line of a key, or of what it is in."""
+        return next((self.lines[parent] for parent in _upwards(self.origin(path)) if parent in self.lines), 1)
+
+    def origin(self, path: KeyPath) -> KeyPath:
+        """Return where in the file stands what is at a path of `tree`."""
+        moved = next((parent for parent in _upwards(path) if parent in self.origins), ())
+        return (*self.origins.get(moved, ()), *path[len(moved) :])
 
 
-def read(path: Path) -> Document:
-    """Read a file. Raises FileNotFoundError, and SettingsError with line and column for what is not plain YAML."""
-    text = _text(path)
+def _upwards(path: KeyPath) -> Iterator[KeyPath]:
+    """Yield a path, its parent, and so on to the top."""
+    return (path[:length] for length in range(len(path), 0, -1))
+
+
+def read_yaml(text: str, path: Path) -> Document:
+    """Read the text of a file. Raises SettingsError with line and column for what is not plain YAML."""
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -66,7 +86,8 @@ def read(path: Path) -> Document:
     return Document(name=path.name, tree=cast("dict[str, Any]", tree), lines=dict(_lines(root)))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what is in a file. Raises FileNotFoundError, and SettingsError for what can be no settings file."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SettingsError(f"is larger than {MAX_FILE_BYTES} bytes", next_step="this is not a settings file")
@@ -136,11 +157,11 @@ def _children(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, yaml.Nod
 
 
 def expand(tree: Any, variables: Mapping[str, str], path: KeyPath = ()) -> tuple[Any, list[Flaw]]:
-    """Return the tree with `${VAR}` and `${VAR:-default}` filled in, and a flaw for each that has no value."""
+    """Return the tree with `${VAR}`, `${VAR:-default}`, `os.environ/VAR` filled in, and a flaw for each unset one."""
     if isinstance(tree, str):
-        found = list(_VARIABLE.finditer(tree))
-        flaws = [flaw for each in found if (flaw := _unset(each, path, variables))]
-        return _VARIABLE.sub(lambda each: _value(each, variables) or "", tree), flaws
+        text = _ENVIRON.sub(r"${\1}", tree)
+        flaws = [flaw for each in _VARIABLE.finditer(text) if (flaw := _unset(each, path, variables))]
+        return _VARIABLE.sub(lambda each: _value(each, variables) or "", text), flaws
     filled = [(key, *expand(child, variables, (*path, key))) for key, child in _entries(tree)]
     return _like(tree, [(key, child) for key, child, _ in filled]), [flaw for *_, flaws in filled for flaw in flaws]
 
@@ -154,8 +175,8 @@ def _unset(found: re.Match[str], path: KeyPath, variables: Mapping[str, str]) ->
         return Flaw(path=path, what="begins a variable without name or end", fix="write ${NAME} or ${NAME:-default}")
     if _value(found, variables) is not None:
         return None
-    fix = f"set {name} in the environment or in the .env beside this file"
-    return Flaw(path=path, what=f"the variable {name} is not set", fix=fix)
+    fix = f"set {name} in the environment or in the .env of the home"
+    return Flaw(path=path, what=f"the variable {name} is not set", fix=fix, unset=True)
 
 
 def without(tree: Any, gone: Collection[KeyPath], path: KeyPath = ()) -> Any:

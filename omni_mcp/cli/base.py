@@ -15,8 +15,11 @@ import typer
 from rich.console import Console
 
 from omni_mcp.app import running_face
+from omni_mcp.cli import complete
+from omni_mcp.cli.program import Program
 from omni_mcp.errors import OmniError
 from omni_mcp.home import Home
+from omni_mcp.lang.console import Speaking
 from omni_mcp.service import Service
 from omni_mcp.settings import load
 from omni_mcp.views import View
@@ -26,13 +29,14 @@ Command = Callable[..., None]
 
 app = typer.Typer(
     name="omni-mcp",
+    cls=Program,
     help="Hand off work to agents over MCP: recorded durably, routed, resumed after faults.",
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+out = Speaking(soft_wrap=True)
+err = Speaking(stderr=True, soft_wrap=True)
 
 
 def use_home(context: typer.Context, home: Path | None) -> Path | None:
@@ -83,7 +87,9 @@ AConfig = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the fields of the MCP tools.")]
-ATask = Annotated[str, typer.Argument(help="The task's id, or its first 6 or more characters.", show_default=False)]
+_ID = "The task's id, or its first 6 or more characters."
+ATask = Annotated[str, typer.Argument(help=_ID, show_default=False, autocompletion=complete.tasks)]
+AnOpenTask = Annotated[str, typer.Argument(help=_ID, show_default=False, autocompletion=complete.open_tasks)]
 
 _EVERYWHERE = (("home", AHome), ("config", AConfig))
 

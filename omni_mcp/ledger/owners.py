@@ -36,6 +36,12 @@ class HeldLock:
             os.close(self._fd)
             self._fd = None
 
+    def hand_over(self) -> None:
+        """Leave the lock to a child that has inherited it; where none can (Windows), let go."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
     def __enter__(self) -> Self:
         return self
 

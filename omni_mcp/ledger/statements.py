@@ -23,6 +23,7 @@ PAGE = """
     where t.principal = :principal and t.n < :before {states}
     order by t.n desc limit :limit
 """
+WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting' group by waiting_for"
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
 RESULT = f"select * from results where task = {_N}"
 EVENTS = f"select * from events where task = {_N} and seq > :since order by seq limit :limit"
@@ -109,12 +110,17 @@ HOLD = (
     + _MOVED
 )
 _DUE = """
-    where state = 'waiting'
+    where state = 'waiting' and (:cloud or waiting_for <> 'cloud')
         and (due_at <= :now or (due_at > :now and since > :now and waiting_for <> 'reset'))
 """
 """What began to wait in the future was put to sleep before the clock was set back: its span means nothing any more."""
 WAKE_DUE = "update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null" + _DUE
 ANY_DUE = "select 1 from tasks" + _DUE + " limit 1"
+WAKE_HELD = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
+    where n in (select n from tasks where waiting_for = 'cloud' order by priority desc, n limit :limit)
+"""
+ANY_HELD = "select 1 from tasks where waiting_for = 'cloud' limit 1"
 RENEW = """
     update tasks set lease_until = :until
     where open = 1 and state in ('dispatching', 'executing') and owner = :owner
@@ -155,8 +161,8 @@ CLOSE_USAGE = """
     where id = :id and closed_at is null
 """
 ANNOUNCE = """
-    insert into engines (owner, pid, version, log, address, started_at)
-    values (:owner, :pid, :version, :log, :address, :now)
+    insert into engines (owner, pid, version, log, address, started_at, settings)
+    values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"
@@ -168,3 +174,17 @@ REPORT_HEALTH = """
     insert into executor_health values (:name, :usable, :detail, :now)
     on conflict do update set usable = excluded.usable, detail = excluded.detail, seen_at = excluded.seen_at
 """
+MODE = "select * from modes"
+LEAD = """
+    update modes set prober = :owner, lease_until = :until
+    where prober is null or prober in (:owner, :over) or lease_until < :now
+    returning 1
+"""
+SAVE_MODE = "update modes set state = :state where prober = :owner returning mode"
+CHANGE_MODE = "update modes set mode = :mode"
+NEW_CHANGE = "insert into mode_changes (at, was, mode, cause) values (:now, :was, :mode, :cause)"
+NEW_NOTICE = "insert into notices (at, kind, text) values (:now, :kind, :text)"
+CHANGES = "select * from mode_changes order by n desc limit :limit"
+FORCE_MODE = "update modes set forced_mode = :mode, forced_at = :at, forced_until = :until"
+UNTOLD = "select * from notices where told_at is null order by n"
+TOLD = "update notices set told_at = :now where n = :n and told_at is null"

@@ -58,6 +58,7 @@ class _Pass:
     task_id: str
     attempt: int
     model: str | None
+    task_type: str | None
 
 
 class Relay(AsyncContextManagerMixin):
@@ -65,7 +66,6 @@ class Relay(AsyncContextManagerMixin):
 
     def __init__(self, gateway: ModelGateway, ledger: UsageBook) -> None:
         """Take what serves the calls and what keeps the books."""
-        self.name = gateway.name
         self._gateway = gateway
         self._ledger = ledger
         self._passes: dict[str, _Pass] = {}
@@ -73,13 +73,21 @@ class Relay(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:  # pylint: disable=invalid-overridden-method
-        async with serving(self._app()) as self._port:
-            yield self
+        try:
+            async with serving(self._app()) as self._port:
+                yield self
+        finally:
+            await self._gateway.aclose()
 
-    def endpoint(self, task_id: str, *, attempt: int, model: str | None) -> Endpoint:
+    @property
+    def name(self) -> str:
+        """Who serves now."""
+        return self._gateway.name
+
+    def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
         """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""
         token = secrets.token_urlsafe(24)
-        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model)
+        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model, task_type=task_type)
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
@@ -127,7 +135,9 @@ class Relay(AsyncContextManagerMixin):
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
         await call.open()
         try:
-            answer = await self._gateway.call(dialect, body)
+            answer = await self._gateway.call(
+                dialect, body, task_type=held.task_type, beta=request.headers.get("anthropic-beta")
+            )
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
             await call.close(None)

@@ -77,9 +77,10 @@ class House:
         await until(lambda: background.view(self.home).pid)
         return background.view(self.home).pid or 0
 
-    async def cli(self, *arguments: str) -> tuple[int, str]:
+    async def cli(self, *arguments: str, path: str | None = None) -> tuple[int, str]:
         """Run `omni-mcp …`; returns its exit code and what it printed."""
-        done = await anyio.run_process([sys.executable, "-m", "omni_mcp", *arguments], env=self.env, check=False)
+        env = self.env if path is None else {**self.env, "PATH": path}
+        done = await anyio.run_process([sys.executable, "-m", "omni_mcp", *arguments], env=env, check=False)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
 
@@ -118,9 +119,9 @@ async def refused(client: Client[Any], tool: str, **arguments: Any) -> dict[str,
     return answer.structured_content
 
 
-async def ended(client: Client[Any], task_id: str) -> dict[str, Any]:
+async def ended(client: Client[Any], task_id: str, *, limit: float = LIMIT) -> dict[str, Any]:
     """Wait until a task is over, or waits for somebody."""
-    with anyio.fail_after(LIMIT):
+    with anyio.fail_after(limit):
         while True:
             status = await call(client, "task_status", task_id=task_id, wait_seconds=20)
             if status["state"] in ("completed", "failed", "cancelled", "waiting"):

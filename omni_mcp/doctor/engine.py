@@ -1,0 +1,122 @@
+"""The engine: whether it runs, whether it is ours in age, and why it does not come up. None running is normal."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from omni_mcp import __version__
+from omni_mcp.background import START_LIMIT
+from omni_mcp.doctor.finding import Finding, Severity, note, ok
+from omni_mcp.doctor.ledger import reading
+from omni_mcp.doctor.scene import Scene
+from omni_mcp.doctor.shell import ours
+from omni_mcp.ledger import statements as sql
+from omni_mcp.ledger.owners import holder
+
+LAST_LINES = 5
+"""Lines of the engine's log that are shown where it ended badly."""
+TAIL_BYTES = 8192
+"""Of the log, where they are looked for."""
+
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+"""The beginning of a line that the engine wrote while it was well; a last line without it is an error."""
+_NUMBERS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What the newest engine said of itself in the ledger; read by column, as the ledger may be of another release."""
+
+    pid: int = 0
+    version: str = __version__
+    settings: str = ""
+    there: bool = False
+    """Whether it has not said goodbye."""
+    tasks: bool = False
+    """Whether tasks are open."""
+
+
+def engine(scene: Scene) -> Iterator[Finding]:
+    """Say whether an engine runs, and how."""
+    pid = holder(scene.home.engine_lock) if scene.home.engine_lock.exists() else None
+    said = _announced(scene.home.ledger)
+    restart = ours(scene.home, "engine", "restart")
+    if pid is None:
+        yield _none_runs(scene, said, restart)
+    elif _is_stopped(pid):
+        text = f"the engine (pid {pid}) is paused: it holds its tasks and does nothing"
+        yield Finding(code="engine-paused", severity=Severity.ERROR, text=text, fix=f"kill -CONT {pid}", safe=True)
+    elif said.there and _age(said.version) < _age(__version__):
+        text = f"the engine (pid {pid}) is version {said.version}, this program is {__version__}"
+        yield Finding(code="engine-old", severity=Severity.WARNING, text=text, fix=restart, safe=True)
+    elif said.there and said.settings not in ("", str(scene.home.servers)):
+        text = f"the engine (pid {pid}) reads {said.settings}, not {scene.home.servers}: it has other executors"
+        yield Finding(code="engine-settings", severity=Severity.WARNING, text=text, fix=restart)
+    else:
+        yield ok("engine", f"runs, pid {pid}; its log is {scene.home.engine_log}")
+
+
+def _none_runs(scene: Scene, said: Announced, restart: str) -> Finding:
+    last = _last_lines(scene.home.engine_log)
+    if last and not _LOGGED.match(last[-1]):
+        text = "the last engine ended with an error: " + " | ".join(last)
+        return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=restart, safe=True)
+    if said.tasks:
+        text = "no engine runs, and tasks are open; they go on when one starts: with this, or with the next client"
+        return Finding(code="engine-gone", severity=Severity.WARNING, text=text, fix=restart, safe=True)
+    if said.there:
+        text = f"the last engine (pid {said.pid}) was killed, or the machine went down; no task waits"
+        return note("engine-killed", text)
+    return ok("engine", "none runs; the next task starts one")
+
+
+def start(scene: Scene) -> Iterator[Finding]:
+    """Say whether somebody holds the right to start an engine for longer than that takes."""
+    lock = scene.home.engine_start
+    pid = holder(lock) if lock.exists() else None
+    if pid and time.time() - lock.stat().st_mtime > 2 * START_LIMIT:
+        text = f"process {pid} has been starting an engine for too long, and nobody else may meanwhile"
+        yield Finding(
+            code="engine-start-stuck", severity=Severity.ERROR, text=text, fix=f"kill {pid}", needs="a decision"
+        )
+
+
+def _announced(ledger: Path) -> Announced:
+    """Read what an engine announced; a ledger that cannot be read is told of elsewhere."""
+    if not ledger.is_file():
+        return Announced()
+    try:
+        with reading(ledger) as db:
+            row: sqlite3.Row | None = db.execute(sql.ENGINE).fetchone()
+            tasks = bool(db.execute(sql.COUNTS).fetchall())
+    except sqlite3.Error:
+        return Announced()
+    said: dict[str, Any] = {} if row is None else {name: row[name] for name in row.keys()}  # noqa: SIM118 - no mapping
+    known = {name: said[name] for name in ("pid", "version", "settings") if name in said}
+    return Announced(**known, there=row is not None and said["gone_at"] is None, tasks=tasks)
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def _age(version: str) -> list[int]:
+    return [int(number) for number in _NUMBERS.findall(version)]
+
+
+def _last_lines(log: Path) -> Sequence[str]:
+    if not log.is_file():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-LAST_LINES:]

@@ -1,0 +1,145 @@
+"""Model calls through the user's own LiteLLM proxy: both dialects as they are, priced by its headers.
+
+What it fails with is told with what to do: the proxy is a program of the user's that may be down, hold another key, or
+not have the model.
+"""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import httpx
+
+from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
+from omni_mcp.llm.deadline import DEADLINE
+from omni_mcp.llm.fields import FIELDS
+from omni_mcp.llm.http_call import HttpCall, http_client, send
+from omni_mcp.llm.price_table import cost_by
+from omni_mcp.llm.usage import Tokens
+from omni_mcp.servers_file import Gateway
+from omni_mcp.task import FailureClass
+
+PATHS: Mapping[Dialect, str] = {Dialect.ANTHROPIC: "/v1/messages", Dialect.OPENAI: "/v1/chat/completions"}
+
+COST, ROUTE, SERVED = "x-litellm-response-cost", "x-litellm-model-id", "x-litellm-model-name"
+"""Headers of its answers: https://docs.litellm.ai/docs/proxy/response_headers"""
+
+KEPT = frozenset({"model", "stream", "stream_options"})
+
+PRICES = "/v1/model/info"
+"""What its routes cost, its own prices included: no call of a model, 30 to 85 ms."""
+
+PRICES_KEPT = 300.0
+"""Seconds until it is asked for its prices again."""
+
+PRICES_PAUSE = 30.0
+"""Seconds until then where it gave no answer."""
+
+PRICES_LIMIT = 5.0
+"""Seconds that the prices may take; a call does not fail for want of them."""
+
+
+class ProxyGateway:
+    """Serves model calls with a LiteLLM proxy."""
+
+    name = "litellm-proxy"
+
+    def __init__(self, gateway: Gateway, *, deadline: float = DEADLINE) -> None:
+        """Take where it is, and the seconds that a call may take."""
+        self._gateway = gateway
+        self._deadline = deadline
+        self._client = http_client(gateway.base_url)
+        self._prices: Mapping[str, Mapping[str, Any]] = {}
+        self._prices_until = 0.0
+
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> Answer:
+        """Make one call; a stream has brought its first piece when this returns. Raises ModelError."""
+        ends_at = time.monotonic() + self._deadline
+        call = HttpCall(
+            who=f"LiteLLM at {self._gateway.base_url}",
+            url=self._gateway.base_url + PATHS[dialect],
+            headers=self._headers(beta),
+            dialect=dialect,
+            body={key: value for key, value in body.items() if key in FIELDS[dialect] | KEPT},
+            price=partial(self._spent, str(body.get("model"))),
+            begins_by=ends_at,
+            ends_at=ends_at,
+        )
+        await self._learn_prices()
+        try:
+            return await send(self._client, call)
+        except ModelError as error:
+            raise _with_fix(error, self._gateway) from error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _learn_prices(self) -> None:
+        """Ask what the routes cost: a stream's headers cannot say it, and those of a free route do not."""
+        if time.monotonic() < self._prices_until:
+            return
+        url, headers = self._gateway.base_url + PRICES, self._headers(None)
+        try:
+            self._prices = _rows(await self._client.get(url, headers=headers, timeout=PRICES_LIMIT))
+        except httpx.HTTPError:
+            self._prices_until = time.monotonic() + PRICES_PAUSE
+        else:
+            self._prices_until = time.monotonic() + PRICES_KEPT
+
+    def _spent(self, model: str, tokens: Tokens, headers: Mapping[str, str]) -> Spent:
+        """Return what a call used, priced by the proxy: by its header, else by the answer, else by its list."""
+        listed = self._prices.get(headers.get(ROUTE, ""), {})
+        said = [_number(headers.get(COST)), tokens.cost_usd, cost_by(listed, tokens)]
+        cost = next((cost for cost in said if cost is not None), None)
+        provider, slash, _ = headers.get(SERVED, "").partition("/")
+        return Spent(
+            model=model,
+            provider=provider if slash else None,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cost_usd=cost,
+            price_source=None if cost is None else "gateway",
+        )
+
+    def _headers(self, beta: str | None) -> Mapping[str, str]:
+        key = self._gateway.api_key
+        return {
+            **({"authorization": f"Bearer {key.get_secret_value()}"} if key else {}),
+            **({"anthropic-beta": beta} if beta else {}),
+        }
+
+
+def _rows(answer: httpx.Response) -> Mapping[str, Mapping[str, Any]]:
+    """Return the prices of the routes by their ids; none where the answer is another one."""
+    try:
+        return {row["model_info"]["id"]: dict(row["model_info"]) for row in answer.raise_for_status().json()["data"]}
+    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+_FIXES: Mapping[FailureClass, str] = {
+    FailureClass.AUTH: "check models.gateway.api_key, and the keys in the configuration of the proxy",
+    FailureClass.CONFIG: "name models of the proxy under models.gateway.for",
+}
+
+
+def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
+    """Return the error with what to do about it."""
+    fix = _FIXES.get(error.kind)
+    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+        fix = f"start the proxy, or correct models.gateway.base_url ({gateway.base_url})"
+    elif error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
+        fix = "set models.gateway.api_key, if the proxy has a master key"
+    said = f"{error.message}; {fix}" if fix else error.message
+    return ModelError(said, status=error.status, kind=error.kind, retry_after=error.retry_after, broken=error.broken)
