@@ -63,10 +63,10 @@ bench: install ## Measure start, round trip, memory and throughput against bare 
 chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
 	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
-endurance: install ## Measure take-overs, 1,000 submissions of dying clients, forty faces (SECONDS=300)
+endurance: install ## Measure take-overs, 1,000 submissions of dying clients, forty faces (FOR=300 seconds)
 	$(BIN)/python -m chaos.takeover
 	$(BIN)/python -m chaos.submissions
-	$(BIN)/python -m chaos.faces --seconds $(or $(SECONDS),30)
+	$(BIN)/python -m chaos.faces --seconds $(or $(FOR),30)
 
 mutants: install ## Take one safeguard away at a time and see a named test fail for it
 	$(BIN)/python -m chaos.mutants

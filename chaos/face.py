@@ -14,7 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from chaos.stubs.journal import HOME
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds until a face that does not answer is given up."""
 LINE = 1 << 24
 """Bytes of an answer at most."""
