@@ -89,7 +89,14 @@ def test_a_resumable_run_that_was_cut_off_goes_on_but_an_unknown_end_asks() -> N
 
 
 def test_the_back_off_grows_no_further_than_an_hour_however_many_faults_there_were() -> None:
-    end = after(failed(FailureClass.UNKNOWN), faults=98, max_attempts=100, recovery=Recovery.RETRY, now=NOW)
+    end = after(
+        failed(FailureClass.UNKNOWN),
+        faults=98,
+        max_attempts=100,
+        recovery=Recovery.RETRY,
+        now=NOW,
+        cloud_retry=CLOUD_RETRY,
+    )
     assert isinstance(end, Park)
     assert end.due_at == NOW + LONGEST_BACKOFF
 
