@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omni_mcp.clients.jsonc import Member, Node, parse
 from omni_mcp.errors import SettingsError
@@ -44,7 +44,8 @@ def _read_json(text: str, path: Path) -> Document:
                 f"line {line}: the key {member.key!r} is already on line {lines[where]}", next_step=f"mend {path}"
             )
         lines[where] = line
-    return Document(name=path.name, tree=cast("dict[str, Any]", root.value), lines=lines)
+    tree: dict[str, Any] = root.value
+    return Document(name=path.name, tree=tree, lines=lines)
 
 
 def _members(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Member]]:

@@ -5,7 +5,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,8 +90,8 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     if info.default_factory is not None:
-        made = cast("Callable[[], Any]", info.default_factory)()
-        return "see below" if made else "none"
+        make: Any = info.default_factory
+        return "see below" if make() else "none"
     default: Any = info.default
     if default is None or default == ():
         return "none"

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from omni_mcp import background
 from omni_mcp.cli.base import AsJson, app, ask, clear_errors, command, err, out, show
@@ -60,7 +61,7 @@ def engine_restart() -> None:
         if started is not None:
             started.wait(Home.locate().engine_lock)
             background.until_up(Home.locate())
-    out.print(f"engine {started or 'already started by a client'}", highlight=False)
+    out.print(f"engine: {started or 'already started by a client'}", highlight=False)
 
 
 @command("logs", group=engine_app)
@@ -71,4 +72,4 @@ def engine_logs(lines: Annotated[int, typer.Option("-n", "--lines", min=1, help=
         err.print(f"no log yet: {log}", highlight=False)
         raise typer.Exit(1)
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
-        out.print(line, markup=False, highlight=False)
+        out.print(Text(line))

@@ -1,12 +1,16 @@
-"""What the command line prints for people."""
+"""What the command line prints for people: `str` in their language, `Text` where it is somebody else's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from omni_mcp.lang import say
+from omni_mcp.lang.console import Folding
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
     DoctorView,
@@ -30,7 +34,13 @@ COLOURS = {
     TaskState.WAITING: "yellow",
 }
 SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
+SEVERITY = 7
+"""Columns of a severity."""
 SHORT_ID = 8
+LABEL = 13
+"""Columns of a label, on its right the fact."""
+CELL = 40
+"""Columns of a longer text in a table."""
 
 
 def age(then: datetime, now: datetime | None = None) -> str:
@@ -65,9 +75,15 @@ def print_task(out: Console, task: TaskView) -> None:
     }
     for name, value in facts.items():
         if value is not None:
-            out.print(f"{name:>13}  {value}", markup=False, highlight=False)
+            _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
     for event in task.events or []:
-        out.print(f"{event.seq:>13}  {event.at:%H:%M:%S} {event.kind}: {event.text}", markup=False, highlight=False)
+        said = say(event.text, task=task.task_id[:SHORT_ID])
+        _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
+
+
+def _print_fact(out: Console, name: str, value: str) -> None:
+    label = say(name)
+    out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
 
 
 def _server(task: TaskView) -> str | None:
@@ -93,16 +109,18 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             str(task.attempt),
             task.requested or "",
             task.served_by or "",
-            _plain(task.progress or task.text or "")[:40],
+            _cell(say(task.progress or task.text or "", task=task.task_id[:SHORT_ID])),
             money(task.cost_usd) if task.cost_usd is not None else "",
-            _plain(task.description)[:40],
+            _cell(task.description),
         )
     return table
 
 
-def _plain(text: str) -> str:
-    """Return one line in which nothing is markup."""
-    return " ".join(text.split()).replace("[", "\\[")
+def _cell(text: str) -> Text:
+    """Return one line as it is, cut to the columns of a cell."""
+    line = Text(" ".join(text.split()))
+    line.truncate(CELL)
+    return line
 
 
 def print_list(out: Console, page: ListView) -> None:
@@ -117,7 +135,7 @@ def print_list(out: Console, page: ListView) -> None:
 
 def print_result(out: Console, result: ResultView) -> None:
     """Print a result as it is."""
-    out.print(result.text, markup=False, highlight=False)
+    out.print(Text(say(result.text) if result.error else result.text))
     if result.next_offset is not None:
         out.print(f"… {result.total_chars - result.next_offset} more characters: --offset {result.next_offset}")
 
@@ -138,16 +156,16 @@ def print_route_steps(out: Console, route: RouteView) -> None:
 
 def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
     """Print the executors as a table."""
-    table = Table("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
+    table = Folding("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
     for row in executors:
         table.add_row(
             row.name,
             "[green]yes" if row.usable else "[red]no",
-            ", ".join(row.handles),
+            Text(", ".join(row.handles)),
             str(row.parallel),
-            row.recovery,
-            ", ".join(row.tools or []),
-            _plain(row.detail or ""),
+            Text(row.recovery),
+            Text(", ".join(row.tools or [])),
+            Text(" ".join(say(row.detail or "").split())),
         )
     out.print(table)
 
@@ -157,15 +175,20 @@ def print_mode(out: Console, mode: ModeView) -> None:
     out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
-    out.print(f"open tasks: {mode.open_tasks or 'none'}", markup=False, highlight=False)
+    out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def _counted(tasks: Mapping[str, int]) -> str:
+    return ", ".join(f"{say(state)} {count}" for state, count in tasks.items())
 
 
 def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
-        out.print(f"{task.task_id[:SHORT_ID]}  {task.action}  {task.text or ''}", markup=False, highlight=False)
+        task_id = task.task_id[:SHORT_ID]
+        out.print(Text(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
 
@@ -214,9 +237,9 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
 
 def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
     """Return what was rewritten as a table."""
-    table = Table("in the file", "becomes", "because")
+    table = Folding("in the file", "becomes", "because")
     for each in rewrites:
-        table.add_row(_plain(each.where or "the whole"), _plain(each.what), _plain(each.why))
+        table.add_row(Text(say(each.where or "the whole")), Text(say(each.what)), Text(say(each.why)))
     return table
 
 
@@ -224,24 +247,28 @@ def print_doctor(out: Console, report: DoctorView) -> None:
     """Print what was mended, what was found, and how much of what."""
     for fix in report.mended or []:
         told = f": {fix.text}" if fix.text else ""
-        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
+        out.print(_harmless(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
     for finding in report.findings:
         _print_finding(out, finding)
     found = [finding.severity for finding in report.findings]
-    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    out.print(Text(", ".join(f"{found.count(word)} {say(word)}" for word in SEVERITIES)))
     if any(finding.safe for finding in report.findings):
         out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
 
 
 def _print_finding(out: Console, finding: FindingView) -> None:
     about = f"{finding.about}: " if finding.about else ""
-    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
-    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
+    severity = _in_column(say(finding.severity), style=SEVERITIES[finding.severity])
+    out.print(severity + _harmless(f"  {finding.code}  {about}{say(finding.text)}"))
     if finding.fix:
-        needs = f"   (needs {finding.needs})" if finding.needs else ""
-        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+        needs = f"   ({say('needs')} {say(finding.needs)})" if finding.needs else ""
+        out.print(_in_column(say("fix")) + _harmless(f"  {finding.fix}{needs}"))
 
 
-def _harmless(text: str) -> str:
+def _in_column(word: str, style: str = "") -> Text:
+    return Text(" " * (SEVERITY - cell_len(word)) + word, style=style)
+
+
+def _harmless(text: str) -> Text:
     """Return a text without what could move a terminal: it may come from a file or a program of others."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))

@@ -105,7 +105,7 @@ class _Provider:
             headers=self._headers(dialect, beta),
             dialect=dialect,
             body={**body, "model": model},
-            price=partial(self._spent, str(model), await run_sync(price_table)),
+            price=partial(self._spent, model, await run_sync(price_table)),
             begins_by=begins_by,
             ends_at=ends_at,
         )

@@ -53,7 +53,7 @@ class _Exception:
 _EXCEPTIONS = (
     # LiteLLM: every route rests after faults, which it calls a rate limit
     _Exception(
-        statuses=frozenset({200, 429}),
+        statuses=frozenset({429}),
         said=re.compile(r"(?i)all_deployments_in_cooldown|no deployments available"),
         status=UNAVAILABLE,
         kind=FailureClass.PROVIDER,

@@ -119,24 +119,24 @@ def _settings(home: Home, translation: Translation, variables: Mapping[str, str]
     return Settings(home=home, servers=servers, problems=problems)
 
 
-def write(plan: Plan, *, force: bool) -> Path | None:
+def write(planned: Plan, *, force: bool) -> Path | None:
     """Write the file and its schema; returns the back-up of what was there. Raises BadRequest, SettingsError."""
-    if plan.home.config is not None:
+    if planned.home.config is not None:
         raise BadRequest(
-            f"init writes {plan.file}, but {plan.home.config} is in force",
+            f"init writes {planned.file}, but {planned.home.config} is in force",
             next_step="leave --config (or OMNI_CONFIG) away, or add --print to look only",
         )
-    before = files.read(plan.file)
+    before = files.read(planned.file)
     if before is not None and not force:
         raise BadRequest(
-            f"{plan.file} is there already; it is as it was",
+            f"{planned.file} is there already; it is as it was",
             next_step="omni-mcp init --print to look, --force to write it anew and keep a back-up",
         )
-    backup = None if before is None else _free_name(plan.file)
+    backup = None if before is None else _free_name(planned.file)
     if before is not None and backup is not None:
-        files.write(backup, before, like=plan.file)
-    files.write(plan.file, plan.text.encode())
-    files.write(plan.file.with_name(SCHEMA), resources.files("omni_mcp").joinpath(SCHEMA).read_bytes())
+        files.write(backup, before, like=planned.file)
+    files.write(planned.file, planned.text.encode())
+    files.write(planned.file.with_name(SCHEMA), resources.files("omni_mcp").joinpath(SCHEMA).read_bytes())
     return backup
 
 
@@ -145,27 +145,27 @@ def _free_name(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _next_steps(plan: Plan, *, written: bool) -> Iterator[str]:
+def _next_steps(planned: Plan, *, written: bool) -> Iterator[str]:
     """Yield what is to be done, in this order."""
     if not written:
         yield "omni-mcp init writes it; --force if there is one already"
-    if lacking := [p for p in plan.settings.problems if "variable" in p.what]:
-        yield f"set what it names, one NAME=value a line: {plan.home.dotenv} ({len(lacking)} variables are not set)"
-    if not plan.settings.servers.models.configured:
-        yield f"give it a model: put a key such as ANTHROPIC_API_KEY=… into {plan.home.dotenv}, then init --force"
-    yield from _about_the_proxy(plan)
+    if lacking := [p for p in planned.settings.problems if "variable" in p.what]:
+        yield f"set what it names, one NAME=value a line: {planned.home.dotenv} ({len(lacking)} variables are not set)"
+    if not planned.settings.servers.models.configured:
+        yield f"give it a model: put a key such as ANTHROPIC_API_KEY=… into {planned.home.dotenv}, then init --force"
+    yield from _about_the_proxy(planned)
     yield "omni-mcp executors shows who can be used"
     yield 'omni-mcp submit "查一下天气" --wait'
 
 
-def _about_the_proxy(plan: Plan) -> Iterator[str]:
-    proxy, gateway = plan.found.proxy, plan.settings.servers.models.gateway
+def _about_the_proxy(planned: Plan) -> Iterator[str]:
+    proxy, gateway = planned.found.proxy, planned.settings.servers.models.gateway
     if proxy is None or gateway is None:
         return
     if not proxy.answers:
         yield f"start the proxy: nothing that says it is LiteLLM answers at {proxy.base_url}"
     if not gateway.use:
         yield (
-            f"name its models in models.gateway.for: put {MASTER_KEY}=… into {plan.home.dotenv}, then init --force; "
+            f"name its models in models.gateway.for: put {MASTER_KEY}=… into {planned.home.dotenv}, then init --force; "
             "or init --from its config.yaml"
         )

@@ -11,18 +11,9 @@ import pytest
 from omni_mcp.settings import load
 from tests.integration.house import House, call, ended, house
 
-PLAN = """\
-model_list:
-  - model_name: claude-3-5-sonnet
-    api_base: https://api.anthropic.com
-    api_key: ${ANTHROPIC_API_KEY}
-litellm_settings: {drop_params: true, temperature: 0.7}
-github_key: ${GITHUB_LITELLM_KEY}
-mcp_servers:
-  openclaw: {url: "ws://127.0.0.1:18789", name: "OpenClaw"}
-  claude_code: {url: "stdio", name: "Claude Code"}
-fault_handler: {lite_llm_timeout: 1.0, consecutive_failures: 2, check_interval: 30, cloud_check_timeout: 10}
-"""
+PLAN = (Path(__file__).parents[1] / "data" / "plan_config.yaml").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.timeout(180)  # each command is a process of its own
 
 NOWHERE = ("--gateway", "http://127.0.0.1:1")
 """A proxy that nobody runs: so that none is looked for at its usual port, where this machine may have one."""
@@ -60,7 +51,7 @@ async def test_a_file_that_is_there_is_kept_until_force_and_then_backed_up(tmp_p
         assert "--force" in printed
         first = await as_json(here, "--force")
         second = await as_json(here, "--force")
-        assert Path(first["backup"]).read_text() == "# mine\n"
+        assert Path(first["backup"]).read_text(encoding="utf-8") == "# mine\n"
         assert first["backup"] != second["backup"]
 
 

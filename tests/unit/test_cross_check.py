@@ -46,10 +46,10 @@ def test_an_executor_that_nobody_has_gets_the_nearest_one_named(tmp_path: Path, 
 
 
 def test_a_rule_with_an_unknown_executor_still_has_its_fallback(tmp_path: Path):
-    (rule,) = settings_of(
+    rules = settings_of(
         tmp_path, f"{EXECUTORS}routing: {{rules: [{{executor: onne, fallback: [two]}}]}}\n"
     ).servers.routing.rules
-    assert (rule.executor, rule.fallback) == ("onne", ("two",))
+    assert [(rule.executor, rule.fallback) for rule in rules] == [("onne", ("two",))]
 
 
 def test_an_executor_of_the_plan_may_be_named_before_it_is_configured(tmp_path: Path):

@@ -140,6 +140,8 @@ def proxy_answering(alive: str = '"I\'m alive!"', models: Any = None) -> Generat
     keys: list[str] = []
 
     class Answers(BaseHTTPRequestHandler):
+        """Two paths, and what was asked for."""
+
         def do_GET(self) -> None:
             keys.append(f"{self.path} {self.headers.get('authorization')}")
             body = alive if self.path == "/health/liveliness" else json.dumps({"data": models})
