@@ -29,6 +29,7 @@ NOT_FOR_PEOPLE = {
     "faces/mcp.py": "what a model reads",
     "ledger/statements.py": "statements",
     "llm/sse.py": "a protocol",
+    "setup/text.py": "what is written into a file",
     "testing.py": "fakes",
 }
 """Files whose strings nobody reads at a terminal."""
@@ -40,6 +41,15 @@ AS_THEY_ARE = {
     *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "Claude Code: {}", "Claude Desktop:  {}"),
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
     *("json", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
+    *(
+        "preset: {}",
+        "handles: [{}]",
+        "models.for: {}",
+        "litellm_params: {model: {}, …}",
+        "--config {}",
+        "openai",
+        "server",
+    ),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),
