@@ -40,6 +40,7 @@ TOOLS = ("submit_task", "task_status", "task_result", "list_tasks", "cancel_task
 AS_THEY_ARE = {
     *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "Claude Code: {}", "Claude Desktop:  {}"),
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
+    *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
     *("json", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
     *(
         "preset: {}",

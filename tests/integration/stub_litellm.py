@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from omni_mcp.llm.loopback import serving
@@ -46,6 +46,9 @@ def message_error(kind: str, message: str) -> dict[str, Any]:
     return {"type": "error", **chat_error(kind, message)}
 
 
+Asked = tuple[str, Mapping[str, str], dict[str, Any]]
+
+
 @dataclass(kw_only=True)
 class StubLiteLLM:
     """What answers, and what was asked."""
@@ -54,8 +57,10 @@ class StubLiteLLM:
     content: bytes = b"{}"
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    asked: list[tuple[str, Mapping[str, str], dict[str, Any]]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list[Asked])
     """Path, headers and body of each request."""
+    prices: Any = None
+    """What it says of its routes: the `model_info` of each."""
     port: int = 0
 
     @property
@@ -63,16 +68,21 @@ class StubLiteLLM:
         """The base URL."""
         return f"http://127.0.0.1:{self.port}"
 
-    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
-        """Answer with JSON; in names of headers `_` stands for `-`."""
+    def answer(self, body: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with JSON."""
         self.status, self.content, self.kind = status, json.dumps(body).encode(), "application/json"
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.headers = headers or {}
 
-    def stream(self, *events: Any, end: bytes = b"", **headers: str) -> None:
+    def stream(self, *events: Any, end: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """Answer with events."""
-        self.answer(None, **headers)
+        self.answer(None, headers=headers)
         told = [event if isinstance(event, bytes) else f"data: {json.dumps(event)}\n\n".encode() for event in events]
         self.content, self.kind = b"".join([*told, end]), "text/event-stream"
+
+    async def list_prices(self, request: Request) -> Response:
+        """Answer `/v1/model/info`."""
+        rows = [{"model_name": "x", "model_info": info} for info in self.prices or ()]
+        return JSONResponse({"data": rows} if request.headers.get("authorization") else NO_DB)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request."""
@@ -84,5 +94,6 @@ class StubLiteLLM:
 async def stub_litellm() -> AsyncGenerator[StubLiteLLM]:
     """Run one in this event loop until the body ends."""
     stub = StubLiteLLM()
-    async with serving(Starlette(routes=[Route("/{path:path}", stub.handle, methods=["POST"])])) as stub.port:
+    routes = [Route("/v1/model/info", stub.list_prices), Route("/{path:path}", stub.handle, methods=["POST"])]
+    async with serving(Starlette(routes=routes)) as stub.port:
         yield stub

@@ -160,7 +160,7 @@ async def test_nobody_there_is_told_with_its_name():
 
 
 async def test_fields_of_a_newer_api_and_its_betas_go_through_untouched():
-    message = {"type": "message", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}
+    message: dict[str, Any] = {"type": "message", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}
     async with stub_litellm() as stub:
         stub.answer(message)
         gateway = DirectGateway({"anthropic": row(f"{stub.url}/v1", "claude-sonnet-4-6", key="sk-x")})

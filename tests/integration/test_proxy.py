@@ -32,10 +32,10 @@ from tests.integration.stub_litellm import (
 DIALECTS = pytest.mark.parametrize("dialect", list(Dialect))
 STREAMED = pytest.mark.parametrize("stream", [False, True])
 
-MESSAGE = {"type": "message", "content": [], "usage": {"input_tokens": 3, "output_tokens": 5}}
-CHAT = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}}
-WHOLE = {Dialect.ANTHROPIC: MESSAGE, Dialect.OPENAI: CHAT}
-PRICED = {"x_litellm_response_cost": "0.25", "x_litellm_model_api_base": "https://api.acme.com:8443/v1"}
+MESSAGE: dict[str, Any] = {"type": "message", "content": [], "usage": {"input_tokens": 3, "output_tokens": 5}}
+CHAT: dict[str, Any] = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}}
+WHOLE: dict[Dialect, dict[str, Any]] = {Dialect.ANTHROPIC: MESSAGE, Dialect.OPENAI: CHAT}
+COST, NAME, ROUTE = "x-litellm-response-cost", "x-litellm-model-name", "x-litellm-model-id"
 
 
 @asynccontextmanager
@@ -88,11 +88,11 @@ async def test_what_the_proxy_answers_arrives_as_it_is(dialect: Dialect, stream:
 @DIALECTS
 async def test_the_price_is_the_one_in_the_proxys_header(dialect: Dialect):
     async with stub_litellm() as stub, opened(stub.url) as gateway:
-        stub.answer(WHOLE[dialect], **PRICED)
+        stub.answer(WHOLE[dialect], headers={COST: "0.25", NAME: "acme/big-one"})
         spent = (await gateway.call(dialect, prompt())).spent()
-        assert (spent.cost_usd, spent.price_source, spent.provider) == (0.25, "gateway", "api.acme.com:8443")
+        assert (spent.cost_usd, spent.price_source, spent.provider) == (0.25, "gateway", "acme")
         assert (spent.input_tokens, spent.output_tokens) == (3, 5)
-        stub.answer(WHOLE[dialect], x_litellm_response_cost="None")
+        stub.answer(WHOLE[dialect], headers={COST: "None"})
         assert (await gateway.call(dialect, prompt())).spent().cost_usd is None
 
 
@@ -104,6 +104,33 @@ async def test_the_price_of_a_stream_is_the_one_in_its_usage_where_the_proxy_say
         await told(answer)
         assert (answer.spent().cost_usd, answer.spent().price_source) == (0.125, "gateway")
         assert stub.asked[0][2]["stream_options"] == {"include_usage": True}
+
+
+@STREAMED
+async def test_without_a_header_the_price_is_what_the_proxy_says_of_the_route_that_served(stream: bool):
+    usage = {"prompt_tokens": 3, "completion_tokens": 5}
+    async with stub_litellm() as stub, opened(stub.url) as gateway:
+        price = {"input_cost_per_token": 2.0, "output_cost_per_token": 0.5, "cache_read_input_token_cost": None}
+        stub.prices = [{"id": "route-1", **price}, {"id": "route-2"}]
+        for route, cost in (("route-1", 8.5), ("route-2", None), ("route-3", None)):
+            choices = [{"finish_reason": "stop"}]
+            if stream:
+                stub.stream({"choices": choices, "usage": usage}, headers={ROUTE: route})
+            else:
+                stub.answer({"choices": choices, "usage": usage}, headers={ROUTE: route})
+            answer = await gateway.call(Dialect.OPENAI, prompt(stream=stream))
+            await told(answer)
+            assert (answer.spent().cost_usd, answer.spent().price_source) == (cost, "gateway" if cost else None)
+
+
+async def test_a_call_without_a_key_that_fails_says_where_to_write_it():
+    async with stub_litellm() as stub:
+        stub.status, stub.content, stub.kind = 500, b"Internal Server Error", "text/plain"
+        gateway = ProxyGateway(Gateway(base_url=stub.url))
+        with pytest.raises(ModelError) as caught:
+            await gateway.call(Dialect.OPENAI, prompt())
+        await gateway.aclose()
+    assert "set models.gateway.api_key" in caught.value.message
 
 
 async def test_what_goes_out_is_the_call_the_key_and_the_betas_and_nothing_that_litellm_would_obey():
@@ -262,5 +289,5 @@ async def test_a_caller_who_leaves_ends_the_call():
 
 async def test_a_limit_says_when_it_ends():
     async with stub_litellm() as stub:
-        stub.answer(chat_error("throttling_error", "slow down"), 429, retry_after="7")
+        stub.answer(chat_error("throttling_error", "slow down"), 429, headers={"retry-after": "7"})
         assert (await failing(stub)).retry_after == 7
