@@ -51,6 +51,7 @@ AS_THEY_ARE = {
         "openai",
         "server",
     ),
+    *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),

@@ -11,7 +11,7 @@ from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, resolve
 from omni_mcp.settings import Settings, load
 from omni_mcp.settings_file import read
-from omni_mcp.translate.kind import translate
+from omni_mcp.translate.kind import Kind, translate
 from omni_mcp.yaml_file import Document, KeyPath
 
 
@@ -22,7 +22,7 @@ class Scene:
     settings: Settings
     specs: Mapping[str, ExecutorSpec]
     document: Document | None
-    """The settings file in our words, variables as written; None where there is none, or it cannot be read."""
+    """The settings file in our words, variables and all; None where there is none, or it cannot be read."""
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
     deep: bool = False
     """Whether to look longer: the whole ledger, a session to each executor."""
@@ -43,8 +43,13 @@ class Scene:
         return self.nearest.is_dir() and os.access(self.nearest, os.X_OK)
 
     def line(self, *path: str) -> int | None:
-        """Return the line of a key in the settings file."""
-        return self.document.lines.get(self.document.origin(path)) if self.document else None
+        """Return the line of a key in the settings file, or of what it is in."""
+        return self.document.line(path) if self.document else None
+
+    @property
+    def may_be_edited(self) -> bool:
+        """Whether a command may edit lines of the settings file: YAML, in our own words."""
+        return self.settings.kind is Kind.OURS and self.home.servers.suffix in (".yaml", ".yml")
 
     def written(self, path: KeyPath) -> Any:
         """Return what stands under a path of keys in the settings file, before variables are filled in."""
