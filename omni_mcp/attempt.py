@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
 from omni_mcp.decide.recovery import after_death, continues
 from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
+from omni_mcp.decide.stopping import Stop, stopped
 from omni_mcp.errors import ExecutorError, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
@@ -87,10 +88,10 @@ class Attempt:
     progress: Progress = field(default_factory=Progress)
     resume: bool = False
     """Whether it goes on in the session of the attempt before."""
-    stopping: str | None = None
-    """Why `scope` was cancelled: `cancel` (a person), `lost` (another owner), `shutdown`."""
+    stopping: Stop | None = None
+    """Why `scope` was cancelled."""
 
-    def stop(self, why: str) -> None:
+    def stop(self, why: Stop) -> None:
         """End the run early; `drive` settles it."""
         self.stopping = self.stopping or why
         self.scope.cancel()
@@ -219,9 +220,8 @@ class Attempt:
                 left = [] if said.stopped else said.remaining or left
             except ExecutorError as error:
                 left = [error.message]
-        told = "stopped on request" if self.stopping == "cancel" else "the engine stopped it"
-        kind = FailureClass.CANCELLED if self.stopping == "cancel" else FailureClass.INTERRUPTED
-        return Failed(kind=kind, message=f"{told}; left: {', '.join(left)}" if left else told)
+        task = replace(self.task, progress=self.progress.line)
+        return stopped(task, self.stopping or "shutdown", left=", ".join(left))
 
     async def _settle(self, outcome: Outcome) -> None:
         done = isinstance(outcome, Completed)

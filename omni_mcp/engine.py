@@ -1,7 +1,7 @@
 """The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +12,10 @@ from anyio.abc import TaskGroup
 
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
+from omni_mcp.decide.stopping import stops
+from omni_mcp.decide.times import in_words
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
@@ -20,11 +23,11 @@ from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
 from omni_mcp.presets import candidates
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle
-from omni_mcp.task import Choice, Clock, Recovery, Task, WaitingFor
+from omni_mcp.task import Choice, Clock, Recovery, Task, TaskState, WaitingFor
 
 logger = logging.getLogger(__name__)
 
-End = Literal["idle", "reload"]
+End = Literal["idle", "reload", "upgrade"]
 """Why an engine ended by itself."""
 
 POLL = 1.0
@@ -34,8 +37,12 @@ SWEEP = timedelta(seconds=5)
 """How often we look for tasks whose engine is gone."""
 MARK = timedelta(seconds=60)
 """How long an executor that could not work is left alone before it is tried again."""
-CLAIM_WINDOW = 2000
-"""Idle tasks looked at in one step."""
+CLAIM_WINDOW = 100
+"""Idle tasks looked at at once."""
+PURGE = timedelta(hours=1)
+"""How often we look for tasks that are over for longer than they are kept."""
+GOES_ON = frozenset({Recovery.ATTACH, Recovery.RESUME})
+"""What an engine that was asked to go gives back at once: the next one goes on with it; the rest it finishes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,10 @@ class Engine:
     marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
+    silent_since: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Of each task that was told of as silent, its last sign of life."""
+    dismissed: bool = False
+    """Whether an engine of a newer release waits for us to go."""
 
     async def run(self) -> End | None:
         """Work until cancelled, idle for long or outdated; what runs at a cancel is given back."""
@@ -105,6 +116,9 @@ class Engine:
         """Say whether it is time to go: outdated and nothing running, or idle for long and nobody submitted."""
         if self.running:
             return None
+        if self.dismissed:
+            await self._say_goodbye()
+            return "upgrade"
         if self.is_stale():
             return "reload"
         if self.idle_exit is None or stepped or await self.ledger.counts():
@@ -118,10 +132,12 @@ class Engine:
         """Do all that can be done now; returns whether anything was begun or moved."""
         await self._renew()
         adopted = await self._adopt()
-        await self._stop_cancelled()
-        woken = await self.ledger.wake_due()
-        begun = 0 if self.is_stale() else await self._claim(attempts)
-        return bool(adopted or woken or begun)
+        await self._look_after()
+        moved = await self.ledger.expire() + await self.ledger.wake_due()
+        await self._make_way()
+        begun = 0 if self.dismissed or self.is_stale() else await self._claim(attempts)
+        await self._purge()
+        return bool(adopted or moved or begun)
 
     async def _renew(self) -> None:
         """Keep our claims; an attempt that is ours no more is stopped and writes nothing."""
@@ -153,27 +169,85 @@ class Engine:
         logger.info("adopted %s", task.id, extra={"action": "adopted", "task_id": task.id})
         return True
 
-    async def _stop_cancelled(self) -> None:
+    async def _look_after(self) -> None:
+        """Stop what somebody wants stopped or what is overdue, and tell of what is silent."""
         if not self.running:
             return
         for task in await self.ledger.held():
-            if task.cancel_requested_at is not None and (attempt := self.running.get(task.id)) is not None:
-                attempt.stop("cancel")
+            if (attempt := self.running.get(task.id)) is None:
+                continue
+            if (why := stops(task, self.clock.now())) is not None:
+                attempt.stop(why)
+            elif task.state is TaskState.EXECUTING:
+                await self._tell_if_silent(task)
+
+    async def _tell_if_silent(self, task: Task) -> None:
+        """Write once into the history that an executor is silent. Silence is no proof: only its time-out ends it."""
+        last = task.last_sign
+        silent = self.clock.now() - last
+        if silent.total_seconds() < self.settings.servers.limits.silent_seconds:
+            return
+        if self.silent_since.get(task.id) == last:
+            return
+        self.silent_since[task.id] = last
+        limit = timedelta(seconds=self.running[task.id].spec.row.timeout)
+        text = f"{task.served_by} is silent for {in_words(silent)}; left alone until its time-out ({in_words(limit)})"
+        await self.ledger.note(task.id, attempt=task.attempt, kind="watchdog", text=text)
+
+    async def _make_way(self) -> None:
+        """For a newer release: give back what its engine can go on with; what cannot be moved is finished first."""
+        if not self.dismissed and self._is_due("mark", timedelta(seconds=POLL)):
+            mark = await self.ledger.engine()
+            self.dismissed = mark is not None and mark.owner == self.owner and mark.dismissed_at is not None
+        if self.dismissed:
+            for attempt in self.running.values():
+                if attempt.spec.recovery in GOES_ON:
+                    attempt.stop("shutdown")
+
+    async def _purge(self) -> None:
+        """Remove what is over for longer than it is kept."""
+        days = self.settings.servers.limits.keep_days
+        if days is not None and self._is_due("purge", PURGE):
+            while await self.ledger.purge(self.clock.now() - timedelta(days=days)):
+                pass
 
     async def _claim(self, attempts: TaskGroup) -> int:
-        """Begin every idle task that an executor with a free slot may take."""
+        """Begin every idle task that an executor with a free slot may take; the others queue where it is full."""
+        await self._refresh_marks()
+        begun, window = 0, CLAIM_WINDOW
+        while window == CLAIM_WINDOW:
+            found = await self.ledger.claimable(limit=CLAIM_WINDOW, full=self._full())
+            begun += await self._take(found, attempts)
+            window = len(found)
+        return begun
+
+    def _full(self) -> list[str]:
+        return [name for name in self.pool.specs if not self._free(name)]
+
+    async def _take(self, tasks: Sequence[Task], attempts: TaskGroup) -> int:
         begun = 0
-        for task in await self.ledger.claimable(limit=CLAIM_WINDOW):
+        queues: dict[str, list[str]] = {}
+        for task in tasks:
             found = self._route(task)
             if found.executor is None:
                 await self._hold(task, found)
             elif self._free(found.executor):
                 begun += await self._begin(task, found, attempts)
+            else:
+                queues.setdefault(found.executor, []).append(task.id)
+        for name, ids in queues.items():
+            await self.ledger.queue(ids, executor=name)
         return begun
 
-    def _route(self, task: Task) -> Route:
+    async def _refresh_marks(self) -> None:
+        """Forget marks that are over; who queues elsewhere because of them is routed anew."""
         now = self.clock.now()
-        self.marks = {name: mark for name, mark in self.marks.items() if mark.until > now}
+        lasting = {name: mark for name, mark in self.marks.items() if mark.until > now}
+        if len(lasting) < len(self.marks):
+            await self.ledger.forget_queues()
+        self.marks = lasting
+
+    def _route(self, task: Task) -> Route:
         troubles = {name: mark.trouble for name, mark in self.marks.items()}
         return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
 
@@ -203,7 +277,7 @@ class Engine:
             ledger=self.ledger,
             owner=self.owner,
             clock=self.clock,
-            max_attempts=self.settings.servers.limits.max_attempts,
+            max_attempts=attempts_of(task.spec, self.settings.servers.limits.max_attempts),
             work=self.settings.home.work,
             relay=self.relay,
             on_trouble=self._mark,
@@ -219,6 +293,7 @@ class Engine:
             logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:
             del self.running[attempt.task.id]
+            self.silent_since.pop(attempt.task.id, None)
             self.doorbell.ring()
 
     async def _mark(self, name: str, trouble: str) -> None:
@@ -226,6 +301,7 @@ class Engine:
         now = self.clock.now()
         self.marks[name] = Mark(trouble=trouble, until=now + MARK)
         with suppress(LedgerError):
+            await self.ledger.forget_queues()
             await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
 
     def _is_due(self, duty: str, every: timedelta) -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
+from omni_mcp.decide.times import in_words
 from omni_mcp.task import TaskState
 from omni_mcp.views import EngineView, ExecutorView, ListView, ModeView, ResultView, ResumeView, RouteView, TaskView
 
@@ -20,11 +21,7 @@ SHORT_ID = 8
 
 def age(then: datetime, now: datetime | None = None) -> str:
     """Return how long ago in one unit: `12 s`, `3 min`, `2 h`, `5 d`."""
-    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    return in_words((now or datetime.now(UTC)) - then)
 
 
 def standing(task: TaskView) -> str:
