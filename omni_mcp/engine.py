@@ -70,6 +70,8 @@ class Engine:
     """Whether the settings, or the programs that they name, have changed since this engine was opened."""
     idle_exit: timedelta | None
     """How long it stays without an open task; None: for ever."""
+    is_well: Callable[[], None]
+    """Told after the first turn: it did not die at its start."""
     running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
@@ -84,6 +86,8 @@ class Engine:
         end: End | None = None
         async with anyio.create_task_group() as attempts:
             try:
+                end = await self._turn(attempts)
+                self.is_well()
                 while end is None:
                     end = await self._turn(attempts)
             finally:

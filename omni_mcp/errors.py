@@ -157,7 +157,7 @@ class LedgerOld(LedgerBusy):
 
     def __init__(self, pid: int | None) -> None:
         super().__init__(
-            f"the ledger has to be upgraded, and the engine of an older release (pid {pid or 'unknown'}) is still at work",
+            f"the ledger has to be upgraded, but the engine of an older release (pid {pid or '?'}) is at work",
             next_step="call again in a moment; or omni-mcp engine stop",
         )
 

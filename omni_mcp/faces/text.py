@@ -8,7 +8,19 @@ from rich.table import Table
 
 from omni_mcp.decide.times import in_words
 from omni_mcp.task import TaskState
-from omni_mcp.views import EngineView, ExecutorView, ListView, ModeView, ResultView, ResumeView, RouteView, TaskView
+from omni_mcp.views import (
+    CheckView,
+    CopyView,
+    EngineView,
+    ExecutorView,
+    ListView,
+    ModeView,
+    PurgeView,
+    ResultView,
+    ResumeView,
+    RouteView,
+    TaskView,
+)
 
 COLOURS = {
     TaskState.COMPLETED: "green",
@@ -36,6 +48,8 @@ def print_task(out: Console, task: TaskView) -> None:
         "state": f"{standing(task)}, for {age(task.since)}",
         "why": task.text,
         "due": task.due_at.isoformat() if task.due_at else None,
+        "deadline": task.deadline.isoformat(timespec="seconds") if task.deadline else None,
+        "retry of": task.retry_of,
         "served by": _server(task),
         "because": task.reason,
         "attempt": str(task.attempt) if task.attempt else None,
@@ -50,6 +64,28 @@ def print_task(out: Console, task: TaskView) -> None:
             out.print(f"{name:>13}  {value}", markup=False, highlight=False)
     for event in task.events or []:
         out.print(f"{event.seq:>13}  {event.at:%H:%M:%S} {event.kind}: {event.text}", markup=False, highlight=False)
+    if task.next_seq is not None:
+        out.print(f"{'more':>13}  --since {task.next_seq}", markup=False, highlight=False)
+
+
+def print_purged(out: Console, done: PurgeView) -> None:
+    """Print what was removed, or would be."""
+    verb = "would remove" if done.dry_run else "removed"
+    said = f"{verb} {done.tasks} tasks that were over before {done.before:%Y-%m-%d %H:%M} UTC; kept: {done.kept}"
+    out.print(said, markup=False, highlight=False)
+
+
+def print_check(out: Console, found: CheckView) -> None:
+    """Print how sound a ledger is."""
+    for problem in found.problems:
+        out.print(f"problem: {problem}", markup=False, highlight=False)
+    how = f"{len(found.problems)} problems" if found.problems else "sound"
+    out.print(f"{found.path}: {how}; {found.tasks} tasks, version {found.version}", markup=False, highlight=False)
+
+
+def print_copy(out: Console, copy: CopyView) -> None:
+    """Print what was copied to where."""
+    out.print(f"{copy.path}: {copy.tasks} tasks. {copy.text}", markup=False, highlight=False)
 
 
 def _server(task: TaskView) -> str | None:

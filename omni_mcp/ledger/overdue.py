@@ -32,7 +32,9 @@ def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
     why = f" ({row['text']})" if row["text"] else ""
     tried = [f"attempt {a['number']} on {a['executor'] or 'nobody yet'}: {a['end']}" for a in _attempts(db, row)]
     when = moment(row["deadline"]).isoformat(timespec="seconds")
-    return "; ".join([f"its deadline {when} came while it was {row['state']}{waited}{why}", *(tried or ["never begun"])])
+    return "; ".join(
+        [f"its deadline {when} came while it was {row['state']}{waited}{why}", *(tried or ["never begun"])]
+    )
 
 
 def _attempts(db: sqlite3.Connection, row: sqlite3.Row) -> list[sqlite3.Row]:

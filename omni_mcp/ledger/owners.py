@@ -36,6 +36,12 @@ class HeldLock:
             os.close(self._fd)
             self._fd = None
 
+    def leave(self) -> None:
+        """Forget it without letting go: a child that inherited it holds it on."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
     def __enter__(self) -> Self:
         return self
 

@@ -541,7 +541,7 @@ def migrate(db: sqlite3.Connection, engine_lock: Path | None = None) -> None:
     db.row_factory = sqlite3.Row
     ours = _migrations()
     version = db.execute("pragma user_version").fetchone()[0]
-    newest = max(ours)
+    newest = newest_version()
     if version > newest:
         raise LedgerTooNew(
             f"the ledger has version {version}, this release knows {newest}",
@@ -557,6 +557,11 @@ def _alone(engine_lock: Path) -> HeldLock:
     if held is None:
         raise LedgerOld(holder(engine_lock))
     return held
+
+
+def newest_version() -> int:
+    """Return the version of a ledger that this release writes."""
+    return max(_migrations())
 
 
 def _migrations() -> Mapping[int, str]:

@@ -253,7 +253,9 @@ MARK_PURGED = f"""
 """
 PURGE = f"delete from tasks where n in ({_OLD} limit :limit)"
 
-END_OPEN_ATTEMPTS = "update attempts set ended_at = :now, end = 'unknown: restored from a backup' where ended_at is null"
+END_OPEN_ATTEMPTS = (
+    "update attempts set ended_at = :now, end = 'unknown: restored from a backup' where ended_at is null"
+)
 ASK_ALL = """
     update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = 'consent', due_at = null,
         owner = null, lease_until = null, consented = 0, text = :text
