@@ -1,7 +1,7 @@
 """The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,8 +37,8 @@ SWEEP = timedelta(seconds=5)
 """How often we look for tasks whose engine is gone."""
 MARK = timedelta(seconds=60)
 """How long an executor that could not work is left alone before it is tried again."""
-CLAIM_WINDOW = 100
-"""Idle tasks looked at at once."""
+CLAIM_WINDOW = 200
+"""Idle tasks looked at in one step."""
 PURGE = timedelta(hours=1)
 """How often we look for tasks that are over for longer than they are kept."""
 GOES_ON = frozenset({Recovery.ATTACH, Recovery.RESUME})
@@ -216,19 +216,14 @@ class Engine:
                 pass
 
     async def _claim(self, attempts: TaskGroup) -> int:
-        """Begin every idle task that an executor with a free slot may take; the others queue where it is full."""
+        """Begin the idle tasks that an executor with a free slot may take; the others queue where it is full.
+
+        Those that queue are passed over as long as it is full, so they hide nobody behind them. Returns how many were
+        begun, or queue while there may be more behind them.
+        """
         await self._refresh_marks()
-        begun, window = 0, CLAIM_WINDOW
-        while window == CLAIM_WINDOW:
-            found = await self.ledger.claimable(limit=CLAIM_WINDOW, full=self._full())
-            begun += await self._take(found, attempts)
-            window = len(found)
-        return begun
-
-    def _full(self) -> list[str]:
-        return [name for name in self.pool.specs if not self._free(name)]
-
-    async def _take(self, tasks: Sequence[Task], attempts: TaskGroup) -> int:
+        full = [name for name in self.pool.specs if not self._free(name)]
+        tasks = await self.ledger.claimable(limit=CLAIM_WINDOW, full=full)
         begun = 0
         queues: dict[str, list[str]] = {}
         for task in tasks:
@@ -241,7 +236,7 @@ class Engine:
                 queues.setdefault(found.executor, []).append(task.id)
         for name, ids in queues.items():
             await self.ledger.queue(ids, executor=name)
-        return begun
+        return begun or len(tasks) // CLAIM_WINDOW
 
     async def _refresh_marks(self) -> None:
         """Forget marks that are over; who queues elsewhere because of them is routed anew."""

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -559,6 +559,7 @@ def _alone(engine_lock: Path) -> HeldLock:
     return held
 
 
+@cache
 def newest_version() -> int:
     """Return the version of a ledger that this release writes."""
     return max(_migrations())

@@ -38,7 +38,7 @@ CLAIMABLE = (
 """By priority; within one the principals take turns, who was served last comes last; of one principal the oldest."""
 QUEUE = """
     update tasks set queued_for = :executor
-    where state = 'idle' and id in (select value from json_each(:ids))
+    where state = 'idle' and id in (select value from json_each(:ids)) and queued_for is not :executor
 """
 FORGET_QUEUES = "update tasks set queued_for = null where state = 'idle' and queued_for is not null"
 TAKE_TURN = """
@@ -180,7 +180,7 @@ WAKE_DUE = """
 """
 OVERDUE = """
     select n, id, state, waiting_for, text, deadline from tasks
-    where deadline <= :now and open = 1 and state in ('idle', 'waiting')
+    where deadline <= :now and open = 1 and +state in ('idle', 'waiting')
 """
 ATTEMPTS = "select number, executor, end from attempts where task = :n order by number"
 EXPIRE = """

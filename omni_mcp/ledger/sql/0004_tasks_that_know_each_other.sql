@@ -8,7 +8,7 @@ alter table idempotency add column purged text; -- the end of the task, once it 
 alter table engines add column dismissed_at integer;
 
 create index deadlines on tasks (deadline) where deadline is not null and open = 1;
-create index idle_tasks on tasks (principal, priority desc, n, queued_for) where state = 'idle';
+create index idle_tasks on tasks (principal, priority desc, n, queued_for, state) where state = 'idle';
 
 create table dependencies (
     task integer not null references tasks (n) on delete cascade,
