@@ -3,34 +3,49 @@
 import re
 from datetime import datetime, timedelta
 
-_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*(?:sec|min|[smhdw]))+\s*", re.IGNORECASE | re.ASCII)
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(sec|min|[smhdw])", re.IGNORECASE | re.ASCII)
+_UNITS = {
+    "s|sec|seconds?|秒": 1,
+    "m|min|minutes?|分钟": 60,
+    "h|hours?|小时": 3600,
+    "d|days?|天": 86_400,
+    "w|weeks?|周": 604_800,
+}
+_PART = re.compile("|".join(rf"(\d+(?:\.\d+)?)\s*(?:{unit})(?![a-z])" for unit in _UNITS), re.IGNORECASE)
+_SPAN = re.compile(rf"\s*(?:(?:{_PART.pattern})\s*)+", re.IGNORECASE)
+_LENGTH = 100
+"""Characters; what is longer is no span."""
 LONGEST = timedelta(days=36_500)
 """A hundred years: what is longer is a mistake."""
 
 
 def span(text: str) -> timedelta:
-    """Return the time that a text like "90s", "30 min", "2h", "1d 12h" or "2w" means. Raises ValueError."""
-    if not _SPAN.fullmatch(text[:100]):
-        raise ValueError(f"{text[:100]!r} is no span of time such as 90s, 30min, 2h, 1d 12h or 2w")
-    seconds = sum(float(number) * _UNITS[unit.lower()] for number, unit in _PART.findall(text))
+    """Return what a text like "90s", "30 min", "2 hours", "1d 12h" or "2周" means. Raises ValueError."""
+    if not _is_span(text):
+        raise ValueError(f"{text[:_LENGTH]!r} is no span of time such as 90s, 30min, 2h, 1d 12h or 2w")
+    sizes = list(_UNITS.values())
+    seconds = sum(
+        float(found[found.lastindex or 1]) * sizes[(found.lastindex or 1) - 1] for found in _PART.finditer(text)
+    )
     if not 0 < seconds <= LONGEST.total_seconds():
-        raise ValueError(f"{text[:100]!r} is not between a moment and a hundred years")
+        raise ValueError(f"{text!r} is not between a moment and a hundred years")
     return timedelta(seconds=seconds)
+
+
+def _is_span(text: str) -> bool:
+    return len(text) <= _LENGTH and _SPAN.fullmatch(text) is not None
 
 
 def point(text: str, now: datetime) -> datetime:
     """Return the time that is meant: an ISO 8601 date with its offset, or a span from now on. Raises ValueError."""
-    if _SPAN.fullmatch(text[:100]):
+    if _is_span(text):
         return now + span(text)
     try:
         meant = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        said = f'{text[:100]!r} is neither a time such as "2026-03-01T18:00+01:00" nor a span such as "2h"'
+        said = f'{text[:_LENGTH]!r} is neither a time such as "2026-03-01T18:00+01:00" nor a span such as "2h"'
         raise ValueError(said) from error
     if meant.tzinfo is None:
-        raise ValueError(f"{text[:100]!r} has no offset: add Z for UTC, or +08:00 and the like")
+        raise ValueError(f"{text[:_LENGTH]!r} has no offset: add Z for UTC, or +08:00 and the like")
     return meant
 
 
