@@ -12,8 +12,15 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.owners import try_hold
 
 
-def dies(home: Home) -> None:
-    with pytest.raises(ZeroDivisionError), counted(home):
+def dies(home: Home, *, after_its_first_turn: bool = False) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _die(home, after_its_first_turn)
+
+
+def _die(home: Home, after_its_first_turn: bool) -> None:
+    with counted(home) as is_well:
+        if after_its_first_turn:
+            is_well()
         raise ZeroDivisionError
 
 
@@ -39,9 +46,7 @@ def test_an_engine_that_comes_up_or_ends_in_order_is_no_crash(tmp_path: Path) ->
     with pytest.raises(asyncio.CancelledError), counted(home):
         raise asyncio.CancelledError
     assert look(home) is None
-    with pytest.raises(ZeroDivisionError), counted(home) as is_well:
-        is_well()
-        raise ZeroDivisionError
+    dies(home, after_its_first_turn=True)
     assert look(home) is None
 
 

@@ -11,8 +11,18 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("30min", 1800), ("30 m", 1800), ("2h", 7200), ("1.5h", 5400), ("1d 12h", 129_600), ("2W", 1_209_600)]
-    + [("1 day 2 hours", 93_600), ("2小时30分钟", 9000), ("1 week", 604_800)],
+    [
+        ("90s", 90),
+        ("30min", 1800),
+        ("30 m", 1800),
+        ("2h", 7200),
+        ("1.5h", 5400),
+        ("1d 12h", 129_600),
+        ("2W", 1_209_600),
+        ("1 day 2 hours", 93_600),
+        ("2小时30分钟", 9000),
+        ("1 week", 604_800),
+    ],
 )
 def test_a_span_is_read_as_people_write_it(text: str, seconds: int) -> None:
     assert span(text) == timedelta(seconds=seconds)
@@ -21,7 +31,7 @@ def test_a_span_is_read_as_people_write_it(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "2", "h", "-2h", "0s", "2h later", "2 hams", "999999999w", "2h" * 1000])
 def test_what_is_no_span_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="span of time|hundred years"):
+    with pytest.raises(ValueError, match=r"span of time|hundred years"):
         span(text)
 
 
