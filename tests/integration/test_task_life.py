@@ -67,7 +67,8 @@ async def test_what_runs_at_its_deadline_is_stopped_and_failed_and_tried_again_b
         gate = tmp_path / "gate"
         here.configure(executors={"slow": here.workshop("until", argument="path")})
         async with here.client() as client:
-            task = await call(client, "submit_task", description=str(gate), type="until", deadline="2s")
+            await call(client, "submit_task", description="/", type="until", wait_seconds=30)  # all is started then
+            task = await call(client, "submit_task", description=str(gate), type="until", deadline="4s")
             late = await ended(client, task["task_id"])
             assert late["state"] == "failed"
             assert "came during attempt 1 on slow, which was stopped" in late["text"]
