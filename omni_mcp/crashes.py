@@ -19,6 +19,8 @@ LONGEST_PAUSE = 60.0
 """Seconds between two starts at most."""
 LINE = 300
 """Characters of the reason."""
+FRAME = " \t|+-"
+"""What the traceback of a group of exceptions draws around its lines."""
 TAIL = 20_000
 """Bytes at the end of the log in which the reason is looked for."""
 
@@ -89,7 +91,7 @@ def _last_line(log: Path) -> str:
     try:
         with log.open("rb") as lines:
             lines.seek(max(0, log.stat().st_size - TAIL))
-            said = [line.strip() for line in lines.read().decode(errors="replace").splitlines()]
+            said = [line.strip(FRAME) for line in lines.read().decode(errors="replace").splitlines()]
     except OSError:
         said = []
     return next((line[:LINE] for line in reversed(said) if line), "its log is empty")

@@ -27,7 +27,7 @@ def _die(home: Home, after_its_first_turn: bool) -> None:
 def test_early_deaths_in_a_row_are_counted_and_told_with_the_last_word_of_the_log(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.engine_log.parent.mkdir()
-    home.engine_log.write_text("Traceback\nZeroDivisionError: division by zero\n\n")
+    home.engine_log.write_text("  | Traceback\n  | ZeroDivisionError: division by zero\n  +-----\n\n")
     assert look(home) is None
     for count in (1, 2):
         dies(home)
