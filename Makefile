@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check bench lock clean
+.PHONY: help install run test check reference bench words lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,13 +45,19 @@ check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pylint omni_mcp
-	$(BIN)/pylint --disable=$(TESTS_MAY) tests benchmarks
+	$(BIN)/pylint --disable=$(TESTS_MAY) tests benchmarks tools
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+reference: install ## Renew what follows from servers_file.py: the JSON schema and the tables of docs/settings.md
+	$(BIN)/python -m tools.reference
 
 bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
+
+words: install ## List what the terminal says without Chinese, with file and line
+	$(BIN)/python -m tests.lang
 
 lock: install ## Renew constraints.txt from pyproject.toml
 	$(PIP) install uv

@@ -116,7 +116,7 @@ class EngineKeeper:
             await self.ledger.dismiss(seen.owner)
             starting = await run_sync(partial(background.start, self.home, successor=True))
             if starting is not None:
-                starting.right.leave()
+                starting.right.hand_over()
         return (
             f"version {seen.version} (pid {seen.pid}) finishes what only it can, then version {__version__} takes over"
         )
@@ -291,14 +291,15 @@ async def _wait_for_handover(home: Home) -> None:
 
 @asynccontextmanager
 async def _relay(settings: Settings, ledger: Ledger) -> AsyncGenerator["Relay | None"]:
-    """Open the relay over LiteLLM's Router, where models are configured."""
+    """Open the relay over what serves the models, where models are configured."""
+    from omni_mcp.llm import backends
     from omni_mcp.llm.relay import Relay
-    from omni_mcp.llm.router import RouterGateway
 
-    if not settings.servers.models.model_list:
+    gateway = backends.primary(settings)
+    if gateway is None:
         yield None
         return
-    async with Relay(RouterGateway(settings.servers.models), ledger) as relay:
+    async with Relay(gateway, ledger) as relay:
         yield relay
 
 
@@ -324,4 +325,5 @@ def _mark(home: Home, owner: str, address: str, clock: Clock) -> EngineMark:
         log=str(home.engine_log),
         address=address,
         started_at=clock.now(),
+        settings=str(home.servers),
     )

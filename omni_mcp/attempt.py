@@ -38,7 +38,7 @@ class Endpoints(Protocol):
 
     name: str
 
-    def endpoint(self, task_id: str, *, attempt: int, model: str | None) -> Endpoint:
+    def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
         """Open the relay for an attempt."""
         ...
 
@@ -156,7 +156,9 @@ class Attempt:
         task = self.task
         endpoint = None
         if self.spec.relayed and self.relay is not None:
-            endpoint = self.relay.endpoint(task.id, attempt=task.attempt, model=self.choice.model)
+            endpoint = self.relay.endpoint(
+                task.id, attempt=task.attempt, model=self.choice.model, task_type=self.choice.type
+            )
         return RunRequest(
             task_id=task.id,
             attempt=task.attempt,

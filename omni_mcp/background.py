@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omni_mcp.errors import EngineError
 from omni_mcp.home import Home
-from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold
+from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
 from omni_mcp.processes import MARKS
 from omni_mcp.views import EngineView
 
@@ -28,7 +28,7 @@ LOG_BYTES = 5 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starting:
-    """An engine that this process has just started, and the right to start one until it is up."""
+    """An engine that this process has just started, and the right to start one until it has its lock."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -50,6 +50,12 @@ class Starting:
                         next_step=f"read the end of {self.log}: omni-mcp engine logs",
                     )
                 time.sleep(STEP)
+            self.right.hand_over()
+
+
+def until_up(home: Home) -> None:
+    """Block until an engine that has its lock has announced itself, too: from then on faces know what it reads."""
+    wait_until_free(home.engine_start, limit=START_LIMIT)
 
 
 def engine_argv(home: Home) -> Sequence[str]:
@@ -105,7 +111,13 @@ def _fresh_log(log: Path) -> Path:
 def view(home: Home) -> EngineView:
     """Say whether an engine holds the home's lock, and which."""
     pid = holder(home.engine_lock)
-    return EngineView(running=pid is not None, pid=pid, home=str(home.root), log=str(home.engine_log))
+    return EngineView(
+        running=pid is not None,
+        pid=pid,
+        home=str(home.root),
+        log=str(home.engine_log),
+        settings=str(home.servers),
+    )
 
 
 def stop(home: Home, *, limit: float = 30.0) -> int | None:

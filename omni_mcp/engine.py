@@ -270,7 +270,7 @@ class Engine:
         model = task.spec.model or self.pool.specs[name].row.model or self.settings.servers.models.model_for(found.type)
         attempt = Attempt(
             task=begun,
-            choice=Choice(executor=name, requested=found.requested, model=model, reason=found.reason),
+            choice=Choice(executor=name, requested=found.requested, model=model, reason=found.reason, type=found.type),
             spec=self.pool.specs[name],
             executor=self.pool.get(name),
             ledger=self.ledger,

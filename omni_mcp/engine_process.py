@@ -1,12 +1,15 @@
 """The engine as a process of its own."""
 
 import logging
+import os
 import signal
 
 import anyio
 
 from omni_mcp.app import serve_engine
 from omni_mcp.home import Home
+
+logger = logging.getLogger(__name__)
 
 
 def run_engine(home: Home) -> None:
@@ -16,6 +19,9 @@ def run_engine(home: Home) -> None:
         logging.getLogger(client).setLevel(logging.WARNING)
     logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
     anyio.run(_serve, home)
+    logger.info(
+        "engine down, pid %d", os.getpid(), extra={"action": "engine_down"}
+    )  # a log without it tells of a crash
 
 
 async def _serve(home: Home) -> None:

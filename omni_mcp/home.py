@@ -7,6 +7,9 @@ from typing import Self
 
 import platformdirs
 
+SERVE_PORT = 8765
+"""Where `omni-mcp serve` listens, unless it is told another port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Home:

@@ -49,7 +49,7 @@ INSTALL = {
 _NO_ROW = ExecutorRow.model_construct()
 """Stands in for a row that could not be read."""
 
-NO_MODELS = "no model is configured. Add `models: {model_list: [...]}` to servers.yaml"
+NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
 
 def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
@@ -119,7 +119,7 @@ def _assistant(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 
 def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
-    binary = _find(row.command or "claude", row, settings.home)
+    binary = find(row.command or "claude", row, settings.home)
     relayed = row.login == "relay" or (row.login is None and _has_models(settings))
     unusable = None if binary else _missing(row.command or "claude")
     if row.login == "relay" and not _has_models(settings):
@@ -140,7 +140,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
 
 def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
     """Return any MCP server; one without `tool` has to speak the adapter contract."""
-    binary = _find(row.command, row, settings.home) if row.command else None
+    binary = find(row.command, row, settings.home) if row.command else None
     relayed = row.tool is None and row.login == "relay"
     command = (binary, *row.args) if binary else ()
     unusable = _flaw(row) or (_missing(row.command) if row.command and not binary else None)
@@ -151,8 +151,6 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
 
 def _flaw(row: ExecutorRow) -> str | None:
     """Return what a row asks for that cannot be."""
-    if row.url and row.url.startswith(("ws://", "wss://")):
-        return "MCP has no WebSocket transport, so use an http(s):// url. The OpenClaw gateway comes in a later version"
     if row.result not in ("text", "structured") and not row.result.startswith("/"):
         return f"result {row.result!r} is not text, structured or a JSON pointer such as /answer/0"
     return None
@@ -164,10 +162,10 @@ def _no_models(settings: Settings) -> str:
 
 
 def _has_models(settings: Settings) -> bool:
-    return bool(settings.servers.models.model_list)
+    return settings.servers.models.configured
 
 
-def _find(command: str, row: ExecutorRow, home: Home) -> str | None:
+def find(command: str, row: ExecutorRow, home: Home) -> str | None:
     """Return the path of a program as the child would find it: a relative one is relative to its working folder."""
     path = Path(command).expanduser()
     if path.name != command:

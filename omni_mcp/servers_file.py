@@ -13,7 +13,9 @@ Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def _absolute(path: Path) -> Path:
@@ -45,9 +47,12 @@ def _http(url: str) -> str:
 
 
 def _model_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    complete = isinstance(row.get("model_name"), str) and isinstance(row.get("litellm_params"), dict)
+    params: Any = row.get("litellm_params")
+    complete = isinstance(row.get("model_name"), str) and isinstance(params, dict)
     if not complete:
         raise ValueError("needs model_name (a word) and litellm_params (a mapping), as LiteLLM writes them")
+    if "model" not in params:
+        raise ValueError("needs litellm_params.model, such as anthropic/claude-haiku-4-5")
     return row
 
 
@@ -63,20 +68,33 @@ class ExecutorRow(_Row):
     """One executor, as written in servers.yaml: a preset, or an MCP server by command or url."""
 
     preset: Preset | None = None
+    """An agent that this program brings an adapter for."""
     command: str | None = None
+    """The program that starts the MCP server; of a preset: its agent, if it is not on PATH."""
     args: tuple[str, ...] = ()
+    """Arguments of the command."""
     env: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Variables of its environment, beside PATH, HOME and the like; it sees no others."""
     cwd: Folder | None = None
+    """The folder that it is started in; without it the home."""
     url: Url | None = None
+    """Where it listens: Streamable HTTP, or the WebSocket of an OpenClaw gateway."""
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    """HTTP headers of each request."""
     token: SecretStr | None = None
+    """Sent as a bearer token."""
     tool: str | None = None
+    """The tool that runs a task; without it the server has to speak the adapter contract."""
     arguments: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    """Arguments of the tool, with {description} {task_id} {attempt} {cwd} {model} filled in."""
     result: str = "text"
     """`text`, `structured`, or a JSON pointer into the structured result."""
     handles: tuple[str, ...] = ()
+    """The task types that it takes; without it those of the preset."""
     recovery: Recovery | None = None
+    """What follows when its run was cut off; without it that of the preset, else `ask`."""
     parallel: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Tasks at a time; without it that of the preset, else 1."""
     connect_timeout: Annotated[float, Field(gt=0, le=600)] = 30
     """Seconds that its session may take to open."""
     timeout: Annotated[float, Field(gt=0)] = 3600
@@ -84,7 +102,9 @@ class ExecutorRow(_Row):
     roots: tuple[Folder, ...] = ()
     """Folders that a `cwd` has to be below."""
     permissions: Literal["read-only", "edit", "full"] = "edit"
+    """What Claude Code may do."""
     model: str | None = None
+    """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
     """Where model calls go: through the engine's relay, or by a login of the executor's own."""
     protocol: Literal["auto", "legacy"] = "auto"
@@ -98,6 +118,10 @@ class ExecutorRow(_Row):
             raise ValueError(f"needs url (where the {self.preset} gateway listens)")
         if self.preset is None and not (self.command or self.url):
             raise ValueError("needs one of preset, command or url")
+        if self.preset is None and self.url and self.url.startswith(("ws://", "wss://")):
+            raise ValueError(
+                "MCP has no WebSocket transport: use the http(s):// url; for an OpenClaw gateway add `preset: openclaw`"
+            )
         return self
 
     @model_validator(mode="after")
@@ -111,11 +135,15 @@ class Rule(_Row):
     """One routing rule; the first that fits wins."""
 
     executor: str
+    """Who takes the task."""
     type: str | None = None
+    """The type of a task that it takes, and gives to a text with one of its words."""
     keywords: tuple[str, ...] = ()
+    """Words that mean this rule, in any language."""
     builtin_words: bool = False
     """Besides the keywords, use what this package knows of the type (`coding`, `always_on`)."""
     fallback: tuple[str, ...] = ()
+    """Executors that take the task, in this order, when the first cannot be used."""
 
     @model_validator(mode="after")
     def _knows_words(self) -> Self:
@@ -138,7 +166,9 @@ class Routing(_Row):
     """Who gets what."""
 
     rules: tuple[Rule, ...] = PLAN_RULES
+    """First match wins; without any those of docs/routing.md."""
     default: str = "assistant"
+    """Who takes a task that no rule fits and nobody handles."""
 
     @property
     def in_force(self) -> tuple[Rule, ...]:
@@ -154,20 +184,66 @@ class Gateway(_Row):
     base_url: Web
     """Without `/v1`: `http://localhost:4000`."""
     api_key: SecretStr | None = None
+    """Its master key, or a virtual key."""
     use: Mapping[str, str] = Field(default_factory=dict, alias="for")
     """Task type -> virtual model name; `default` for the rest."""
+
+
+class LitellmSettings(_Row):
+    """Settings of the litellm module that mean something in this process, under LiteLLM's names."""
+
+    drop_params: bool = True
+    """Leave out what a model does not take; false: such a call fails."""
+    modify_params: bool = False
+    """Let LiteLLM change what a model does not take into what it does."""
+    request_timeout: Seconds | None = None
+    """Seconds for one route; `router_settings.timeout` goes before it."""
+    ssl_verify: bool | str = True
+    """Check the certificates of the clouds; or the file with those to trust."""
+
+
+class CallDefaults(_Row):
+    """Fields of each model call that does not say them itself, where the caller's API has them."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """As `top_p` and `top_k`: never in a call with `thinking`, which Anthropic would refuse."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Words of this much probability are chosen from."""
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    """So many words are chosen from; Anthropic's API only."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The longest answer, in tokens."""
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The same by OpenAI's newer name."""
+    stop: str | tuple[str, ...] | None = None
+    """Text that ends an answer; OpenAI's API only."""
+    seed: int | None = None
+    """Makes answers repeatable where the cloud can."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Against words that were said."""
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Against words that were said often."""
+    reasoning_effort: str | None = None
+    """How much a model may think: `low`, `medium`, `high`."""
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What the file says."""
+        return self.model_dump(exclude_none=True)
 
 
 class Models(_Row):
     """What serves model calls: a LiteLLM proxy (`gateway`), or LiteLLM's Router in process (`model_list`)."""
 
     gateway: Gateway | None = None
+    """A LiteLLM proxy; then there is no `model_list`."""
     model_list: tuple[ModelRow, ...] = Field(default=(), repr=False)
     """Exactly as LiteLLM writes it, handed to its Router as it stands."""
     router_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
-    litellm_settings: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    """Settings of LiteLLM's Router (`timeout`, `fallbacks`); retries are always off."""
+    litellm_settings: LitellmSettings = LitellmSettings()
     """Settings of the litellm module, as its proxy takes them (`drop_params`)."""
-    defaults: Mapping[str, Any] = Field(default_factory=dict)
+    defaults: CallDefaults = CallDefaults()
     """Fields of each model call that does not name them itself (`temperature`)."""
     use: Mapping[str, str] = Field(default_factory=dict, alias="for")
     """Task type -> model name; `default` for the rest."""
@@ -195,6 +271,7 @@ class DirectRow(_Row):
     """A provider's own API: where model calls go while LiteLLM is broken."""
 
     base_url: Web
+    """With `/v1` for the `openai` dialect, without it for `anthropic`."""
     dialect: Literal["anthropic", "openai"] | None = None
     """The wire format; None: `anthropic` for the row of that name, else `openai`."""
     key: SecretStr | None = None
@@ -251,6 +328,7 @@ class Limits(_Row):
     """Bounds that hold for every task."""
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Faults of a task or its executor before it fails; faults of a cloud do not count."""
     max_depth: Annotated[int, Field(ge=0, le=10)] = 2
     """How deep tasks may submit tasks: 1 lets an executor hand on its work, 0 lets none."""
     silent_seconds: Annotated[float, Field(ge=1)] = 180
@@ -258,7 +336,9 @@ class Limits(_Row):
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """How long tasks that are over are kept; None: until `omni-mcp purge`."""
     description_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
+    """The longest description, in bytes."""
     engine_idle_seconds: Annotated[float, Field(gt=0)] = 600
+    """The background engine ends after this long without an open task."""
 
 
 def _default_executors() -> dict[str, ExecutorRow]:
@@ -272,10 +352,16 @@ class ServersFile(_Row):
     """servers.yaml."""
 
     executors: Mapping[Name, ExecutorRow] = Field(default_factory=_default_executors)
+    """Who runs tasks, by name; without it `claude_code` and `assistant`."""
     routing: Routing = Routing()
+    """Who gets what."""
     models: Models = Models()
+    """What serves model calls."""
     direct: Mapping[Name, DirectRow] = Field(default_factory=_default_direct)
+    """Providers that are called directly while LiteLLM is broken; without it `anthropic` and `openrouter`."""
     github_key: SecretStr | None = None
     """The plan's one backup key: of every direct row that names none; else GITHUB_LITELLM_KEY of the environment."""
     fault_handler: FaultHandler = FaultHandler()
+    """When the mode changes."""
     limits: Limits = Limits()
+    """Bounds that hold for every task."""

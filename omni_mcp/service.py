@@ -20,6 +20,7 @@ from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Clock, Mode, SystemClock, Task, TaskSpec, TaskState, WaitingFor, new_id
 from omni_mcp.views import (
+    EngineView,
     ExecutorView,
     ListView,
     ModeView,
@@ -198,10 +199,18 @@ class Service:
             mode=Mode.NORMAL,
             text="this version watches no cloud yet: a provider's failure holds only the task that met it",
             engine=await self._engine_text(),
+            settings=str(settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
             problems=[str(problem) for problem in settings.problems] or None,
         )
+
+    async def engine(self, seen: EngineView) -> EngineView:
+        """Add which settings a running engine reads, and what to do if they are not those of this face."""
+        mark = await self.ledger.engine()
+        if mark is None or not (seen.running and mark.settings):
+            return seen
+        return seen.model_copy(update={"settings": mark.settings, "note": self._other_settings(mark)})
 
     def executors(self) -> Sequence[ExecutorView]:
         """Return the executors as configured."""
@@ -297,7 +306,7 @@ class Service:
         if engine is not None and engine.there:
             self.dispatch.nudge(engine.address, task_id)
         started = await self.engines.ensure(engine)
-        return started or self.engines.trouble
+        return started or self.engines.trouble or self._other_settings(engine)
 
     async def _settled(self, task: Task, wait_seconds: float, *, since_seq: int | None = None) -> Task:
         if since_seq is not None and await self.ledger.events(task.id, since_seq=since_seq, limit=1):
@@ -342,7 +351,20 @@ class Service:
         mark = await self.ledger.engine()
         if mark is None or not mark.there:
             return "not running; the next submit_task starts it"
-        return f"pid {mark.pid}, version {mark.version}, log {mark.log}"
+        said = f"pid {mark.pid}, version {mark.version}, log {mark.log}"
+        other = self._other_settings(mark)
+        return f"{said}. {other}" if other else said
+
+    def _other_settings(self, engine: EngineMark | None) -> str | None:
+        """Say that the engine that is there reads another settings file than this face, and what to do."""
+        home = self.settings().home
+        if engine is None or not engine.there or engine.settings in ("", str(home.servers)):
+            return None
+        config = f" --config {home.config}" if home.config else ""
+        return (
+            f"the engine (pid {engine.pid}) reads {engine.settings}, this face {home.servers}: tasks run by the "
+            f"engine's. To have it read this one: omni-mcp engine restart --home {home.root}{config}"
+        )
 
 
 def _why_not(task: Task, *, named: bool) -> str | None:

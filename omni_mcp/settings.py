@@ -4,10 +4,9 @@ Everything comes from the home (`OMNI_HOME`, `--home`) and the environment, noth
 repository must not be able to redirect keys or add executors.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,26 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from omni_mcp.cross_check import crossed
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 from omni_mcp.servers_file import (
+    CallDefaults,
     DirectRow,
     ExecutorRow,
     FaultHandler,
     Gateway,
     Limits,
+    LitellmSettings,
     Models,
     Routing,
     Rule,
     ServersFile,
 )
-from omni_mcp.yaml_file import Document, Flaw, KeyPath, expand, read, without
+from omni_mcp.settings_file import read
+from omni_mcp.translate.draft import Rewrite, nearest
+from omni_mcp.translate.kind import Kind, Translation, translate
+from omni_mcp.yaml_file import Document, Flaw, KeyPath, expand, without
 
 GITHUB_KEY = "GITHUB_LITELLM_KEY"
 """The plan's variable for the one backup key, used where the file names none."""
@@ -60,6 +65,17 @@ class Settings:
     problems: Sequence[Problem] = ()
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """`.env` of the home, for the engine; never handed to a child whole."""
+    kind: Kind = Kind.OURS
+    """Whose words the file is in."""
+    rewrites: Sequence[Rewrite] = ()
+    """What of a file in other words is not as it was there."""
+
+    def __str__(self) -> str:
+        """Return the file in force, and what there is to know of it."""
+        if self.kind is Kind.OURS:
+            return str(self.home.servers) + ("" if self.home.servers.exists() else " (not there: the defaults hold)")
+        said = f"{self.kind}, read with {len(self.rewrites)} rewrites"
+        return f"{self.home.servers} ({said}; omni-mcp init --print --from {self.home.servers} shows them)"
 
     @property
     def names(self) -> Sequence[str]:
@@ -84,19 +100,51 @@ class Settings:
 
 
 def load(home: Home) -> Settings:
-    """Read servers.yaml and `.env` of a home. Never raises: what cannot be used is in `problems`, with its fix."""
+    """Read the settings file and `.env` of a home. Never raises: what cannot be used is in `problems`, with its fix."""
     secrets, problems = _dotenv(home.dotenv)
     try:
-        document = read(home.servers)
+        translation = translate(read(home.servers))
     except FileNotFoundError:
-        servers = ServersFile()
+        return Settings(home=home, servers=ServersFile(), problems=[*problems, *_not_there(home)], secrets=secrets)
     except SettingsError as error:
-        servers = ServersFile()
-        problems.append(_whole_file(home.servers, error))
-    else:
-        servers, flaws = _usable(document, {**secrets, **os.environ})
-        problems.extend(_problem(flaw, document) for flaw in flaws)
-    return Settings(home=home, servers=servers, problems=problems, secrets=secrets)
+        whole = _whole_file(home.servers, error)
+        return Settings(home=home, servers=ServersFile(), problems=[*problems, whole], secrets=secrets)
+    servers, found = check(translation, {**secrets, **os.environ})
+    return Settings(
+        home=home,
+        servers=servers,
+        problems=[*problems, *found],
+        secrets=secrets,
+        kind=translation.kind,
+        rewrites=translation.rewrites,
+    )
+
+
+def check(translation: Translation, variables: Mapping[str, str]) -> tuple[ServersFile, Sequence[Problem]]:
+    """Return what of a file can be used, and what is wrong with the rest."""
+    document = translation.document
+    servers, flaws = _usable(document.tree, translation.flaws, variables)
+    return servers, [_problem(flaw, document) for flaw in _gathered(flaws, document)]
+
+
+def _gathered(flaws: Sequence[Flaw], document: Document) -> Iterator[Flaw]:
+    """Yield the flaws; a variable that many models want is one, which names the lines of the others."""
+    lacking: dict[str, list[Flaw]] = {}
+    for flaw in flaws:
+        if flaw.unset and flaw.path[:2] == ("models", "model_list"):
+            lacking.setdefault(flaw.what, []).append(flaw)
+        else:
+            yield flaw
+    for first, *others in lacking.values():
+        lines = ", ".join(sorted({str(document.line(other.path)) for other in others}, key=int))
+        yield replace(first, what=f"{first.what} (also on line {lines})") if others else first
+
+
+def _not_there(home: Home) -> Iterator[Problem]:
+    """Yield a problem where a file was named that is not there: only the one in the home may be missing."""
+    if home.config is not None:
+        fix = "name a file that is there with --config or OMNI_CONFIG, or leave both away"
+        yield Problem(where=str(home.config), what="is not there", fix=fix, disables_all=True)
 
 
 def _dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
@@ -111,11 +159,14 @@ def _whole_file(path: Path, error: SettingsError) -> Problem:
     return Problem(where=str(path), what=error.message, fix=error.next_step or f"mend {path}", disables_all=True)
 
 
-def _usable(document: Document, variables: Mapping[str, str]) -> tuple[ServersFile, Sequence[Flaw]]:
+def _usable(
+    tree: Mapping[str, Any], known: Sequence[Flaw], variables: Mapping[str, str]
+) -> tuple[ServersFile, Sequence[Flaw]]:
     """Return what of the file can be used, and what is wrong with the rest: a flaw takes away its own row only."""
-    tree, unset = expand(document.tree, variables)
-    flaws = {flaw.path: flaw for flaw in (*_misshapen(tree), *unset)}
-    return ServersFile.model_validate(without(tree, {_unit(path) for path in flaws})), list(flaws.values())
+    filled, unset = expand(tree, variables)
+    flaws = {flaw.path: flaw for flaw in (*crossed(filled), *_misshapen(filled), *unset, *known)}
+    gone = {_unit(path) for path, flaw in flaws.items() if flaw.costs}
+    return ServersFile.model_validate(without(filled, gone)), list(flaws.values())
 
 
 def _misshapen(tree: Any) -> Iterator[Flaw]:
@@ -125,13 +176,15 @@ def _misshapen(tree: Any) -> Iterator[Flaw]:
         yield from map(_flaw, error.errors(include_input=False, include_url=False))
 
 
-_TABLES: Mapping[KeyPath, type[BaseModel]] = {
+TABLES: Mapping[KeyPath, type[BaseModel]] = {
     (): ServersFile,
     ("executors", "*"): ExecutorRow,
     ("routing",): Routing,
     ("routing", "rules", "*"): Rule,
     ("models",): Models,
     ("models", "gateway"): Gateway,
+    ("models", "litellm_settings"): LitellmSettings,
+    ("models", "defaults"): CallDefaults,
     ("direct", "*"): DirectRow,
     ("fault_handler",): FaultHandler,
     ("limits",): Limits,
@@ -139,13 +192,17 @@ _TABLES: Mapping[KeyPath, type[BaseModel]] = {
 """Where in the file which keys may stand."""
 
 _ROWS = (
+    ("routing", "rules", "*", "fallback", "*"),
     ("executors", "*"),
     ("routing", "rules", "*"),
     ("models", "model_list", "*"),
     ("models", "gateway"),
     ("direct", "*"),
 )
-"""What is used whole or not at all."""
+"""What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
+
+_REQUIRED = (("routing", "default"), ("limits", "*"))
+"""What holds for every task: without its variable nobody can say how tasks are meant to run, so none does."""
 
 
 def _unit(path: KeyPath) -> KeyPath:
@@ -177,10 +234,22 @@ def _flaw(found: ErrorDetails) -> Flaw:
 
 
 def _other_key(path: KeyPath) -> str:
-    table = next((table for where, table in _TABLES.items() if _fits(path[:-1], where)), ServersFile)
+    table = next((table for where, table in TABLES.items() if _fits(path[:-1], where)), ServersFile)
     keys = [info.alias or name for name, info in table.model_fields.items()]
-    near = difflib.get_close_matches(path[-1], keys, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"the keys here are: {', '.join(keys)}"
+    if len(path) == 1 and (place := _PLACES.get(path[0])):
+        return f"write it as {place}"
+    near = nearest(path[-1], keys)
+    return f"did you mean {near!r}?" if near else f"the keys here are: {', '.join(keys)}"
+
+
+_PLACES = {
+    "model_list": "models.model_list",
+    "router_settings": "models.router_settings",
+    "litellm_settings": "models.litellm_settings",
+    "mcp_servers": "executors",
+    "mcpServers": "executors",
+}
+"""Where in our file stands what other files have at their top."""
 
 
 def _problem(flaw: Flaw, document: Document) -> Problem:
@@ -190,8 +259,12 @@ def _problem(flaw: Flaw, document: Document) -> Problem:
         what=flaw.what,
         fix=flaw.fix,
         executor=flaw.path[1] if row else None,
-        disables_all=_hides_executors(flaw.path, document),
+        disables_all=_hides_executors(flaw.path, document) or (flaw.unset and _is_required(flaw.path)),
     )
+
+
+def _is_required(path: KeyPath) -> bool:
+    return any(_fits(path, pattern) for pattern in _REQUIRED)
 
 
 def _hides_executors(path: KeyPath, document: Document) -> bool:

@@ -180,6 +180,8 @@ class Choice:
     """The executor that the caller or the rule wanted first; another one served it if that could not."""
     model: str | None
     reason: str
+    type: str | None = None
+    """The task type, as given or as routing read it: the direct endpoint has a model for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,4 +300,4 @@ class Usage:
     output_tokens: int | None = None
     cost_usd: float | None = None
     price_source: str | None = None
-    """Who said what it costs: `litellm`, `config`, `executor`."""
+    """Who said what it costs: `config`, `litellm` (its list), `gateway` (its proxy), `provider`, `executor`."""

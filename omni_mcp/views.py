@@ -165,6 +165,7 @@ class ModeView(View):
     mode: Mode
     text: str
     engine: str
+    settings: str
     open_tasks: dict[str, int]
     executors: dict[str, str]
     problems: list[str] | None = None
@@ -177,6 +178,66 @@ class EngineView(View):
     pid: int | None = None
     home: str
     log: str
+    settings: str
+    """The settings file that it reads, or would read."""
+    note: str | None = None
+
+
+class RewriteView(View):
+    """Something of a file in other words that is not as it was there."""
+
+    where: str
+    what: str
+    why: str
+
+
+class InitView(View):
+    """A servers.yaml that was written, or would be."""
+
+    file: str
+    written: bool
+    backup: str | None = None
+    found: dict[str, Any]
+    text: str
+    """The file; keys that stand in it in plain are not shown."""
+    rewrites: list[RewriteView] | None = None
+    problems: list[str] | None = None
+    next_steps: list[str]
+
+
+class FindingView(View):
+    """One fact about an installation, and what mends it."""
+
+    code: str
+    severity: str
+    """`ok`, `note`, `warning` or `error`."""
+    about: str | None = None
+    text: str
+    fix: str | None = None
+    """A command for a shell, as it stands."""
+    needs: str | None = None
+    """What the command asks a person for."""
+    safe: bool | None = None
+    """Whether `--fix` runs it."""
+
+
+class FixView(View):
+    """A fix that was run."""
+
+    code: str
+    fix: str
+    done: bool
+    text: str | None = None
+
+
+class DoctorView(View):
+    """What is wrong with an installation, and what was mended."""
+
+    home: str
+    settings: str
+    worst: str
+    findings: list[FindingView]
+    mended: list[FixView] | None = None
 
 
 class RouteView(View):

@@ -7,7 +7,7 @@ Values may be secrets, so no text made here ever repeats one.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +32,10 @@ class Flaw:
     path: KeyPath
     what: str
     fix: str
+    costs: bool = True
+    """Whether it takes away what it is in; False: that is of use in spite of it."""
+    unset: bool = False
+    """Whether it is a variable without a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +46,29 @@ class Document:
     tree: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
     """The line of each key, from 1."""
+    origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict[KeyPath, KeyPath])
+    """Of a file that was translated: where in it what stands in `tree` comes from."""
 
     def where(self, path: KeyPath) -> str:
         """Return `servers.yaml line 7, executors.openclaw.url`; a key that is not there has its parent's line."""
-        parents = (path[:length] for length in range(len(path), 0, -1))
-        line = next((self.lines[parent] for parent in parents if parent in self.lines), 1)
-        return f"{self.name} line {line}, {'.'.join(path)}"
+        return f"{self.name} line {self.line(path)}, {'.'.join(self._origin(path))}"
+
+    def line(self, path: KeyPath) -> int:
+        """Return the line of a key, or of what it is in."""
+        return next((self.lines[parent] for parent in _upwards(self._origin(path)) if parent in self.lines), 1)
+
+    def _origin(self, path: KeyPath) -> KeyPath:
+        moved = next((parent for parent in _upwards(path) if parent in self.origins), ())
+        return (*self.origins.get(moved, ()), *path[len(moved) :])
 
 
-def read(path: Path) -> Document:
-    """Read a file. Raises FileNotFoundError, and SettingsError with line and column for what is not plain YAML."""
-    text = _text(path)
+def _upwards(path: KeyPath) -> Iterator[KeyPath]:
+    """Yield a path, its parent, and so on to the top."""
+    return (path[:length] for length in range(len(path), 0, -1))
+
+
+def read_yaml(text: str, path: Path) -> Document:
+    """Read the text of a file. Raises SettingsError with line and column for what is not plain YAML."""
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -66,7 +82,8 @@ def read(path: Path) -> Document:
     return Document(name=path.name, tree=cast("dict[str, Any]", tree), lines=dict(_lines(root)))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what is in a file. Raises FileNotFoundError, and SettingsError for what can be no settings file."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SettingsError(f"is larger than {MAX_FILE_BYTES} bytes", next_step="this is not a settings file")
@@ -154,8 +171,8 @@ def _unset(found: re.Match[str], path: KeyPath, variables: Mapping[str, str]) ->
         return Flaw(path=path, what="begins a variable without name or end", fix="write ${NAME} or ${NAME:-default}")
     if _value(found, variables) is not None:
         return None
-    fix = f"set {name} in the environment or in the .env beside this file"
-    return Flaw(path=path, what=f"the variable {name} is not set", fix=fix)
+    fix = f"set {name} in the environment or in the .env of the home"
+    return Flaw(path=path, what=f"the variable {name} is not set", fix=fix, unset=True)
 
 
 def without(tree: Any, gone: Collection[KeyPath], path: KeyPath = ()) -> Any:

@@ -1,7 +1,8 @@
 """The command line: the stdio face by default, and every surface that a person needs."""
 
-# isort: off  # the order is that of --help
-from omni_mcp.cli import clients, engine, face, ledger, system, tasks
+# The order is that of --help.
+# isort: off
+from omni_mcp.cli import face, init, tasks, system, doctor, engine, ledger, clients
 from omni_mcp.cli.base import app
 
-__all__ = ["app", "clients", "engine", "face", "ledger", "system", "tasks"]
+__all__ = ["app", "clients", "doctor", "engine", "face", "init", "ledger", "system", "tasks"]

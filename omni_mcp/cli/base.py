@@ -15,8 +15,10 @@ import typer
 from rich.console import Console
 
 from omni_mcp.app import running_face
+from omni_mcp.cli.program import Program
 from omni_mcp.errors import OmniError
 from omni_mcp.home import Home
+from omni_mcp.lang.console import Speaking
 from omni_mcp.service import Service
 from omni_mcp.settings import load
 from omni_mcp.views import View
@@ -26,13 +28,14 @@ Command = Callable[..., None]
 
 app = typer.Typer(
     name="omni-mcp",
+    cls=Program,
     help="Hand off work to agents over MCP: recorded durably, routed, resumed after faults.",
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+out = Speaking(soft_wrap=True)
+err = Speaking(stderr=True, soft_wrap=True)
 
 
 def use_home(context: typer.Context, home: Path | None) -> Path | None:

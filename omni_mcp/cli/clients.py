@@ -2,13 +2,15 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from omni_mcp.cli.base import clear_errors, command, err, named, out, print_json
 from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest
+from omni_mcp.lang import say
 
 AClient = Annotated[
     str,
@@ -39,17 +41,17 @@ def install(
     from omni_mcp.clients import install as clients
     from omni_mcp.clients.launch import console_script
 
-    root = named("OMNI_HOME", context)
+    root, config = named("OMNI_HOME", context), named("OMNI_CONFIG", context)
     with clear_errors():
-        script = console_script()
+        ours: Any = {"command": console_script(), "home": root, "config": config}
         if client == "json" and not project:
-            print_json(clients.snippet(script, root))
+            print_json(clients.snippet(**ours))
         else:
-            place = clients.place_of(client, project=project)
-            step = clients.installing(client, place, command=script, home=root, force=force)
+            step = clients.installing(client, clients.place_of(client, project=project), **ours, force=force)
             carry_out(step, agreed=yes, dry_run=dry_run)
-    if root is None and "OMNI_HOME" in os.environ:
-        err.print("note: clients do not see OMNI_HOME as it is set here; --home writes it down for them")
+    for option, variable, said in (("--home", "OMNI_HOME", root), ("--config", "OMNI_CONFIG", config)):
+        if said is None and variable in os.environ:
+            err.print(f"note: clients do not see {variable} as it is set here; {option} writes it down for them")
 
 
 @command()
@@ -73,7 +75,7 @@ def uninstall(
 def carry_out(step: Step, *, agreed: bool, dry_run: bool) -> None:
     """Show a step, ask, and do it."""
     if step.shown:
-        out.print(step.shown, markup=False, highlight=False)
+        out.print(Text(step.shown))
         if dry_run:
             return
         if not (agreed or confirmed()):
@@ -86,4 +88,4 @@ def confirmed() -> bool:
     """Ask the person at the terminal. Raises BadRequest where nobody is."""
     if not sys.stdin.isatty():
         raise BadRequest("nobody is here to agree", next_step="add --yes, or --dry-run to look only")
-    return typer.confirm("Do it?", default=True, err=True)
+    return typer.confirm(say("Do it?"), default=True, err=True)

@@ -1,13 +1,17 @@
 """Commands about the background engine of a home."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from omni_mcp import background
-from omni_mcp.cli.base import AsJson, app, clear_errors, command, err, out, show
+from omni_mcp.cli.base import AsJson, app, ask, clear_errors, command, err, out, show
 from omni_mcp.faces import text
 from omni_mcp.home import Home
+from omni_mcp.service import Service
+from omni_mcp.views import EngineView
 
 engine_app = typer.Typer(
     help="The background engine of a home: the one process that runs its tasks.", no_args_is_help=True
@@ -28,9 +32,16 @@ def engine_run() -> None:
 def engine_status(as_json: AsJson = False) -> None:
     """Say whether an engine runs; ends with 1 if not."""
     found = background.view(Home.locate())
+    if found.running:
+        found = ask(partial(described, found))
     show(found, text.print_engine, as_json=as_json)
     if not found.running:
         raise typer.Exit(1)
+
+
+async def described(found: EngineView, service: Service) -> EngineView:
+    """Add what the engine said of itself."""
+    return await service.engine(found)
 
 
 @command("stop", group=engine_app)
@@ -49,7 +60,8 @@ def engine_restart() -> None:
         started = background.start(Home.locate())
         if started is not None:
             started.wait(Home.locate().engine_lock)
-    out.print(f"engine {started or 'already started by a client'}", highlight=False)
+            background.until_up(Home.locate())
+    out.print(f"engine: {started or 'already started by a client'}", highlight=False)
 
 
 @command("logs", group=engine_app)
@@ -60,4 +72,4 @@ def engine_logs(lines: Annotated[int, typer.Option("-n", "--lines", min=1, help=
         err.print(f"no log yet: {log}", highlight=False)
         raise typer.Exit(1)
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
-        out.print(line, markup=False, highlight=False)
+        out.print(Text(line))

@@ -8,7 +8,7 @@ import typer
 
 from omni_mcp.cli.base import AsJson, ask, clear_errors, command, out, print_json, show, tell_problems
 from omni_mcp.faces import text
-from omni_mcp.home import Home
+from omni_mcp.home import SERVE_PORT, Home
 from omni_mcp.service import Service
 from omni_mcp.settings import load
 from omni_mcp.views import ExecutorView
@@ -50,7 +50,7 @@ async def configured(service: Service) -> Sequence[ExecutorView]:
 
 @command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = SERVE_PORT,
     host: Annotated[str, typer.Option(help="Only loopback: this version has no tokens.")] = "127.0.0.1",
 ) -> None:
     """Serve MCP over Streamable HTTP at /mcp, with the engine in the same process.

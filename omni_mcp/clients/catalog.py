@@ -64,11 +64,11 @@ class ClientKind:
     names_transport: bool = False
     editor: Editor = json_edit
 
-    def entry(self, command: str, home: Path | None) -> dict[str, Any]:
-        """Return our server as this client writes it; without a home it is the user's own."""
+    def entry(self, command: str, home: Path | None, config: Path | None = None) -> dict[str, Any]:
+        """Return our server as this client writes it; without a home it is the user's own, with its servers.yaml."""
         kind = {"type": "stdio"} if self.names_transport else {}
-        environment = {"env": {"OMNI_HOME": str(home)}} if home else {}
-        return {**kind, "command": command, "args": [], **environment}
+        named = {name: str(path) for name, path in (("OMNI_HOME", home), ("OMNI_CONFIG", config)) if path}
+        return {**kind, "command": command, "args": [], **({"env": named} if named else {})}
 
 
 def _openclaw(place: Place) -> Path:

@@ -28,14 +28,22 @@ def place_of(name: str, *, project: bool) -> Place:
     return Place()
 
 
-def installing(name: str, place: Place, *, command: str, home: Path | None = None, force: bool = False) -> Step:
+def installing(
+    name: str,
+    place: Place,
+    *,
+    command: str,
+    home: Path | None = None,
+    config: Path | None = None,
+    force: bool = False,
+) -> Step:
     """Work out how our server comes into a client.
 
-    `command` is what the client starts, `home` the one that it names (else the user's own), `force` replaces an entry
-    that starts something else. Raises BadRequest and SettingsError; nothing is touched.
+    `command` is what the client starts, `home` and `config` what it names (else the user's own), `force` replaces an
+    entry that starts something else. Raises BadRequest and SettingsError; nothing is touched.
     """
     client = client_named(name)
-    path, entry = client.path(place), client.entry(command, home)
+    path, entry = client.path(place), client.entry(command, home, config)
     before, found = _found(client, path)
     if same(found, entry):
         return _nothing(f"{client.title} has it already: {path}")
@@ -69,9 +77,9 @@ def uninstalling(name: str, place: Place) -> Step:
     return Step(shown=change.diff(), done=done, carry_out=lambda: _uninstall(change))
 
 
-def snippet(command: str, home: Path | None) -> Mapping[str, Any]:
+def snippet(command: str, home: Path | None, config: Path | None = None) -> Mapping[str, Any]:
     """Return what most clients take by hand."""
-    return {"mcpServers": {"omni": client_named("json").entry(command, home)}}
+    return {"mcpServers": {"omni": client_named("json").entry(command, home, config)}}
 
 
 def backup_of(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Choose an executor. Pure: same task, rules and candidates, same answer."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate])
 
 def _wanted(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:
     if spec.executor is not None:
-        return _Wanted(names=[spec.executor], type=spec.type, why="asked for by the caller")
+        why = "asked for by the caller" + _meant_type(spec.type, routing, candidates)
+        return _Wanted(names=[spec.executor], type=spec.type, why=why)
     if spec.type is not None:
         return _by_type(spec.type, routing, candidates)
     return _by_text(spec.description, routing)
@@ -70,7 +72,17 @@ def _by_type(task_type: str, routing: Routing, candidates: Mapping[str, Candidat
     able = sorted(c.name for c in candidates.values() if task_type in c.handles)
     if able:
         return _Wanted(names=able, type=task_type, why=f"{named} and handled by {', '.join(able)}")
-    return _Wanted(names=[routing.default], type=task_type, why=f"{named}, which nobody handles, so the default")
+    why = f"{named}, which nobody handles, so the default" + _meant_type(task_type, routing, candidates)
+    return _Wanted(names=[routing.default], type=task_type, why=why)
+
+
+def _meant_type(task_type: str | None, routing: Routing, candidates: Mapping[str, Candidate]) -> str:
+    """Name the type that was probably meant; types are free, so another one is accepted."""
+    known = {rule.type for rule in routing.in_force if rule.type}.union(*(c.handles for c in candidates.values()))
+    if task_type is None or task_type in known:
+        return ""
+    near = difflib.get_close_matches(task_type, sorted(known), n=1)
+    return f"; the nearest type known is {near[0]!r}" if near else ""
 
 
 def _by_text(text: str, routing: Routing) -> _Wanted:

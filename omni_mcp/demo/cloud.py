@@ -58,6 +58,7 @@ class Seen:
     output_tokens: int
     key: str
     """The last four characters of the caller's key."""
+    temperature: float | None = None
 
 
 class Cloud:
@@ -111,7 +112,8 @@ class Cloud:
             input_tokens=_tokens(json.dumps(body.get("messages"), ensure_ascii=False).encode()),
             output_tokens=_tokens(json.dumps(asdict(step), ensure_ascii=False).encode()),
         )
-        await self._record(request, reply, number=number, stream=bool(body.get("stream")), mode=fault.mode)
+        asked = {"stream": bool(body.get("stream")), "temperature": body.get("temperature")}
+        await self._record(request, reply, number=number, mode=fault.mode, asked=asked)
         if refused := await _refuse(request, fault):
             return refused
         await anyio.sleep(step.sleep)
@@ -124,17 +126,19 @@ class Cloud:
             self._fault = Fault(mode=fault.mode, times=left, retry_after=fault.retry_after) if left > 0 else Fault()
         return fault
 
-    async def _record(self, request: Request, reply: wire.Reply, *, number: int, stream: bool, mode: str) -> None:
+    async def _record(
+        self, request: Request, reply: wire.Reply, *, number: int, mode: str, asked: Mapping[str, Any]
+    ) -> None:
         key = request.headers.get("x-api-key") or request.headers.get("authorization", "")
         seen = Seen(
             path=request.url.path,
             model=reply.model,
-            stream=stream,
             step=number,
             mode=mode,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             key=key[-4:],
+            **asked,
         )
         self.requests.append(seen)
         if self._log is not None:

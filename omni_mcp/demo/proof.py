@@ -123,7 +123,7 @@ def _bill(evidence: Evidence) -> Check:
     right = math.isclose(sum(known), bill) if not lost else sum(known) <= bill
     seen = f"ledger ${sum(known):.6f}, cloud ${bill:.6f} for {len(evidence.requests)} calls"
     if lost:
-        seen += f", {lost} cut off by the kill: unknown"
+        seen += f"; {lost} cut off by the kill: unknown"
     shown = told > 0 and math.isclose(told, sum(known))
     return _check("the cost in the ledger is the cloud's bill", right and shown, seen)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from rich.console import Console
 
 from omni_mcp import __version__
 from omni_mcp.demo.check import Check
@@ -21,6 +20,7 @@ from omni_mcp.demo.proof import checks, collect
 from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.stage import Stage, staged
 from omni_mcp.demo.story import BrokenOff, Story, play, telling_steps
+from omni_mcp.lang.console import Speaking
 
 LIMIT = 120.0
 """Seconds that the whole may take; cleaning up comes on top and has bounds of its own."""
@@ -57,7 +57,7 @@ class Proof:
 
 def run_demo(*, as_json: bool) -> int:
     """Play the demo; returns 0 if all that it claims was so. With `as_json` stdout holds the proof and nothing else."""
-    screen = Screen(Console(stderr=as_json, soft_wrap=True))
+    screen = Screen(Speaking(stderr=as_json, soft_wrap=True))
     root = Path(tempfile.mkdtemp(prefix="omni-demo-")).resolve()
     try:
         proof = anyio.run(_demo, root, screen)

@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from omni_mcp.demo.check import Check
 from omni_mcp.faces.text import SHORT_ID, money, standing
+from omni_mcp.lang import say
 from omni_mcp.views import ResultView, TaskView
 
 PROGRESS = 16
@@ -30,9 +32,9 @@ class Screen:
     def banner(self, real: Sequence[str], stand_ins: Sequence[str]) -> None:
         """Say what is real here and what is not."""
         self._out.rule("Omni-Orchestrator: the demo")
-        for name, things in (("[green]real", real), ("[yellow]stand-in", stand_ins)):
+        for style, name, things in (("green", "real", real), ("yellow", "stand-in", stand_ins)):
             for thing in things:
-                self._out.print(f"{name}[/]  {escape(thing)}", highlight=False)
+                self._out.print(f"[{style}]{say(name)}[/]  {escape(say(thing))}", highlight=False)
 
     def tools(self, names: Sequence[str]) -> None:
         """Show what the MCP server offers."""
@@ -42,7 +44,7 @@ class Screen:
     def submitted(self, task: TaskView) -> None:
         """Show what submit_task answered."""
         self._line(f"submit_task {task.description!r}")
-        self._line(f"  {task.task_id[:SHORT_ID]}  {task.state}  {task.reason}")
+        self._line(f"  {task.task_id[:SHORT_ID]}  {say(task.state)}  {say(task.reason or '')}")
         if task.engine:
             self._line(f"  engine: {task.engine}")
 
@@ -55,7 +57,7 @@ class Screen:
         """Show that something takes its time."""
         if not self._out.is_terminal:
             self._line(what)
-        with self._out.status(what):
+        with self._out.status(say(what)):
             yield
 
     def steps(self, log: Sequence[str]) -> None:
@@ -79,13 +81,20 @@ class Screen:
         for name in ("task", "state", "attempt", "requested", "served by", "progress", "demo cost"):
             table.add_column(name, no_wrap=True, max_width=PROGRESS if name == "progress" else None)
         for task in tasks:
-            what = " ".join((task.progress or "").split())
+            what = say(" ".join((task.progress or "").split()))
             who = task.requested or "", task.served_by or ""
-            cells = task.task_id[:SHORT_ID], standing(task), str(task.attempt), *who, what, money(task.cost_usd)
-            table.add_row(*map(escape, cells))
+            cells = (
+                task.task_id[:SHORT_ID],
+                say(standing(task)),
+                str(task.attempt),
+                *who,
+                what,
+                say(money(task.cost_usd)),
+            )
+            table.add_row(*map(Text, cells))
         self._out.print(table)
         for result in results:
-            self._line(f"{result.task_id[:SHORT_ID]}  {' '.join(result.text.split())[:QUOTE]}")
+            self._out.print(Text(f"{result.task_id[:SHORT_ID]}  {' '.join(result.text.split())[:QUOTE]}"))
         self._line(f"python3 hello.py → {greeting}")
 
     def checked(self, checks: Sequence[Check], *, seconds: float) -> None:
@@ -93,7 +102,7 @@ class Screen:
         self._act(f"Checked, after {seconds:.0f} s")
         for check in checks:
             mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
-            self._out.print(f"{mark} {escape(check.what)}: {escape(check.seen)}", highlight=False)
+            self._out.print(f"{mark} {escape(say(check.what))}: {escape(say(check.seen))}", highlight=False)
 
     def kept(self, root: Path) -> None:
         """Say where to look for what went wrong."""
@@ -111,7 +120,7 @@ class Screen:
         self._line(f"Claude Desktop:  {json.dumps({'mcpServers': {'omni': {'command': program, 'args': []}}})}")
 
     def _act(self, title: str) -> None:
-        self._out.print(f"\n[bold]{escape(title)}[/]", highlight=False)
+        self._out.print(f"\n[bold]{escape(say(title))}[/]", highlight=False)
 
     def _line(self, text: str) -> None:
         self._out.print(text, markup=False, highlight=False)

@@ -1,6 +1,7 @@
 """An executor that speaks the adapter contract (`contract.py`): ours, or anybody's in any language."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from mcp.types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
 from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, TASK_MARK, CancelResult, Health, RunRef, RunRequest, RunResult
-from omni_mcp.errors import ExecutorLost
+from omni_mcp.errors import ExecutorError, ExecutorLost
 from omni_mcp.executors.answers import text_of
 from omni_mcp.executors.executor import OnProgress, ToolInfo
 from omni_mcp.executors.session import Session
@@ -22,6 +23,8 @@ GRACE = 15.0
 """Seconds beyond the attempt's limit before we stop waiting: an adapter ends its run itself a little before."""
 CONTROL_LIMIT = 20.0
 """Seconds that an adapter has to answer `cancel` and `health`."""
+
+NAME_A_TOOL = "name the one that runs a task with `tool` and `arguments` in its row of servers.yaml"
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -42,6 +45,10 @@ class AdapterExecutor:
         except ExecutorLost:
             await self._end_tree(request.task_id)
             raise
+        if isinstance(answer, Failed) or answer.is_error:
+            with suppress(ExecutorError):  # what was sent has failed, whatever a second look comes to
+                if strange := await self._speaks_no_contract():
+                    return Failed(kind=FailureClass.CONFIG, message=strange, fix=NAME_A_TOOL)
         result = self._read(answer, RunResult)
         return result if isinstance(result, Failed) else outcome_of(result)
 
@@ -58,12 +65,21 @@ class AdapterExecutor:
 
     async def health(self) -> Health:
         """Open the session if it is not open, and ask. Raises ExecutorUnusable and ExecutorLost."""
+        if strange := await self._speaks_no_contract():
+            return Health(ok=False, detail=strange, fix=NAME_A_TOOL)
         health = self._read(await self._session.call(HEALTH, {}, timeout=CONTROL_LIMIT), Health)
         return health if isinstance(health, Health) else Health(ok=False, detail=health.message, fix=health.fix)
 
     async def tools(self) -> Sequence[ToolInfo]:
         """List what the adapter offers. Raises ExecutorUnusable."""
         return await self._session.tools()
+
+    async def _speaks_no_contract(self) -> str | None:
+        """Say which tools a server has that is no adapter: its row forgot to name one. Raises as `tools` does."""
+        names = [tool.name for tool in await self._session.tools()]
+        return (
+            None if RUN_TASK in names else f"it has no tool {RUN_TASK}, but: {', '.join(names[:20]) or 'none at all'}"
+        )
 
     async def _end_tree(self, task_id: str) -> Sequence[str]:
         """End what a run has left behind on this machine, so that the next attempt is alone; returns what stays."""

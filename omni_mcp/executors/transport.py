@@ -9,9 +9,10 @@ from fastmcp.client.transports import ClientTransport, StreamableHttpTransport
 from fastmcp.client.transports.base import SessionKwargs, TransportOptions
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
+from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec
-from omni_mcp.processes import SESSION_MARK, child_environment, die_with_parent
+from omni_mcp.processes import die_with_parent
 from omni_mcp.servers_file import ExecutorRow
 
 LOG_BYTES = 5 << 20
@@ -71,7 +72,7 @@ def transport_for(spec: ExecutorSpec, *, owner: str, mark: str, home: Home, log:
     parameters = StdioServerParameters(
         command=program,
         args=args,
-        env=child_environment({**spec.row.env, SESSION_MARK: mark}, owner=owner),
+        env=dict(surroundings(spec, owner=owner, mark=mark)),
         # Not the engine's: a repository must not be able to put its own modules in the way.
         cwd=spec.row.cwd or home.root,
         encoding_error_handler="replace",

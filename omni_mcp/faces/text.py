@@ -1,23 +1,32 @@
-"""What the command line prints for people."""
+"""What the command line prints for people: `str` in their language, `Text` where it is somebody else's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from omni_mcp.decide.times import in_words
+from omni_mcp.lang import say
+from omni_mcp.lang.console import Folding
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
     CheckView,
     CopyView,
+    DoctorView,
     EngineView,
     ExecutorView,
+    FindingView,
+    InitView,
     ListView,
     ModeView,
     PurgeView,
     ResultView,
     ResumeView,
+    RewriteView,
     RouteView,
     TaskView,
 )
@@ -28,7 +37,12 @@ COLOURS = {
     TaskState.CANCELLED: "magenta",
     TaskState.WAITING: "yellow",
 }
+SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 SHORT_ID = 8
+LABEL = 13
+"""Columns of a label, on its right the fact."""
+CELL = 40
+"""Columns of a longer text in a table."""
 
 
 def age(then: datetime, now: datetime | None = None) -> str:
@@ -61,18 +75,24 @@ def print_task(out: Console, task: TaskView) -> None:
     }
     for name, value in facts.items():
         if value is not None:
-            out.print(f"{name:>13}  {value}", markup=False, highlight=False)
+            _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
     for event in task.events or []:
-        out.print(f"{event.seq:>13}  {event.at:%H:%M:%S} {event.kind}: {event.text}", markup=False, highlight=False)
+        said = say(event.text, task=task.task_id[:SHORT_ID])
+        _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
     if task.next_seq is not None:
-        out.print(f"{'more':>13}  --since {task.next_seq}", markup=False, highlight=False)
+        _print_fact(out, "more", f"--since {task.next_seq}")
+
+
+def _print_fact(out: Console, name: str, value: str) -> None:
+    label = say(name)
+    out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
 
 
 def print_purged(out: Console, done: PurgeView) -> None:
     """Print what was removed, or would be."""
     verb = "would remove" if done.dry_run else "removed"
-    said = f"{verb} {done.tasks} tasks that were over before {done.before:%Y-%m-%d %H:%M} UTC; kept: {done.kept}"
-    out.print(said, markup=False, highlight=False)
+    when = f"{done.before:%Y-%m-%d %H:%M}"
+    out.print(f"{verb} {done.tasks} tasks that were over before {when} UTC; kept: {done.kept}", markup=False)
 
 
 def print_check(out: Console, found: CheckView) -> None:
@@ -111,16 +131,18 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             str(task.attempt),
             task.requested or "",
             task.served_by or "",
-            _plain(task.progress or task.text or "")[:40],
+            _cell(say(task.progress or task.text or "", task=task.task_id[:SHORT_ID])),
             money(task.cost_usd) if task.cost_usd is not None else "",
-            _plain(task.description)[:40],
+            _cell(task.description),
         )
     return table
 
 
-def _plain(text: str) -> str:
-    """Return one line in which nothing is markup."""
-    return " ".join(text.split()).replace("[", "\\[")
+def _cell(text: str) -> Text:
+    """Return one line as it is, cut to the columns of a cell."""
+    line = Text(" ".join(text.split()))
+    line.truncate(CELL)
+    return line
 
 
 def print_list(out: Console, page: ListView) -> None:
@@ -135,7 +157,7 @@ def print_list(out: Console, page: ListView) -> None:
 
 def print_result(out: Console, result: ResultView) -> None:
     """Print a result as it is."""
-    out.print(result.text, markup=False, highlight=False)
+    out.print(Text(say(result.text) if result.error else result.text))
     if result.next_offset is not None:
         out.print(f"… {result.total_chars - result.next_offset} more characters: --offset {result.next_offset}")
 
@@ -156,16 +178,16 @@ def print_route_steps(out: Console, route: RouteView) -> None:
 
 def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
     """Print the executors as a table."""
-    table = Table("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
+    table = Folding("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
     for row in executors:
         table.add_row(
             row.name,
             "[green]yes" if row.usable else "[red]no",
-            ", ".join(row.handles),
+            Text(", ".join(row.handles)),
             str(row.parallel),
-            row.recovery,
-            ", ".join(row.tools or []),
-            _plain(row.detail or ""),
+            Text(row.recovery),
+            Text(", ".join(row.tools or [])),
+            Text(" ".join(say(row.detail or "").split())),
         )
     out.print(table)
 
@@ -174,15 +196,21 @@ def print_mode(out: Console, mode: ModeView) -> None:
     """Print how the whole is."""
     out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
-    out.print(f"open tasks: {mode.open_tasks or 'none'}", markup=False, highlight=False)
+    out.print(f"settings: {mode.settings}", markup=False, highlight=False)
+    out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def _counted(tasks: Mapping[str, int]) -> str:
+    return ", ".join(f"{say(state)} {count}" for state, count in tasks.items())
 
 
 def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
-        out.print(f"{task.task_id[:SHORT_ID]}  {task.action}  {task.text or ''}", markup=False, highlight=False)
+        task_id = task.task_id[:SHORT_ID]
+        out.print(Text(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
 
@@ -190,4 +218,75 @@ def print_resumed(out: Console, done: ResumeView) -> None:
 def print_engine(out: Console, engine: EngineView) -> None:
     """Print whether an engine runs."""
     told = f"engine runs, pid {engine.pid}" if engine.running else "no engine runs; the next submit starts one"
-    out.print(f"{told}\nhome {engine.home}\nlog {engine.log}", markup=False, highlight=False)
+    facts = f"{told}\nhome {engine.home}\nsettings {engine.settings}\nlog {engine.log}"
+    out.print(facts, markup=False, highlight=False)
+    if engine.note:
+        out.print(f"note: {engine.note}", style="yellow", markup=False, highlight=False)
+
+
+def print_init(out: Console, init: InitView) -> None:
+    """Print what was found, the file, what was rewritten, and what to do next."""
+    for line in _found(init.found):
+        out.print(line, markup=False, highlight=False)
+    out.print(f"\n{init.text}", markup=False, highlight=False)
+    if init.rewrites:
+        out.print(rewrite_table(init.rewrites))
+    for problem in init.problems or []:
+        out.print(f"problem: {problem}", style="yellow", markup=False, highlight=False)
+    out.print(f"{'wrote' if init.written else 'not written:'} {init.file}", markup=False, highlight=False)
+    if init.backup:
+        out.print(f"what was there is in {init.backup}", markup=False, highlight=False)
+    for step in init.next_steps:
+        out.print(f"next: {step}", markup=False, highlight=False)
+
+
+def _found(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each thing that init found."""
+    for program in found["programs"]:
+        yield f"found {program['name']} {program['version'] or '(says no version)'}: {program['path']}"
+    if proxy := found["proxy"]:
+        models = ", ".join(proxy["models"]) or "does not tell its models"
+        yield f"found LiteLLM at {proxy['base_url']}: {models if proxy['answers'] else 'does not answer'}"
+    if found["openclaw"]:
+        yield f"found something at {found['openclaw']}, where OpenClaw listens: its adapter comes in a later version"
+    if found["keys"]:
+        yield f"found the variables {', '.join(found['keys'])}"
+    for project in found["projects"]:
+        yield f"found the compose project {project['name']}: {project['files']}"
+    if not any(found.values()):
+        yield "found no agent, no LiteLLM and no key"
+
+
+def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
+    """Return what was rewritten as a table."""
+    table = Folding("in the file", "becomes", "because")
+    for each in rewrites:
+        table.add_row(Text(say(each.where or "the whole")), Text(say(each.what)), Text(say(each.why)))
+    return table
+
+
+def print_doctor(out: Console, report: DoctorView) -> None:
+    """Print what was mended, what was found, and how much of what."""
+    for fix in report.mended or []:
+        told = f": {fix.text}" if fix.text else ""
+        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
+    for finding in report.findings:
+        _print_finding(out, finding)
+    found = [finding.severity for finding in report.findings]
+    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    if any(finding.safe for finding in report.findings):
+        out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
+
+
+def _print_finding(out: Console, finding: FindingView) -> None:
+    about = f"{finding.about}: " if finding.about else ""
+    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
+    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
+    if finding.fix:
+        needs = f"   (needs {finding.needs})" if finding.needs else ""
+        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+
+
+def _harmless(text: str) -> str:
+    """Return a text without what could move a terminal: it may come from a file or a program of others."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from omni_mcp.faces.text import SHORT_ID, standing, task_table
+from omni_mcp.lang import say
 from omni_mcp.service import Service
 from omni_mcp.task import TERMINAL, TaskState
 from omni_mcp.views import TaskView
@@ -43,7 +45,8 @@ async def _look(service: Service, task_id: str | None, told: dict[str, str]) -> 
 def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None:
     """Print a line for each task that has news."""
     for task in tasks:
-        line = f"{task.task_id[:SHORT_ID]}  {standing(task)}  {task.progress or task.text or ''}"
+        task_id = task.task_id[:SHORT_ID]
+        line = f"{task_id}  {say(standing(task))}  {say(task.progress or task.text or '', task=task_id)}"
         if told.get(task.task_id) != line:
             told[task.task_id] = line
-            out.print(line, markup=False, highlight=False)
+            out.print(Text(line))

@@ -46,6 +46,8 @@ class EngineMark:
     address: str
     """Where its doorbell listens: `host:port` on loopback."""
     started_at: datetime
+    settings: str = ""
+    """The settings file that it reads."""
     gone_at: datetime | None = None
     dismissed_at: datetime | None = None
     """When a newer release asked it to finish what it has and go."""

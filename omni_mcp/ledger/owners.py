@@ -36,8 +36,8 @@ class HeldLock:
             os.close(self._fd)
             self._fd = None
 
-    def leave(self) -> None:
-        """Forget it without letting go: a child that inherited it holds it on."""
+    def hand_over(self) -> None:
+        """Leave the lock to a child that has inherited it; where none can (Windows), let go."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

@@ -144,6 +144,7 @@ def an_engine(row: sqlite3.Row) -> EngineMark:
         log=row["log"],
         address=row["address"],
         started_at=moment(row["started_at"]),
+        settings=row["settings"],
         gone_at=maybe_moment(row["gone_at"]),
         dismissed_at=maybe_moment(row["dismissed_at"]),
     )

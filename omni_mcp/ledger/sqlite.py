@@ -146,7 +146,8 @@ class SqliteLedger(Ledger):
     # what engines do
 
     async def announce(self, mark: EngineMark) -> None:
-        values = self._values(owner=mark.owner, pid=mark.pid, version=mark.version, log=mark.log, address=mark.address)
+        said = {"version": mark.version, "log": mark.log, "address": mark.address, "settings": mark.settings}
+        values = self._values(owner=mark.owner, pid=mark.pid, **said)
 
         def unit(db: sqlite3.Connection) -> None:
             db.execute(sql.ANNOUNCE, values)

@@ -230,8 +230,8 @@ CLOSE_USAGE = """
     where id = :id and closed_at is null
 """
 ANNOUNCE = """
-    insert into engines (owner, pid, version, log, address, started_at)
-    values (:owner, :pid, :version, :log, :address, :now)
+    insert into engines (owner, pid, version, log, address, started_at, settings)
+    values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
 DISMISS = "update engines set dismissed_at = coalesce(dismissed_at, :now) where owner = :owner and gone_at is null"
 FORGET_ENGINES = "delete from engines where owner <> :owner"

@@ -64,8 +64,19 @@ class ModelGateway(Protocol):
     """Serves model calls in either dialect."""
 
     name: str
-    """What `endpoint` shows: `litellm-router`."""
+    """What `endpoint` shows: `litellm-proxy`, `litellm-router`, `direct`."""
 
-    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> Answer:
-        """Make one call; `body` is the caller's JSON, its `model` already chosen. Raises ModelError."""
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> Answer:
+        """Make one call; a stream has brought its first piece when this returns. Raises ModelError.
+
+        `body` is the caller's JSON. Its `model` is already chosen for LiteLLM; `direct` knows other models, and takes
+        the one that each provider has for `task_type`. `beta` is the caller's `anthropic-beta` header: without it
+        Anthropic refuses the fields that go with it.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the connections; called once, at the end of the relay."""
         ...

@@ -1,11 +1,17 @@
-"""What an exception of litellm means. Pure, and without litellm: by its status first, by its shape second.
+"""What a failed model call means, whoever made it: by its status first, by what its body says second. Pure.
 
-The classes lie (a 402 is a BadRequestError, a refused connection an InternalServerError, a 403 an APIError), and the
-"rate limit" of a Router whose routes all rest after faults is an outage.
+It knows litellm's exceptions without litellm. Their classes lie (a 402 is a BadRequestError, a refused connection an
+InternalServerError, a 403 an APIError), and the "rate limit" of a Router whose routes all rest after faults is an
+outage.
 """
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
 
 from omni_mcp.llm.base import ModelError
 from omni_mcp.task import FailureClass
@@ -22,7 +28,7 @@ KINDS: Mapping[int, FailureClass] = {
 }
 """What an HTTP status means; every other one is the provider's trouble."""
 
-UNAVAILABLE, NO_ANSWER = 503, 504
+BAD_GATEWAY, UNAVAILABLE, NO_ANSWER = 502, 503, 504
 
 REQUEST_TIMEOUT = 408
 """What litellm says when nobody answered; to our caller that would mean that it was too slow itself."""
@@ -30,29 +36,156 @@ REQUEST_TIMEOUT = 408
 LONGEST = 500
 """Characters of a provider's message that are passed on."""
 
-
 SECRET = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|key|gh[a-z]|xox[a-z])[-_][\w*.-]{6,}")
 """What looks like a key: providers repeat a refused one in their message."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exception:
+    """What the body says where the status says something else."""
+
+    statuses: frozenset[int]
+    said: re.Pattern[str]
+    status: int
+    kind: FailureClass
+
+
+_EXCEPTIONS = (
+    # LiteLLM: every route rests after faults, which it calls a rate limit
+    _Exception(
+        statuses=frozenset({200, 429}),
+        said=re.compile(r"(?i)all_deployments_in_cooldown|no deployments available"),
+        status=UNAVAILABLE,
+        kind=FailureClass.PROVIDER,
+    ),
+    # LiteLLM without a database: a key that is not the master key
+    _Exception(statuses=frozenset({400}), said=re.compile("no_db_connection"), status=401, kind=FailureClass.AUTH),
+    # LiteLLM: it has no such model
+    _Exception(
+        statuses=frozenset({400}),
+        said=re.compile(r"(?i)invalid model name passed|no healthy deployments for this model"),
+        status=404,
+        kind=FailureClass.CONFIG,
+    ),
+    # Anthropic and OpenAI: the account is empty, which no task can help
+    _Exception(
+        statuses=frozenset({400, 429}),
+        said=re.compile(r"(?i)credit balance is too low|insufficient_quota"),
+        status=402,
+        kind=FailureClass.AUTH,
+    ),
+)
+
+TYPES: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
+}
+"""The status of an error that comes under HTTP 200 or in a stream; https://docs.anthropic.com/en/api/errors"""
+
+
 def model_error(error: Exception) -> ModelError:
-    """Return what a failed call means to the one who made it, without the key that it was made with."""
-    said = SECRET.sub("•••", str(error).partition("\n")[0])[:LONGEST] or type(error).__name__
+    """Return what an exception of litellm means to the one who made the call, without the key that it was made with."""
+    said = clean(str(error).partition("\n")[0]) or type(error).__name__
     status = getattr(error, "status_code", None)
     if isinstance(error, TimeoutError) or status == REQUEST_TIMEOUT:
         return ModelError(f"no answer in time: {said}", status=NO_ANSWER, kind=FailureClass.PROVIDER)
     if isinstance(status, int):
-        kind = KINDS.get(status, FailureClass.PROVIDER)
-        return ModelError(said, status=status, kind=kind, retry_after=_retry_after(error))
+        status, kind = _meaning(status, str(error))
+        return ModelError(said, status=status, kind=kind, retry_after=_seconds(_headers_of(error)))
     if isinstance(error, ValueError) and (rest := getattr(error, "cooldown_time", None)) is not None:
         return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, retry_after=float(rest))
     said = f"LiteLLM failed: {type(error).__name__}: {said}"
     return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER)
 
 
-def _retry_after(error: Exception) -> float | None:
-    headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
+def transport_error(error: Exception, *, who: str) -> ModelError:
+    """Return what it means that a request over HTTP did not come to an answer."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol):
+        said = f"{who} cannot be reached ({clean(str(error)) or type(error).__name__})"
+        return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER)
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return ModelError(f"{who} gave no answer in time", status=NO_ANSWER, kind=FailureClass.PROVIDER)
+    said = f"{who} broke off: {clean(str(error)) or type(error).__name__}"
+    return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER)
+
+
+def answer_error(status: int, raw: bytes, headers: Mapping[str, str], *, who: str) -> ModelError:
+    """Return what an answer means that is an error, or none that a model API gives."""
+    body = parsed(raw)
+    told = error_in(body) if body is not None else None
+    if told is None:
+        return _strange(status, raw, headers, who=who)
+    if status < 400:
+        status = status_in(told)
+    status, kind = _meaning(status, json.dumps(told))
+    return ModelError(f"{who}: {_message(told)}", status=status, kind=kind, retry_after=_seconds(headers))
+
+
+def parsed(raw: bytes) -> Mapping[str, Any] | None:
+    """Return the JSON object in a body; None: it is none."""
     try:
-        return float(headers.get("retry-after", ""))
+        body: Any = json.loads(raw)
+    except ValueError:
+        return None
+    return cast("Mapping[str, Any]", body) if isinstance(body, dict) else None
+
+
+def error_in(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the error that a body tells of, whatever its status; None: it tells of none."""
+    told: Any = body.get("error")
+    if isinstance(told, dict):
+        return cast("Mapping[str, Any]", told)
+    return {"message": str(told or "no words")} if told or body.get("type") == "error" else None
+
+
+def status_in(told: Mapping[str, Any]) -> int:
+    """Return the status that an error under HTTP 200 would have had."""
+    code = str(told.get("code"))
+    if code.isdigit() and 400 <= int(code) < 600:
+        return int(code)
+    return TYPES.get(str(told.get("type")), BAD_GATEWAY)
+
+
+def clean(text: str) -> str:
+    """Return a text without what looks like a key, and not too long."""
+    return SECRET.sub("•••", text)[:LONGEST]
+
+
+def _meaning(status: int, said: str) -> tuple[int, FailureClass]:
+    """Return the status to pass on, and the class."""
+    for known in _EXCEPTIONS:
+        if status in known.statuses and known.said.search(said):
+            return known.status, known.kind
+    return status, KINDS.get(status, FailureClass.PROVIDER)
+
+
+def _strange(status: int, raw: bytes, headers: Mapping[str, str], *, who: str) -> ModelError:
+    """Return what an answer means that no model API gives: neither the task nor a model's name can be its cause."""
+    kind = KINDS.get(status, FailureClass.PROVIDER)
+    if status < 400 or kind in (FailureClass.TASK, FailureClass.CONFIG):
+        kind = FailureClass.PROVIDER
+    said = clean(" ".join(raw[:LONGEST].decode(errors="replace").split()))[:100] or "nothing"
+    message = f"{who} answered HTTP {status} as no model API does: {said}"
+    passed_on = status if kind is not FailureClass.PROVIDER or status >= 500 else BAD_GATEWAY
+    return ModelError(message, status=passed_on, kind=kind, retry_after=_seconds(headers))
+
+
+def _message(told: Mapping[str, Any]) -> str:
+    return clean(str(told.get("message") or told.get("type") or "no words").partition("\n")[0])
+
+
+def _headers_of(error: Exception) -> Mapping[str, str]:
+    return getattr(error, "litellm_response_headers", None) or {}
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
     except ValueError:  # absent, or a date
         return None

@@ -58,6 +58,7 @@ class _Pass:
     task_id: str
     attempt: int
     model: str | None
+    task_type: str | None
 
 
 class Relay(AsyncContextManagerMixin):
@@ -73,13 +74,16 @@ class Relay(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:  # pylint: disable=invalid-overridden-method
-        async with serving(self._app()) as self._port:
-            yield self
+        try:
+            async with serving(self._app()) as self._port:
+                yield self
+        finally:
+            await self._gateway.aclose()
 
-    def endpoint(self, task_id: str, *, attempt: int, model: str | None) -> Endpoint:
+    def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
         """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""
         token = secrets.token_urlsafe(24)
-        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model)
+        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model, task_type=task_type)
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
@@ -127,7 +131,9 @@ class Relay(AsyncContextManagerMixin):
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
         await call.open()
         try:
-            answer = await self._gateway.call(dialect, body)
+            answer = await self._gateway.call(
+                dialect, body, task_type=held.task_type, beta=request.headers.get("anthropic-beta")
+            )
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
             await call.close(None)

@@ -23,15 +23,14 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.llm import prices
 from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
+from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE, model_error
+from omni_mcp.llm.fields import FIELDS
 from omni_mcp.llm.sse import DONE, message_events
-from omni_mcp.servers_file import Models
+from omni_mcp.servers_file import LitellmSettings, Models
 from omni_mcp.task import FailureClass
 
 logger = logging.getLogger(__name__)
-
-DEADLINE = 600.0
-"""Seconds for one call, its stream and all routes that it tries included."""
 
 DEFAULTS: Mapping[str, Any] = {"timeout": 300, "allowed_fails": 1, "cooldown_time": 30}
 """Of the Router, unless `router_settings` says otherwise; the timeout is that of one route."""
@@ -46,19 +45,6 @@ OFFLINE: Mapping[str, str] = {
     "LITELLM_LOG": "ERROR",
 }
 """Keeps `import litellm` from calling home and from reading strange files; it looks once, at its import."""
-
-FIELDS: Mapping[Dialect, frozenset[str]] = {
-    Dialect.OPENAI: frozenset({
-        "messages", "temperature", "top_p", "n", "stop", "max_tokens", "max_completion_tokens", "presence_penalty",
-        "frequency_penalty", "logit_bias", "user", "response_format", "seed", "tools", "tool_choice",
-        "parallel_tool_calls", "logprobs", "top_logprobs", "reasoning_effort",
-    }),
-    Dialect.ANTHROPIC: frozenset({
-        "messages", "max_tokens", "system", "metadata", "stop_sequences", "temperature", "top_k", "top_p", "thinking",
-        "tools", "tool_choice", "context_management", "output_config", "output_format", "service_tier",
-    }),
-}  # fmt: skip
-"""What a caller may say. The rest is dropped: litellm would obey an `api_base`, and send our key there."""
 
 _T = TypeVar("_T")
 
@@ -78,7 +64,9 @@ class RouterGateway:
         self._litellm: Any = None
         self._router: Any = None
 
-    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> Answer:
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> Answer:
         """Make one call; a stream has brought its first piece when this returns. Raises ModelError."""
         fields = {key: value for key, value in body.items() if key in FIELDS[dialect]}
         fields["model"] = self._known(body.get("model"))
@@ -90,6 +78,9 @@ class RouterGateway:
             answer = await _by(ends_at, self._router.acompletion(**fields, **STREAMED))
             return await _Stream(answer, ends_at=ends_at, price=self._price(fields, answer)).begun()
         return self._completion(await _by(ends_at, self._router.acompletion(**fields)), fields)
+
+    async def aclose(self) -> None:
+        """Do nothing: the connections are litellm's, which keeps them for the process."""
 
     def _known(self, model: Any) -> str:
         """Return the name if `model_list` has it; litellm would also try what it can guess."""
@@ -195,13 +186,25 @@ def _loaded(models: Models) -> tuple[Any, Any]:
         litellm: Any = importlib.import_module("litellm")
         litellm.telemetry = False
         litellm.suppress_debug_info = True
-        litellm.drop_params = True
+        _apply(litellm, models.litellm_settings)
         litellm.use_chat_completions_url_for_anthropic_messages = True  # few clouds have OpenAI's /responses
-        settings = {**DEFAULTS, **models.router_settings, "num_retries": 0}
+        settings = {**_defaults(models.litellm_settings), **models.router_settings, "num_retries": 0}
         return litellm, litellm.Router(model_list=[dict(row) for row in models.model_list], **settings)
     except Exception as error:
         message = f"LiteLLM cannot be loaded: {type(error).__name__}: {error}"
         raise ModelError(message, status=UNAVAILABLE, kind=FailureClass.CONFIG) from error
+
+
+def _apply(litellm: Any, settings: LitellmSettings) -> None:
+    """Set what the file says of the module; what it leaves out is as litellm has it, but for `drop_params`."""
+    for name, value in settings.model_dump(exclude_unset=True, exclude={"request_timeout"}).items():
+        setattr(litellm, name, value)
+    litellm.drop_params = settings.drop_params
+
+
+def _defaults(settings: LitellmSettings) -> Mapping[str, Any]:
+    """Return the Router's settings; a `request_timeout` is the timeout of one route."""
+    return {**DEFAULTS, "timeout": settings.request_timeout or DEFAULTS["timeout"]}
 
 
 async def _by(ends_at: float, work: Awaitable[_T]) -> _T:

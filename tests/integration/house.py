@@ -77,9 +77,10 @@ class House:
         await until(lambda: background.view(self.home).pid)
         return background.view(self.home).pid or 0
 
-    async def cli(self, *arguments: str) -> tuple[int, str]:
+    async def cli(self, *arguments: str, path: str | None = None) -> tuple[int, str]:
         """Run `omni-mcp …`; returns its exit code and what it printed."""
-        done = await anyio.run_process([sys.executable, "-m", "omni_mcp", *arguments], env=self.env, check=False)
+        env = self.env if path is None else {**self.env, "PATH": path}
+        done = await anyio.run_process([sys.executable, "-m", "omni_mcp", *arguments], env=env, check=False)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
 

@@ -112,7 +112,6 @@ def test_a_url_starts_no_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"url": "ws://127.0.0.1:1", "tool": "echo"}, "no WebSocket transport"),
         ({"command": sys.executable, "tool": "echo", "result": "answer"}, "JSON pointer"),
         ({"command": "no-such-program", "tool": "echo"}, "'no-such-program' is not installed"),
     ],

@@ -75,11 +75,20 @@ class FakeGateway:
         self.answer = answer
         self.bodies: list[Mapping[str, Any]] = []
 
-    async def call(self, dialect: Dialect, body: Mapping[str, Any]) -> FakeAnswer:
+        self.said: list[tuple[str | None, str | None]] = []
+        self.closed = False
+
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> FakeAnswer:
         self.bodies.append({"dialect": dialect, **body})
+        self.said.append((task_type, beta))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 @asynccontextmanager
@@ -113,6 +122,16 @@ async def test_the_attempts_model_replaces_the_one_asked_for_and_the_answer_says
     assert (gateway.bodies[0]["model"], gateway.bodies[0]["dialect"]) == ("bound", Dialect.ANTHROPIC)
     assert answer.headers[SERVED_MODEL] == "bound"
     assert [model["id"] for model in models["data"]] == ["bound"]
+
+
+async def test_the_gateway_learns_the_task_type_and_the_betas_of_the_caller_and_is_closed_at_the_end():
+    gateway = FakeGateway(FakeAnswer({}))
+    async with Relay(gateway, FakeBook()) as relay:
+        async with caller(relay.endpoint("t", attempt=1, model="m", task_type="coding")) as client:
+            await client.post(MESSAGES, json=PROMPT, headers={"anthropic-beta": "context-management-2025-06-27"})
+        assert not gateway.closed
+    assert gateway.said == [("coding", "context-management-2025-06-27")]
+    assert gateway.closed
 
 
 @pytest.mark.parametrize("path", [MESSAGES, CHAT, f"{MESSAGES}/count_tokens"])
@@ -269,7 +288,7 @@ def rebuilt(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_neither_the_relay_nor_the_assistant_imports_litellm():
     program = (
-        "import sys, omni_mcp.llm.relay, omni_mcp.llm.router, omni_mcp.adapters.assistant;"
+        "import sys, omni_mcp.llm.relay, omni_mcp.llm.backends, omni_mcp.adapters.assistant;"
         "sys.exit('litellm' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

@@ -201,7 +201,7 @@ def test_a_bad_limit_leaves_the_default_and_the_other_limits(tmp_path: Path):
     ("text", "meant"),
     [
         ("executors: {x: {preset: assistant, handels: [coding]}}", "handles"),
-        ("routing: {rules: [{executor: x, keyword: [a]}]}", "keywords"),
+        ("routing: {rules: [{executor: assistant, keyword: [a]}]}", "keywords"),
         ("routing: {defualt: x}", "default"),
         ("models: {model-list: []}", "model_list"),
         ("models: {fro: {}}", "for"),
@@ -237,6 +237,7 @@ def test_the_name_of_an_executor_is_one_plain_word(tmp_path: Path, name: str):
         ("{preset: claude-code, cwd: here}", "is not absolute"),
         ("{preset: claude-code, cwd: ~nobody-has-this-name/x}", "names a user that does not exist"),
         ("{command: a, tool: t, env: {N: 1}}", "valid string"),
+        ("{url: 'ws://127.0.0.1:1', tool: t}", "no WebSocket transport"),
         ("", "valid dictionary"),
         ("[a]", "valid dictionary"),
     ],
@@ -281,7 +282,7 @@ def test_a_key_written_twice_in_one_line_is_refused_too(tmp_path: Path):
     assert "the key 'max_attempts' is already on line 1" in problem.what
 
 
-@pytest.mark.parametrize("text", ["executors: [a]", "executors: x", "executors:", "executers: {}", "mcpServers: {}"])
+@pytest.mark.parametrize("text", ["executors: [a]", "executors: x", "executors:", "executers: {}"])
 def test_where_nobody_can_say_which_executors_are_meant_none_is_used(tmp_path: Path, text: str):
     settings = settings_from(tmp_path, text)
     assert settings.problem_of("assistant") == the_problem(settings)
@@ -405,7 +406,7 @@ executors:
   x: {url: "https://x", tool: t, token: "${K}", headers: {Authorization: "Bearer ${K}"}}
   y: {command: y, tool: t, env: {API_KEY: "${K}"}, arguments: {key: "${K}"}}
 models:
-  model_list: [{model_name: a, litellm_params: {api_key: "${K}"}}]
+  model_list: [{model_name: a, litellm_params: {model: a/b, api_key: "${K}"}}]
   router_settings: {redis_password: "${K}"}
 """,
         dotenv=f"K={SECRET}",
@@ -441,3 +442,150 @@ def test_no_secret_is_in_the_text_of_a_problem(tmp_path: Path, text: str):
 def test_the_variables_of_the_home_do_not_leak_into_the_environment(tmp_path: Path):
     settings_from(tmp_path, "", dotenv="FROM_THE_HOME=1")
     assert "FROM_THE_HOME" not in os.environ
+
+
+# what is required, and what is not
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("routing:\n  default: ${NOWHERE}\n", "routing.default"),
+        ("limits:\n  max_attempts: ${NOWHERE}\n", "limits.max_attempts"),
+        ("limits:\n  engine_idle_seconds: 1${NOWHERE}\n", "limits.engine_idle_seconds"),
+    ],
+)
+def test_a_variable_that_holds_for_every_task_is_required(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, key: str
+):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    settings = settings_from(tmp_path, text)
+    problem = the_problem(settings)
+    assert problem.where == f"servers.yaml line 2, {key}"
+    assert "NOWHERE" in problem.what
+    assert settings.problem_of("assistant") == settings.problem_of("claude_code") == problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "executors: {x: {preset: assistant, model: '${NOWHERE}'}}",
+        "routing: {rules: [{executor: '${NOWHERE}'}]}",
+        "models: {gateway: {base_url: 'http://x', api_key: '${NOWHERE}'}}",
+        "models: {for: {coding: '${NOWHERE}'}}",
+        "models: {defaults: {temperature: '${NOWHERE}'}}",
+        "direct: {mine: {base_url: 'http://x', key: '${NOWHERE}'}}",
+        "github_key: ${NOWHERE}",
+        "fault_handler: {check_interval: '${NOWHERE}'}",
+    ],
+)
+def test_any_other_variable_takes_away_what_it_is_in_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    settings = settings_from(tmp_path, text)
+    problem = the_problem(settings)
+    assert problem.what == "the variable NOWHERE is not set"
+    assert not problem.disables_all
+
+
+def test_a_yaml_bomb_is_refused_at_its_first_alias(tmp_path: Path):
+    levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 30))
+    problem = the_problem(settings_from(tmp_path, f"l0: &l0 [lol]\n{levels}\n"))
+    assert problem.what == "line 2, column 10: is an alias (*name): write the value out"
+
+
+def test_a_file_of_five_megabytes_is_refused_unread(tmp_path: Path):
+    problem = the_problem(settings_from(tmp_path, "executors:\n" + "# much\n" * 750_000))
+    assert "is larger than" in problem.what
+
+
+# another file
+
+
+def test_a_file_that_is_named_is_in_force_and_dotenv_stays_that_of_the_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("OF_THE_HOME", raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".env").write_text("OF_THE_HOME=yes")
+    (tmp_path / ".env").write_text("OF_THE_HOME=no")
+    (tmp_path / "other.yaml").write_text("executors: {other: {preset: assistant, model: '${OF_THE_HOME}'}}")
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OMNI_CONFIG", str(tmp_path / "other.yaml"))
+    settings = load(Home.locate())
+    assert settings.servers.executors["other"].model == "yes"
+    assert str(settings) == str(tmp_path / "other.yaml")
+
+
+def test_a_file_that_is_named_and_not_there_is_a_problem_and_no_default(tmp_path: Path):
+    settings = load(Home(tmp_path, tmp_path / "gone.yaml"))
+    problem = the_problem(settings)
+    assert (problem.where, problem.what) == (str(tmp_path / "gone.yaml"), "is not there")
+    assert settings.problem_of("assistant") == problem
+
+
+# backup keys
+
+
+def keys_of(settings: Settings) -> dict[str, str]:
+    return {name: key.get_secret_value() for name, key in settings.backup_keys.items()}
+
+
+@pytest.fixture
+def no_github_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_LITELLM_KEY", raising=False)
+
+
+@pytest.mark.usefixtures("no_github_key")
+@pytest.mark.parametrize(
+    ("text", "dotenv", "keys"),
+    [
+        ("", "", {}),
+        ("", "GITHUB_LITELLM_KEY=d", {"anthropic": "d", "openrouter": "d"}),
+        ("github_key: f", "GITHUB_LITELLM_KEY=d", {"anthropic": "f", "openrouter": "f"}),
+        ("github_key: ${GITHUB_LITELLM_KEY}", "GITHUB_LITELLM_KEY=d", {"anthropic": "d", "openrouter": "d"}),
+        ("direct: {mine: {base_url: 'http://x', key: own}}", "GITHUB_LITELLM_KEY=d", {"mine": "own"}),
+        (
+            "github_key: f\ndirect: {mine: {base_url: 'http://x', key: own}, other: {base_url: 'http://y'}}",
+            "",
+            {"mine": "own", "other": "f"},
+        ),
+    ],
+)
+def test_a_backup_key_is_the_rows_own_then_the_files_then_that_of_the_environment(
+    tmp_path: Path, text: str, dotenv: str, keys: dict[str, str]
+):
+    assert keys_of(settings_from(tmp_path, text, dotenv=dotenv)) == keys
+
+
+def test_the_environment_goes_before_the_dotenv_also_for_the_backup_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("GITHUB_LITELLM_KEY", "e")
+    assert keys_of(settings_from(tmp_path, "", dotenv="GITHUB_LITELLM_KEY=d"))["anthropic"] == "e"
+
+
+@pytest.mark.usefixtures("no_github_key")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "github_key: ${GITHUB_LITELLM_KEY}",
+        "github_key: ${NOWHERE}",
+        "github_key: ${BROKEN",
+        "direct: {mine: {base_url: 'http://x', key: '${NOWHERE}'}}",
+        "direct: {mine: {base_url: 'http://x', key: 'sk-${NOWHERE}'}}",
+    ],
+)
+def test_a_variable_without_a_value_never_becomes_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    settings = settings_from(tmp_path, text)
+    assert keys_of(settings) == {}
+    assert len(settings.problems) == 1
+
+
+@pytest.mark.usefixtures("no_github_key")
+def test_a_base_url_of_ones_own_goes_with_a_key_of_ones_own(tmp_path: Path):
+    settings = settings_from(tmp_path, "direct: {anthropic: {base_url: 'http://relay:1/', key: k}}")
+    assert settings.servers.direct["anthropic"].base_url == "http://relay:1"
+    assert keys_of(settings) == {"anthropic": "k"}

@@ -1,0 +1,151 @@
+"""Model calls to the providers themselves, with the backup keys, while LiteLLM is broken. Never imports litellm.
+
+Both dialects have a home with both kinds of provider:
+
+- Anthropic: `/v1/messages` (https://docs.anthropic.com/en/api/messages) and, compatible with OpenAI's,
+  `/v1/chat/completions` (https://docs.anthropic.com/en/api/openai-sdk).
+- OpenRouter, and whoever is compatible with OpenAI: `/chat/completions` below the base URL, which ends in `/v1`
+  (https://openrouter.ai/docs/api-reference/chat-completion) and, compatible with Anthropic's, `/messages`
+  (https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages).
+
+Who speaks the caller's dialect by birth is asked first. One that fails is left for the next; only what is the task's
+own fault is not, since it would fail everywhere.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import httpx
+from anyio.to_thread import run_sync
+from pydantic import SecretStr
+
+from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
+from omni_mcp.llm.deadline import DEADLINE
+from omni_mcp.llm.http_call import HttpCall, http_client, send
+from omni_mcp.llm.price_table import Table, cost_usd, price_table
+from omni_mcp.llm.usage import Tokens
+from omni_mcp.servers_file import DirectRow
+from omni_mcp.task import FailureClass
+
+logger = logging.getLogger(__name__)
+
+ANTHROPIC_VERSION = "2023-06-01"
+"""https://docs.anthropic.com/en/api/versioning"""
+
+_TELLING = (FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG)
+"""When all have failed: which failure says best what to wait for."""
+
+
+class DirectGateway:
+    """Serves model calls with the providers of `direct` that have a key."""
+
+    name = "direct"
+
+    def __init__(self, rows: Mapping[str, tuple[DirectRow, SecretStr]], *, deadline: float = DEADLINE) -> None:
+        """Take the providers with their keys, and the seconds that a call may take, all of them included."""
+        self._providers = [_Provider(name, row, key) for name, (row, key) in rows.items()]
+        self._deadline = deadline
+
+    async def call(
+        self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
+    ) -> Answer:
+        """Make one call of the model that a provider has for this task type. Raises ModelError."""
+        ends_at = time.monotonic() + self._deadline
+        errors: list[ModelError] = []
+        left = sorted(self._providers, key=lambda provider: provider.dialect is not dialect)
+        while left:
+            share = (ends_at - time.monotonic()) / len(left)
+            provider, *left = left
+            call = await provider.prepared(
+                dialect, body, task_type=task_type, beta=beta, begins_by=time.monotonic() + share, ends_at=ends_at
+            )
+            try:
+                return await send(provider.client, call)
+            except ModelError as error:
+                if error.kind is FailureClass.TASK:
+                    raise
+                logger.warning("%s", error, extra={"action": "direct_provider_failed"})
+                errors.append(error)
+        raise _all_of(errors)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for provider in self._providers:
+            await provider.client.aclose()
+
+
+class _Provider:
+    """A provider's own API."""
+
+    def __init__(self, name: str, row: DirectRow, key: SecretStr) -> None:
+        self.dialect = Dialect(row.dialect or ("anthropic" if name == "anthropic" else "openai"))
+        self.client = http_client(row.base_url)
+        self._name = name
+        self._row = row
+        self._key = key
+
+    async def prepared(
+        self,
+        dialect: Dialect,
+        body: Mapping[str, Any],
+        *,
+        task_type: str | None,
+        beta: str | None,
+        begins_by: float,
+        ends_at: float,
+    ) -> HttpCall:
+        """Return the call as this provider wants it."""
+        model = self._row.model_for(task_type)
+        return HttpCall(
+            who=self._name,
+            url=self._url(dialect),
+            headers=self._headers(dialect, beta),
+            dialect=dialect,
+            body={**body, "model": model},
+            price=partial(self._spent, str(model), await run_sync(price_table)),
+            begins_by=begins_by,
+            ends_at=ends_at,
+        )
+
+    def _url(self, dialect: Dialect) -> str:
+        base = (
+            self._row.base_url.removesuffix("/v1") + "/v1" if self.dialect is Dialect.ANTHROPIC else self._row.base_url
+        )
+        return base + ("/messages" if dialect is Dialect.ANTHROPIC else "/chat/completions")
+
+    def _headers(self, dialect: Dialect, beta: str | None) -> Mapping[str, str]:
+        key = self._key.get_secret_value()
+        native = dialect is Dialect.ANTHROPIC and self.dialect is Dialect.ANTHROPIC
+        return {
+            **({"x-api-key": key} if native else {"authorization": f"Bearer {key}"}),
+            **({"anthropic-version": ANTHROPIC_VERSION} if dialect is Dialect.ANTHROPIC else {}),
+            **({"anthropic-beta": beta} if beta else {}),
+        }
+
+    def _spent(self, model: str, table: Table, tokens: Tokens, _headers: Mapping[str, str]) -> Spent:
+        """Return what a call used: priced by the answer itself, else by LiteLLM's list."""
+        cost, source = tokens.cost_usd, "provider"
+        if cost is None:
+            cost, source = cost_usd(table, model, self._vendors(), tokens), "litellm"
+        return Spent(
+            model=model,
+            provider=self._name,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cost_usd=cost,
+            price_source=None if cost is None else source,
+        )
+
+    def _vendors(self) -> Sequence[str]:
+        """Return what LiteLLM's list may call it: as its row is named, else as its host is."""
+        return [self._name, *httpx.URL(self._row.base_url).host.split(".")[-2:-1]]
+
+
+def _all_of(errors: Sequence[ModelError]) -> ModelError:
+    """Return one error for all: the class that says best what to wait for, and what each of them said."""
+    first = min(errors, key=lambda error: _TELLING.index(error.kind))
+    said = "; ".join(error.message for error in errors)
+    return ModelError(said, status=first.status, kind=first.kind, retry_after=first.retry_after)

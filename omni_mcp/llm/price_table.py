@@ -1,0 +1,62 @@
+"""LiteLLM's price list read as a file: who calls a provider directly must not need LiteLLM to load for a price."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from omni_mcp.llm.usage import Tokens
+
+FILE = "model_prices_and_context_window_backup.json"
+"""In the folder of the package: https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json"""
+
+Table = Mapping[str, Mapping[str, Any]]
+
+_TIER = re.compile(r"_above_(\d+)k_tokens")
+
+
+@cache
+def price_table() -> Table:
+    """Return the list, read once; empty where there is none. Slow (a file of megabytes): call it in a thread."""
+    found = find_spec("litellm")
+    folders = found.submodule_search_locations if found else None
+    try:
+        return json.loads((Path(next(iter(folders or ()))) / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, StopIteration):
+        return {}
+
+
+def cost_usd(table: Table, model: str, vendors: Iterable[str], tokens: Tokens) -> float | None:
+    """Return what a call of a model of one of these vendors cost; None: nobody knows."""
+    row = next((row for vendor in vendors if (row := _row(table, model, vendor))), None)
+    if row is None or tokens.input is None or tokens.output is None:
+        return None
+    fresh = tokens.input - tokens.cache_read - tokens.cache_stored
+    paid = _rate(row, "input_cost_per_token", tokens.input)
+    return (
+        fresh * paid
+        + tokens.cache_read * _rate(row, "cache_read_input_token_cost", tokens.input, otherwise=paid)
+        + tokens.cache_stored * _rate(row, "cache_creation_input_token_cost", tokens.input, otherwise=paid)
+        + tokens.output * _rate(row, "output_cost_per_token", tokens.input)
+    )
+
+
+def _row(table: Table, model: str, vendor: str) -> Mapping[str, Any] | None:
+    """Return the row of a model of this vendor: the same name of another one has another price."""
+    for name in (f"{vendor}/{model}", model):
+        row = table.get(name, {})
+        if row.get("litellm_provider") == vendor and {"input_cost_per_token", "output_cost_per_token"} <= row.keys():
+            return row
+    return None
+
+
+def _rate(row: Mapping[str, Any], key: str, prompt: int, *, otherwise: float = 0) -> float:
+    """Return USD per token; some models cost more where the prompt is longer than so many thousand tokens."""
+    tiers = [
+        (int(found[1]), name) for name in row if name.startswith(key) and (found := _TIER.fullmatch(name, len(key)))
+    ]
+    over = [(limit, name) for limit, name in tiers if prompt > limit * 1000]
+    return float(row.get(max(over)[1] if over else key, otherwise))

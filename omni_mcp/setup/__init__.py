@@ -1,0 +1,1 @@
+"""A first servers.yaml: what is on this machine, and what follows from it."""

@@ -1,0 +1,104 @@
+"""What the doctor judges that cannot be injected into a home: the disk, packages, mounts; and its commands."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from omni_mcp.doctor import ledger, machine, report
+from omni_mcp.doctor.finding import Finding, Severity
+from omni_mcp.doctor.scene import Scene, scene_of
+from omni_mcp.doctor.shell import first_keys, kept, replaced
+from omni_mcp.home import Home
+
+ROOT = Path(__file__).parents[2]
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(("free", "severity"), [(2 * GIB, "ok"), (GIB // 2, "warning"), (GIB // 100, "error")])
+def test_a_disk_is_judged_by_what_is_free(free: int, severity: str) -> None:
+    assert ledger.disk(free, Path("/home")).severity == severity
+
+
+def test_a_package_out_of_its_range_is_named_with_the_command_that_installs_it() -> None:
+    needed = [Requirement(each) for each in ("good>=1", "old>=2,<3", "gone>=1")]
+    found = list(machine.misfits(needed, {"good": "1.5", "old": "1.9"}.get))
+    assert [(each.about, each.severity) for each in found] == [("old", "error"), ("gone", "error")]
+    assert str(found[0].fix).endswith("-m pip install 'old<3,>=2'")
+
+
+def test_a_home_on_a_network_file_system_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = SimpleNamespace(mountpoint=str(tmp_path), fstype="nfs4")
+
+    def mounts(**_: bool) -> Sequence[SimpleNamespace]:
+        return [mount]
+
+    monkeypatch.setattr(psutil, "disk_partitions", mounts)
+    [network, _disk] = ledger.place(scene_of(Home(tmp_path / "home")))
+    assert (network.code, network.severity) == ("ledger-network", "error")
+
+
+@pytest.mark.parametrize("blocked", ["file", "file/below"])
+def test_a_home_below_a_file_names_the_file(tmp_path: Path, blocked: str) -> None:
+    (tmp_path / "file").write_text("")
+    scene = scene_of(Home(tmp_path / blocked))
+    found = [finding for finding in report.examine(scene.home) if finding.severity is Severity.ERROR]
+    assert [finding.code for finding in found] == ["home-is-a-file"]
+    assert str(tmp_path / "file") in found[0].text
+
+
+def test_a_check_that_breaks_is_a_finding_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(scene: Scene) -> Sequence[Finding]:
+        raise OSError(str(scene.home.root))
+
+    monkeypatch.setattr(report, "CHECKS", [broken, machine.python])
+    found = report.examine(Home(tmp_path))
+    assert [finding.code for finding in found] == ["check-broken", "python"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n  p: {model: x, key: y}\n  q: { model: z}\n",
+        "a:\n  p:\n    model: x\n    key: y\n  q:\n      model: z\n",
+    ],
+)
+def test_pairs_are_put_before_the_first_keys_of_mappings(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a file.yaml"
+    file.write_text(text)
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if "model" in line]
+    command = first_keys(file, [(line, "model", f"order: {n}") for n, line in enumerate(lines, 1)])
+    subprocess.run(["/bin/sh", "-c", command], check=True)
+    assert yaml.safe_load(file.read_text())["a"] == {
+        "p": {"order": 1, "model": "x", "key": "y"},
+        "q": {"order": 2, "model": "z"},
+    }
+
+
+def test_a_word_is_replaced_in_its_line_only_and_the_old_file_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "it's.yaml"
+    file.write_text("handels: 1\nhandels: 2\n")
+    subprocess.run(["/bin/sh", "-c", str(replaced(file, 2, "handels:", "handles:"))], check=True)
+    assert file.read_text() == "handels: 1\nhandles: 2\n"
+    assert file.with_name("it's.yaml.bak").read_text() == "handels: 1\nhandels: 2\n"
+    assert replaced(file, 1, "x|; rm -rf y:", "z:") is None
+
+
+def test_a_value_is_asked_for_and_kept_for_its_owner_only(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    subprocess.run(["/bin/sh", "-c", kept("A_KEY", dotenv)], check=True, input=b"sk-$x #1\n")
+    assert dotenv.read_text() == "\nA_KEY='sk-$x #1'\n"
+    assert dotenv.stat().st_mode & 0o777 == 0o600
+
+
+def test_every_code_is_in_the_documentation() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "omni_mcp/doctor").glob("*.py"))
+    codes = set(re.findall(r'(?:code=|ok\(|note\()\s*"([a-z-]+)"', source)) | {"no-model", "executor-unusable"}
+    told = set(re.findall(r"^\| `([a-z-]+)`", (ROOT / "docs/doctor.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert codes == told

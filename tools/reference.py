@@ -1,0 +1,108 @@
+"""Write what follows from the models of servers.yaml: its JSON schema for editors, and the tables of docs/settings.md.
+
+`python -m tools.reference` writes both; a test fails when they are not what this makes of the models.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from omni_mcp.servers_file import ServersFile
+from omni_mcp.settings import TABLES
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "omni_mcp" / "servers.schema.json"
+DOCS = ROOT / "docs" / "settings.md"
+
+VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
+"""A variable may stand wherever a number or a word of a list does."""
+
+PAGE = {".".join(path) or "servers.yaml": table for path, table in TABLES.items()}
+"""The tables of the page by their names: `executors.*` is any row of executors."""
+
+
+def schema_text() -> str:
+    """Return the JSON schema of servers.yaml."""
+    schema = ServersFile.model_json_schema()
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_variables(schema)}
+    return json.dumps({**whole, "title": "servers.yaml of Omni-Orchestrator"}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _with_variables(value: Any, key: str = "") -> Any:
+    """Return a schema in which a variable may stand for a number, a truth value or a word of a list."""
+    if isinstance(value, list):
+        return [_with_variables(child) for child in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    tree = cast("dict[str, Any]", value)
+    inner = {name: _with_variables(child, name) for name, child in tree.items()}
+    if key != "$defs" and (tree.get("type") in ("integer", "number", "boolean") or "enum" in tree):
+        words = {name: inner.pop(name) for name in ("title", "description", "default") if name in inner}
+        return {"anyOf": [inner, dict(VARIABLE)], **words}
+    return inner
+
+
+def docs_text(text: str) -> str:
+    """Return the page with its tables written anew: each stands between `<!-- keys of X -->` and `<!-- end -->`."""
+    return re.sub(r"(<!-- keys of (\S+) -->\n).*?(<!-- end -->)", _filled, text, flags=re.DOTALL)
+
+
+def _filled(found: re.Match[str]) -> str:
+    lines = "\n".join(_rows(PAGE[found[2]]))
+    return f"{found[1]}\n| key | value | default | meaning |\n|---|---|---|---|\n{lines}\n\n{found[3]}"
+
+
+def _rows(table: type[BaseModel]) -> Iterator[str]:
+    properties = table.model_json_schema(by_alias=False)["properties"]
+    for name, info in table.model_fields.items():
+        cells = (f"`{info.alias or name}`", _kind(properties[name]), _default(info), info.description or "")
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Return what a value may be, in a word or two."""
+    choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    return " or ".join(dict.fromkeys(map(_word, choices)))
+
+
+def _word(schema: Mapping[str, Any]) -> str:
+    if words := schema.get("enum"):
+        return ", ".join(f"`{word}`" for word in words)
+    if "$ref" in schema:
+        return "`attach`, `resume`, `retry`, `ask`" if schema["$ref"].endswith("/Recovery") else "see below"
+    kinds = {
+        "string": "text",
+        "integer": "whole number",
+        "array": "list",
+        "object": "mapping",
+        "boolean": "true, false",
+    }
+    word: str = schema["type"]
+    return kinds.get(word, word)
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    if info.default_factory is not None:
+        make: Any = info.default_factory
+        return "see below" if make() else "none"
+    default: Any = info.default
+    if default is None or default == ():
+        return "none"
+    return "see below" if isinstance(default, BaseModel | tuple) else f"`{json.dumps(default)}`".replace('"', "")
+
+
+def main() -> None:
+    """Write both."""
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    DOCS.write_text(docs_text(DOCS.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
