@@ -139,7 +139,7 @@ class Attempt:
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
         if self.stopping is None or isinstance(outcome, Completed):
             return outcome
-        return await self._stopped()
+        return await self._stopped(self.stopping)
 
     async def _asked(self) -> Outcome:
         """Ask the executor; what it makes us stumble over becomes an outcome too."""
@@ -212,7 +212,7 @@ class Attempt:
             if not held:
                 self.stop("lost")
 
-    async def _stopped(self) -> Outcome:
+    async def _stopped(self, why: Stop) -> Outcome:
         """Make sure that the other side has stopped, and say so."""
         ref = RunRef(task_id=self.task.id, attempt=self.task.attempt, run_id=self.task.run_id or "")
         left: list[str] = ["the executor did not confirm"]
@@ -223,7 +223,7 @@ class Attempt:
             except ExecutorError as error:
                 left = [error.message]
         task = replace(self.task, progress=self.progress.line)
-        return stopped(task, self.stopping or "shutdown", left=", ".join(left))
+        return stopped(task, why, left=", ".join(left))
 
     async def _settle(self, outcome: Outcome) -> None:
         done = isinstance(outcome, Completed)

@@ -16,7 +16,7 @@ NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.DISPATCHING: "task_status with wait_seconds=50",
     TaskState.EXECUTING: "task_status with wait_seconds=50",
     TaskState.COMPLETED: "task_result",
-    TaskState.FAILED: "task_result; to try again, submit_task (by hand: omni-mcp retry)",
+    TaskState.FAILED: "task_result; to try again, submit_task",
     TaskState.CANCELLED: "nothing; to try again, submit_task",
 }
 

@@ -18,12 +18,12 @@ def stops(task: Task, now: datetime) -> Stop | None:
 
 def stopped(task: Task, why: Stop, *, left: str) -> Failed:
     """Say what the stop of an attempt means; `left` is what of it may still run, in words."""
-    more = f"; left: {left}" if left else ""
+    more = [f"left: {left}"] if left else []
     if why == "cancel":
-        return Failed(kind=FailureClass.CANCELLED, message=f"stopped on request{more}")
+        return Failed(kind=FailureClass.CANCELLED, message="; ".join(["stopped on request", *more]))
     if why == "deadline" and task.spec.deadline is not None:
         when = task.spec.deadline.isoformat(timespec="seconds")
         told = f"its deadline {when} came during attempt {task.attempt} on {task.served_by}, which was stopped"
-        last = f"; it last said: {task.progress}" if task.progress else ""
-        return Failed(kind=FailureClass.DEADLINE, message=f"{told}{last}{more}")
-    return Failed(kind=FailureClass.INTERRUPTED, message=f"the engine stopped it{more}")
+        last = [f"it last said: {task.progress}"] if task.progress else []
+        return Failed(kind=FailureClass.DEADLINE, message="; ".join([told, *last, *more]))
+    return Failed(kind=FailureClass.INTERRUPTED, message="; ".join(["the engine stopped it", *more]))

@@ -86,7 +86,7 @@ def _lost(db: sqlite3.Connection) -> list[tuple[str, int, str, int]]:
 
 def _broken(db: sqlite3.Connection) -> Iterator[str]:
     for name, statement in INVARIANTS.items():
-        ids = [row[0] for row in db.execute(f"{statement} limit {SHOWN + 1}")]
+        ids = [row[0] for row in db.execute(statement).fetchmany(SHOWN + 1)]
         if ids:
             more = ", …" if len(ids) > SHOWN else ""
             yield f"tasks {name}: {', '.join(ids[:SHOWN])}{more}"

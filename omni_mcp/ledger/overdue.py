@@ -28,13 +28,12 @@ def _fail(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> bool:
 
 def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
     """Return what became of it until its deadline."""
-    waited = f" for {row['waiting_for']}" if row["waiting_for"] else ""
-    why = f" ({row['text']})" if row["text"] else ""
+    state = f"{row['state']} ({row['waiting_for']})" if row["waiting_for"] else row["state"]
+    why = [row["text"]] if row["text"] else []
     tried = [f"attempt {a['number']} on {a['executor'] or 'nobody yet'}: {a['end']}" for a in _attempts(db, row)]
     when = moment(row["deadline"]).isoformat(timespec="seconds")
-    return "; ".join(
-        [f"its deadline {when} came while it was {row['state']}{waited}{why}", *(tried or ["never begun"])]
-    )
+    told = f"its deadline {when} came while it was {state}"
+    return "; ".join([told, *why, *(tried or ["never begun"])])
 
 
 def _attempts(db: sqlite3.Connection, row: sqlite3.Row) -> list[sqlite3.Row]:

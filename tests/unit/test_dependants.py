@@ -139,7 +139,7 @@ async def test_what_is_not_over_by_its_deadline_fails_with_its_story(tmp_path: P
         assert (await look(ledger, later)).state is TaskState.IDLE
         for task, story in (
             (soon, "its deadline 2026-01-01T13:00:00+00:00 came while it was idle; never begun"),
-            (tried, "was waiting for cloud (no cloud answers); attempt 1 on fake: waiting (cloud)"),
+            (tried, "was waiting (cloud); no cloud answers; attempt 1 on fake: waiting (cloud)"),
             (after, f"dependency_failed: task {soon.id}"),
         ):
             seen, result = await look(ledger, task), await ledger.result(task.id)
