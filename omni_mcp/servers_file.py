@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from omni_mcp.task import Recovery
 
@@ -107,6 +116,8 @@ class ExecutorRow(_Row):
     """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
     """Where model calls go: through the engine's relay, or by a login of the executor's own."""
+    needs_cloud: bool = True
+    """False: it works without any model provider, so it goes on while none answers."""
     protocol: Literal["auto", "legacy"] = "auto"
     """`legacy` skips the probe for the newer MCP protocol, which costs 10 s with servers that drop unknown methods."""
 
@@ -189,6 +200,16 @@ class Gateway(_Row):
     """Task type -> virtual model name; `default` for the rest."""
 
 
+CODE = frozenset({
+    "callbacks", "success_callback", "failure_callback", "service_callback", "audit_log_callbacks", "post_call_rules",
+    "custom_provider_map", "guardrails",
+})  # fmt: skip
+"""Settings of a LiteLLM proxy that load somebody's code into it."""
+
+PRINTS = frozenset({"set_verbose", "json_logs", "log_raw_request_response"})
+"""Settings with which LiteLLM prints prompts, to where in this process MCP talks."""
+
+
 class LitellmSettings(_Row):
     """Settings of the litellm module that mean something in this process, under LiteLLM's names."""
 
@@ -254,6 +275,13 @@ class Models(_Row):
             raise ValueError("has both gateway and model_list: keep the one that shall serve the calls")
         return self
 
+    @field_validator("router_settings", "litellm_settings")
+    @classmethod
+    def _is_not_the_proxys(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("gateway") is not None:
+            raise ValueError("does nothing beside gateway: it belongs into the configuration of the proxy itself")
+        return value
+
     @property
     def configured(self) -> bool:
         """Whether anything serves model calls."""
@@ -276,13 +304,18 @@ class DirectRow(_Row):
     """The wire format; None: `anthropic` for the row of that name, else `openai`."""
     key: SecretStr | None = None
     """None: `github_key`, the one backup key."""
-    models: Mapping[str, str] = Field(default_factory=dict)
+    models: Annotated[Mapping[str, str], Field(min_length=1)]
     """Task type -> the provider's model name; `default` for the rest."""
 
-    def model_for(self, task_type: str | None) -> str | None:
+    def model_for(self, task_type: str | None) -> str:
         """Return the model name for a task type: its own, else `default`, else the first one."""
         chosen = self.models.get(task_type or "default") or self.models.get("default")
-        return chosen or next(iter(self.models.values()), None)
+        return chosen or next(iter(self.models.values()))
+
+
+def dialect_of(name: str, row: DirectRow) -> Literal["anthropic", "openai"]:
+    """Return the wire format of a provider: what its row says, else by its name."""
+    return row.dialect or ("anthropic" if name == "anthropic" else "openai")
 
 
 def _default_direct() -> dict[str, DirectRow]:

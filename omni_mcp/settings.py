@@ -18,6 +18,8 @@ from omni_mcp.cross_check import crossed
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 from omni_mcp.servers_file import (
+    CODE,
+    PRINTS,
     CallDefaults,
     DirectRow,
     ExecutorRow,
@@ -225,8 +227,19 @@ _FIXES = {
 }
 
 
+_REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(CODE, "loads code of its own, which would run here with every key in reach"),
+    **dict.fromkeys(PRINTS, "has LiteLLM print prompts to where MCP talks"),
+}
+"""Why some settings of a LiteLLM proxy are none of ours."""
+
+
 def _flaw(found: ErrorDetails) -> Flaw:
     path = tuple(str(key) for key in found["loc"] if key != "[key]")
+    if path[:-1] == ("models", "litellm_settings") and (why := _REFUSED.get(path[-1])):
+        return Flaw(
+            path=path, what=f"{path[-1]!r} {why}", fix="leave it in the LiteLLM proxy and name that as `gateway`"
+        )
     if found["type"] == "extra_forbidden":
         return Flaw(path=path, what=f"{path[-1]!r} is no key here", fix=_other_key(path))
     what = found["msg"].removeprefix("Value error, ")

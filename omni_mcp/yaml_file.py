@@ -22,6 +22,9 @@ KeyPath = tuple[str, ...]
 """The keys from the top to a value; the entries of a list count from 0."""
 
 _VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_]\w*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?", re.ASCII)
+_ENVIRON = re.compile(r"\Aos\.environ/(.*)\Z", re.DOTALL)
+"""How LiteLLM writes a variable; it would look for it in the environment only, not in the `.env` of the home."""
+
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -51,13 +54,14 @@ class Document:
 
     def where(self, path: KeyPath) -> str:
         """Return `servers.yaml line 7, executors.openclaw.url`; a key that is not there has its parent's line."""
-        return f"{self.name} line {self.line(path)}, {'.'.join(self._origin(path))}"
+        return f"{self.name} line {self.line(path)}, {'.'.join(self.origin(path))}"
 
     def line(self, path: KeyPath) -> int:
         """Return the line of a key, or of what it is in."""
-        return next((self.lines[parent] for parent in _upwards(self._origin(path)) if parent in self.lines), 1)
+        return next((self.lines[parent] for parent in _upwards(self.origin(path)) if parent in self.lines), 1)
 
-    def _origin(self, path: KeyPath) -> KeyPath:
+    def origin(self, path: KeyPath) -> KeyPath:
+        """Return where in the file stands what is at a path of `tree`."""
         moved = next((parent for parent in _upwards(path) if parent in self.origins), ())
         return (*self.origins.get(moved, ()), *path[len(moved) :])
 
@@ -153,11 +157,11 @@ def _children(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, yaml.Nod
 
 
 def expand(tree: Any, variables: Mapping[str, str], path: KeyPath = ()) -> tuple[Any, list[Flaw]]:
-    """Return the tree with `${VAR}` and `${VAR:-default}` filled in, and a flaw for each that has no value."""
+    """Return the tree with `${VAR}`, `${VAR:-default}`, `os.environ/VAR` filled in, and a flaw for each unset one."""
     if isinstance(tree, str):
-        found = list(_VARIABLE.finditer(tree))
-        flaws = [flaw for each in found if (flaw := _unset(each, path, variables))]
-        return _VARIABLE.sub(lambda each: _value(each, variables) or "", tree), flaws
+        text = _ENVIRON.sub(r"${\1}", tree)
+        flaws = [flaw for each in _VARIABLE.finditer(text) if (flaw := _unset(each, path, variables))]
+        return _VARIABLE.sub(lambda each: _value(each, variables) or "", text), flaws
     filled = [(key, *expand(child, variables, (*path, key))) for key, child in _entries(tree)]
     return _like(tree, [(key, child) for key, child, _ in filled]), [flaw for *_, flaws in filled for flaw in flaws]
 

@@ -30,5 +30,5 @@ def direct(settings: Settings) -> ModelGateway | None:
     looked at. `Spent` says which provider and model served.
     """
     rows = settings.servers.direct
-    usable = {name: (rows[name], key) for name, key in settings.backup_keys.items() if rows[name].models}
+    usable = {name: (rows[name], key) for name, key in settings.backup_keys.items()}
     return WithDefaults(DirectGateway(usable), settings.servers.models.defaults.said) if usable else None

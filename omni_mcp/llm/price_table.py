@@ -31,8 +31,13 @@ def price_table() -> Table:
 
 def cost_usd(table: Table, model: str, vendors: Iterable[str], tokens: Tokens) -> float | None:
     """Return what a call of a model of one of these vendors cost; None: nobody knows."""
-    row = next((row for vendor in vendors if (row := _row(table, model, vendor))), None)
-    if row is None or tokens.input is None or tokens.output is None:
+    rows = (_row(table, model, vendor) for vendor in vendors)
+    return cost_by(next(filter(None, rows), None) or {}, tokens)
+
+
+def cost_by(row: Mapping[str, Any], tokens: Tokens) -> float | None:
+    """Return what a call cost by a row of such a list; None: it has no price, or the tokens are unknown."""
+    if tokens.input is None or tokens.output is None or not _has_price(row):
         return None
     fresh = tokens.input - tokens.cache_read - tokens.cache_stored
     paid = _rate(row, "input_cost_per_token", tokens.input)
@@ -44,19 +49,23 @@ def cost_usd(table: Table, model: str, vendors: Iterable[str], tokens: Tokens) -
     )
 
 
+def _has_price(row: Mapping[str, Any]) -> bool:
+    return all(isinstance(row.get(key), int | float) for key in ("input_cost_per_token", "output_cost_per_token"))
+
+
 def _row(table: Table, model: str, vendor: str) -> Mapping[str, Any] | None:
     """Return the row of a model of this vendor: the same name of another one has another price."""
     for name in (f"{vendor}/{model}", model):
         row = table.get(name, {})
-        if row.get("litellm_provider") == vendor and {"input_cost_per_token", "output_cost_per_token"} <= row.keys():
+        if row.get("litellm_provider") == vendor and _has_price(row):
             return row
     return None
 
 
 def _rate(row: Mapping[str, Any], key: str, prompt: int, *, otherwise: float = 0) -> float:
     """Return USD per token; some models cost more where the prompt is longer than so many thousand tokens."""
-    tiers = [
+    over = [
         (int(found[1]), name) for name in row if name.startswith(key) and (found := _TIER.fullmatch(name, len(key)))
     ]
-    over = [(limit, name) for limit, name in tiers if prompt > limit * 1000]
-    return float(row.get(max(over)[1] if over else key, otherwise))
+    names = [name for limit, name in sorted(over, reverse=True) if prompt > limit * 1000]
+    return next((float(row[name]) for name in (*names, key) if row.get(name) is not None), otherwise)

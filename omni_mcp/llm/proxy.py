@@ -4,7 +4,6 @@ What it fails with is told with what to do: the proxy is a program of the user's
 not have the model.
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -16,19 +15,29 @@ from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.fields import FIELDS
 from omni_mcp.llm.http_call import HttpCall, http_client, send
+from omni_mcp.llm.price_table import cost_by
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import Gateway
 from omni_mcp.task import FailureClass
 
-logger = logging.getLogger(__name__)
-
 PATHS: Mapping[Dialect, str] = {Dialect.ANTHROPIC: "/v1/messages", Dialect.OPENAI: "/v1/chat/completions"}
 
-COST, API_BASE = "x-litellm-response-cost", "x-litellm-model-api-base"
-ROUTE, FALLBACKS = "x-litellm-model-id", "x-litellm-attempted-fallbacks"
+COST, ROUTE, SERVED = "x-litellm-response-cost", "x-litellm-model-id", "x-litellm-model-name"
 """Headers of its answers: https://docs.litellm.ai/docs/proxy/response_headers"""
 
-KEPT = frozenset({"stream", "stream_options"})
+KEPT = frozenset({"model", "stream", "stream_options"})
+
+PRICES = "/v1/model/info"
+"""What its routes cost, its own prices included: no call of a model, 30 to 85 ms."""
+
+PRICES_KEPT = 300.0
+"""Seconds until it is asked for its prices again."""
+
+PRICES_PAUSE = 30.0
+"""Seconds until then where it gave no answer."""
+
+PRICES_LIMIT = 5.0
+"""Seconds that the prices may take; a call does not fail for want of them."""
 
 
 class ProxyGateway:
@@ -41,32 +50,60 @@ class ProxyGateway:
         self._gateway = gateway
         self._deadline = deadline
         self._client = http_client(gateway.base_url)
+        self._prices: Mapping[str, Mapping[str, Any]] = {}
+        self._prices_until = 0.0
 
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
     ) -> Answer:
         """Make one call; a stream has brought its first piece when this returns. Raises ModelError."""
         ends_at = time.monotonic() + self._deadline
+        call = HttpCall(
+            who=f"LiteLLM at {self._gateway.base_url}",
+            url=self._gateway.base_url + PATHS[dialect],
+            headers=self._headers(beta),
+            dialect=dialect,
+            body={key: value for key, value in body.items() if key in FIELDS[dialect] | KEPT},
+            price=partial(self._spent, str(body.get("model"))),
+            begins_by=ends_at,
+            ends_at=ends_at,
+        )
+        await self._learn_prices()
         try:
-            return await send(
-                self._client,
-                HttpCall(
-                    who=f"LiteLLM at {self._gateway.base_url}",
-                    url=self._gateway.base_url + PATHS[dialect],
-                    headers=self._headers(beta),
-                    dialect=dialect,
-                    body={key: value for key, value in body.items() if key in FIELDS[dialect] | KEPT | {"model"}},
-                    price=partial(_spent, str(body.get("model"))),
-                    begins_by=ends_at,
-                    ends_at=ends_at,
-                ),
-            )
+            return await send(self._client, call)
         except ModelError as error:
             raise _with_fix(error, self._gateway) from error
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    async def _learn_prices(self) -> None:
+        """Ask what the routes cost: a stream's headers cannot say it, and those of a free route do not."""
+        if time.monotonic() < self._prices_until:
+            return
+        url, headers = self._gateway.base_url + PRICES, self._headers(None)
+        try:
+            self._prices = _rows(await self._client.get(url, headers=headers, timeout=PRICES_LIMIT))
+        except httpx.HTTPError:
+            self._prices_until = time.monotonic() + PRICES_PAUSE
+        else:
+            self._prices_until = time.monotonic() + PRICES_KEPT
+
+    def _spent(self, model: str, tokens: Tokens, headers: Mapping[str, str]) -> Spent:
+        """Return what a call used, priced by the proxy: by its header, else by the answer, else by its list."""
+        listed = self._prices.get(headers.get(ROUTE, ""), {})
+        said = [_number(headers.get(COST)), tokens.cost_usd, cost_by(listed, tokens)]
+        cost = next((cost for cost in said if cost is not None), None)
+        provider, slash, _ = headers.get(SERVED, "").partition("/")
+        return Spent(
+            model=model,
+            provider=provider if slash else None,
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cost_usd=cost,
+            price_source=None if cost is None else "gateway",
+        )
 
     def _headers(self, beta: str | None) -> Mapping[str, str]:
         key = self._gateway.api_key
@@ -76,31 +113,18 @@ class ProxyGateway:
         }
 
 
-def _spent(model: str, tokens: Tokens, headers: Mapping[str, str]) -> Spent:
-    """Return what a call used: the price is the proxy's, from the header or from the usage of a stream."""
-    cost = _number(headers.get(COST)) if tokens.cost_usd is None else tokens.cost_usd
-    return Spent(
-        model=model,
-        provider=_host(headers.get(API_BASE)),
-        input_tokens=tokens.input,
-        output_tokens=tokens.output,
-        cost_usd=cost,
-        price_source=None if cost is None else "gateway",
-    )
+def _rows(answer: httpx.Response) -> Mapping[str, Mapping[str, Any]]:
+    """Return the prices of the routes by their ids; none where the answer is another one."""
+    try:
+        return {row["model_info"]["id"]: dict(row["model_info"]) for row in answer.raise_for_status().json()["data"]}
+    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _number(text: str | None) -> float | None:
     try:
         return float(text or "")
     except ValueError:
-        return None
-
-
-def _host(url: str | None) -> str | None:
-    """Return the host of the route that answered: what it is called in the proxy is a random id."""
-    try:
-        return httpx.URL(url).netloc.decode() or None if url else None
-    except httpx.InvalidURL:
         return None
 
 
@@ -115,5 +139,7 @@ def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
     fix = _FIXES.get(error.kind)
     if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
         fix = f"start the proxy, or correct models.gateway.base_url ({gateway.base_url})"
+    elif error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
+        fix = "set models.gateway.api_key, if the proxy has a master key"
     said = f"{error.message}; {fix}" if fix else error.message
-    return ModelError(said, status=error.status, kind=error.kind, retry_after=error.retry_after)
+    return ModelError(said, status=error.status, kind=error.kind, retry_after=error.retry_after, broken=error.broken)

@@ -30,7 +30,7 @@ class Tokens:
         elif piece.get("type") == "message_start":
             self._take_input(_mapping(_mapping(piece.get("message")).get("usage")))
         else:
-            self._take_message(_mapping(piece.get("usage")))
+            self._take_message(_mapping(piece.get("usage")), whole=piece.get("type") == "message")
 
     def _take_chat(self, usage: Mapping[str, Any]) -> None:
         """https://platform.openai.com/docs/api-reference/chat/object, https://openrouter.ai/docs/use-cases/usage-accounting"""
@@ -41,11 +41,15 @@ class Tokens:
         self.cache_stored = _number(details.get("cache_write_tokens"), self.cache_stored) or 0
         self._take_cost(usage)
 
-    def _take_message(self, usage: Mapping[str, Any]) -> None:
-        """https://docs.anthropic.com/en/api/messages; in a stream the last `message_delta` has the whole output."""
+    def _take_message(self, usage: Mapping[str, Any], *, whole: bool) -> None:
+        """https://docs.anthropic.com/en/api/messages; in a stream the last `message_delta` has the whole output.
+
+        A cost that LiteLLM 1.106 puts there is that of the output alone, so it is not taken for that of the call.
+        """
         self._take_input(usage)
         self.output = _number(usage.get("output_tokens"), self.output)
-        self._take_cost(usage)
+        if whole:
+            self._take_cost(usage)
 
     def _take_input(self, usage: Mapping[str, Any]) -> None:
         """Take the input alone: at the start of a stream the output is a first guess."""

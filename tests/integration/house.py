@@ -119,9 +119,9 @@ async def refused(client: Client[Any], tool: str, **arguments: Any) -> dict[str,
     return answer.structured_content
 
 
-async def ended(client: Client[Any], task_id: str) -> dict[str, Any]:
+async def ended(client: Client[Any], task_id: str, *, limit: float = LIMIT) -> dict[str, Any]:
     """Wait until a task is over, or waits for somebody."""
-    with anyio.fail_after(LIMIT):
+    with anyio.fail_after(limit):
         while True:
             status = await call(client, "task_status", task_id=task_id, wait_seconds=20)
             if status["state"] in ("completed", "failed", "cancelled", "waiting"):
