@@ -190,7 +190,7 @@ def _labels(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
             yield from map(_word, args)
         case ast.Dict(keys=keys) if name in ("faces/text.py", "faces/mode_text.py"):
             yield from (_word(key) for key in keys if key)
-        case ast.FunctionDef(name="age"):
+        case ast.FunctionDef(name="in_words"):
             units = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
             yield from ((node.lineno, f"{{}} {unit}") for unit in ("s", *units) if unit in ("d", "h", "min", "s"))
         case ast.Constant(value=str() as text) if styled := STYLED_WORD.fullmatch(text):

@@ -215,7 +215,8 @@ def test_a_misspelt_key_gets_the_nearest_one_named(tmp_path: Path, text: str, me
 
 def test_a_key_like_no_other_gets_all_of_them_named(tmp_path: Path):
     problem = the_problem(settings_from(tmp_path, "limits: {zzz: 3}"))
-    assert problem.fix == "the keys here are: max_attempts, description_bytes, engine_idle_seconds"
+    keys = "max_attempts, max_depth, silent_seconds, keep_days, description_bytes, engine_idle_seconds"
+    assert problem.fix == f"the keys here are: {keys}"
 
 
 @pytest.mark.parametrize("name", ["two words", "a.b", "../up", "1st", "'-x'", "名", "''", "a" * 65])
