@@ -1,5 +1,6 @@
 """The engine, step by step: a real ledger, told time, executors that do as told."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -8,7 +9,7 @@ import anyio
 import pytest
 
 from omni_mcp.contract import RunRequest
-from omni_mcp.engine import MARK, POLL, Engine
+from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
@@ -102,6 +103,171 @@ async def test_the_most_urgent_goes_first_and_among_equals_the_oldest(tmp_path: 
         for _ in ids:
             await stepped(engine)
         assert [request.task_id for request in fake.requests] == [ids[n] for n in (1, 3, 0, 2)]
+
+
+async def test_tasks_for_a_full_executor_hide_no_task_of_a_free_one(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        full = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"parallel": 1}))
+        free = FakeExecutor(name="free", row=FAKE_ROW.model_copy(update={"handles": ("free",)}))
+        engine = engine_for(ledger, full, free, home=tmp_path)
+        async with anyio.create_task_group() as callers:
+            for _ in range(CLAIM_WINDOW * 3):
+                callers.start_soon(submitted, ledger)
+        task_id = await submitted(ledger, type="free")
+        async with anyio.create_task_group() as attempts:
+            while await engine.step(attempts):
+                pass
+            await until(ledger, task_id, TaskState.COMPLETED)
+            assert full.running == 1
+            assert not await engine.step(attempts)
+            full.let_go()
+        while await stepped(engine):
+            pass
+        assert not await ledger.counts()
+
+
+async def test_one_principals_many_tasks_starve_nobody(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=FAKE_ROW.model_copy(update={"parallel": 1}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        for _ in range(30):
+            await submitted(ledger, principal="many", description="of many")
+        for _ in range(2):
+            await submitted(ledger, principal="few", description="of few")
+        for _ in range(4):
+            await stepped(engine)
+        assert [request.description for request in fake.requests] == ["of many", "of few"] * 2
+
+
+async def test_a_running_task_is_stopped_at_its_deadline_and_failed_with_the_story(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True, says=["half way"])
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        late, calm = await submitted(ledger, deadline=clock.now() + HOUR), await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun(2)
+            clock.advance(HOUR)
+            await engine.step(attempts)
+            task = await until(ledger, late, TaskState.FAILED)
+            assert [ref.task_id for ref in fake.cancelled] == [late]
+            fake.let_go()
+        assert "came during attempt 1 on fake, which was stopped; it last said: half way" in (task.text or "")
+        result = await ledger.result(late)
+        assert result is not None
+        assert result.error is FailureClass.DEADLINE
+        assert (await look(ledger, calm)).state is TaskState.COMPLETED
+
+
+async def test_a_task_that_waits_is_failed_at_its_deadline_and_not_begun(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        engine = engine_for(ledger, fake := FakeExecutor(), home=tmp_path, clock=clock)
+        task_id = await submitted(ledger, deadline=clock.now() + HOUR)
+        clock.advance(HOUR)
+        assert await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.FAILED
+        assert not fake.requests
+
+
+async def test_a_silent_executor_is_told_of_once_for_each_silence_and_left_alone(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            for told in (0, 1, 1):
+                await engine.step(attempts)
+                assert len(await watchdog(ledger, task_id)) == told
+                clock.advance(timedelta(minutes=4))
+            await ledger.checkpoint(task_id, attempt=1, owner="engine", progress="alive", snapshot=None)
+            await engine.step(attempts)
+            assert len(await watchdog(ledger, task_id)) == 1
+            clock.advance(timedelta(minutes=4))
+            await engine.step(attempts)
+            said = await watchdog(ledger, task_id)
+            assert said[0] == "fake is silent for 4 min; left alone until its time-out (1 h)"
+            assert len(said) == 2
+            assert (await look(ledger, task_id)).state is TaskState.EXECUTING
+            fake.let_go()
+        assert not engine.silent_since
+
+
+async def watchdog(ledger: Ledger, task_id: str) -> list[str]:
+    """Return what was told of silence."""
+    return [event.text for event in await ledger.events(task_id) if event.kind == "watchdog"]
+
+
+async def test_a_consent_is_spent_by_one_attempt_and_the_next_asks_again(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(
+            row=FAKE_ROW.model_copy(update={"recovery": Recovery.ASK}), outcome=ExecutorLost("the session went away")
+        )
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        for attempt in (1, 2):
+            await stepped(engine)
+            task = await look(ledger, task_id)
+            assert (task.waiting_for, task.attempt, task.consented) == (WaitingFor.CONSENT, attempt, False)
+            assert not await stepped(engine)
+            assert (await ledger.resume(task_id, consent=True)).consented
+        assert len(fake.requests) == 2
+
+
+async def test_a_task_may_ask_for_fewer_attempts(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        engine = engine_for(ledger, FakeExecutor(outcome=ExecutorLost("it went away")), home=tmp_path)
+        task_id = await submitted(ledger, options={"max_attempts": 1})
+        await stepped(engine)
+        assert "gave up after 1 faults" in ((await look(ledger, task_id)).text or "")
+
+
+async def test_what_is_over_for_longer_than_it_is_kept_is_purged(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        engine = engine_for(ledger, FakeExecutor(), home=tmp_path, clock=clock)
+        limits = engine.settings.servers.limits.model_copy(update={"keep_days": 1.0})
+        servers = engine.settings.servers.model_copy(update={"limits": limits})
+        engine.settings = replace(engine.settings, servers=servers)
+        old = await submitted(ledger)
+        await stepped(engine)
+        clock.advance(timedelta(days=1, hours=1))
+        young = await submitted(ledger)
+        await stepped(engine)
+        assert [task.id for task in (await ledger.page(principal=LOCAL)).tasks] == [young], old
+
+
+async def test_an_engine_that_is_asked_to_go_hands_over_what_goes_on_and_finishes_the_rest(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        row = FAKE_ROW.model_copy(update={"recovery": Recovery.RESUME, "handles": ("resumes",)})
+        resumes, stays = FakeExecutor(name="resumes", row=row, held=True), FakeExecutor(held=True)
+        engine = engine_for(ledger, stays, resumes, home=tmp_path, clock=clock)
+        await ledger.announce(EngineMark(owner="engine", pid=1, version="0", log="", address="", started_at=START))
+        moved, finished = await submitted(ledger, type="resumes"), await submitted(ledger)
+        ended: list[str | None] = []
+
+        async def run() -> None:
+            ended.append(await engine.run())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await stays.begun()
+            await resumes.begun()
+            await ledger.dismiss("engine")
+            clock.advance(HOUR)
+            engine.doorbell.ring()
+            await until(ledger, moved, TaskState.IDLE)
+            later = await submitted(ledger)
+            engine.doorbell.ring()
+            await anyio.wait_all_tasks_blocked()
+            assert not ended
+            stays.let_go()
+        assert ended == ["upgrade"]
+        assert (await look(ledger, finished)).state is TaskState.COMPLETED
+        assert [(await look(ledger, task_id)).state for task_id in (moved, later)] == [TaskState.IDLE] * 2
+        mark = await ledger.engine()
+        assert mark is not None
+        assert not mark.there
 
 
 async def test_a_running_task_is_cancelled_and_its_executor_told(tmp_path: Path) -> None:
