@@ -103,12 +103,21 @@ class TestInProcess:
             assert (cloud.requests[0].key, cloud.requests[0].temperature) == ("tenv", 0.7)
 
 
-async def class_of(proxy: RealProxy, *, key: str = MASTER_KEY, model: str = "auto-chat", **more: Any) -> FailureClass:
+MODELS = {Dialect.OPENAI: "auto-chat", Dialect.ANTHROPIC: "auto-claude"}
+"""An `openai/` model would be asked on /responses for an Anthropic caller, which the stub cloud has not."""
+
+
+async def class_of(proxy: RealProxy, *, key: str = MASTER_KEY, model: str | None = None, **more: Any) -> FailureClass:
     """Make a call of the real proxy that must fail, in both dialects; returns what it means."""
     backend = ProxyGateway(Gateway.model_validate(gateway(proxy.url, key)))
     kinds: list[FailureClass] = []
     for dialect in Dialect:
-        body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **more}
+        body = {
+            "model": model or MODELS[dialect],
+            "max_tokens": 9,
+            "messages": [{"role": "user", "content": "hi"}],
+            **more,
+        }
         with pytest.raises(ModelError) as caught:
             await backend.call(dialect, body)
         kinds.append(caught.value.kind)
@@ -156,7 +165,7 @@ class TestTheRealProxy:
         """See that both dialects are served, whole and streamed, with tokens and prices."""
         backend = ProxyGateway(Gateway.model_validate(gateway(proxy.url)))
         prices = {Dialect.OPENAI: (0.15e-6, 0.6e-6), Dialect.ANTHROPIC: (3e-6, 15e-6)}
-        for dialect, model in ((Dialect.OPENAI, "auto-chat"), (Dialect.ANTHROPIC, "auto-claude")):
+        for dialect, model in MODELS.items():
             for stream in (False, True):
                 body = {"model": model, "max_tokens": 99, "messages": [{"role": "user", "content": "Plan it"}]}
                 answer = await backend.call(dialect, {**body, "stream": stream})
