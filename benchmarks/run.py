@@ -9,14 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import face, ledger
+from benchmarks import face, first_task, ledger, lightness
 
 Row = Mapping[str, Any]
-"""name, unit, ours; where there is something to compare with: other, ratio, and its goal, at_most or at_least."""
+"""name, unit, ours; where there is something to compare with: other, ratio, and its goal, at_most or at_least.
+
+A figure that has a bound of its own has `goal`, in its unit.
+"""
 
 
 def met(row: Row) -> bool | None:
-    """Whether the ratio reaches its goal; None: it has none."""
+    """Whether the figure or the ratio reaches its goal; None: it has none."""
+    if "goal" in row:
+        return row["ours"] <= row["goal"]
     if "ratio" not in row:
         return None
     return row["ratio"] <= row["at_most"] if "at_most" in row else row["ratio"] >= row["at_least"]
@@ -24,15 +29,19 @@ def met(row: Row) -> bool | None:
 
 def goal(row: Row) -> str:
     """Return the goal in words."""
+    if "goal" in row:
+        return f"≤ {row['goal']} {row['unit']}"
     return f"≤ {row['at_most']} x" if "at_most" in row else f"≥ {row['at_least']} x"
 
 
 def cells(row: Row) -> Sequence[str]:
     """Return a row as people read it."""
     start = [row["name"], row["unit"], f"{row['ours']:,.2f}"]
-    if "ratio" not in row:
+    if met(row) is None:
         return start
     verdict = "[green]met" if met(row) else "[red]missed"
+    if "ratio" not in row:
+        return [*start, "", "", goal(row), verdict]
     return [*start, f"{row['other']:,.2f}", f"{row['ratio']:.2f} x", goal(row), verdict]
 
 
@@ -41,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
-    rows: list[Row] = [*face.main(), ledger.main()]
+    rows: list[Row] = [*face.main(), ledger.main(), *lightness.main(), *first_task.main()]
     if as_json:
         json.dump([{**row, "met": met(row)} for row in rows], sys.stdout, indent=2)
     else:

@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 
 from omni_mcp import __version__, background, processes
 from omni_mcp.contract import OWNER_MARK
+from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.errors import EngineError, EngineRunning, OmniError
 from omni_mcp.home import Home
@@ -23,7 +24,7 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
-from omni_mcp.presets import resolve
+from omni_mcp.presets import mode_setup, resolve
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
@@ -31,6 +32,7 @@ from omni_mcp.task import Clock, SystemClock, new_id
 if TYPE_CHECKING:
     from omni_mcp.engine import Engine
     from omni_mcp.llm.relay import Relay
+    from omni_mcp.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +141,8 @@ async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> Asyn
         await ledger.announce(_mark(home, owner, doorbell.address, clock))
         background.is_up()
         await run_sync(_end_the_dead, home)
-        relay = await stack.enter_async_context(_relay(settings, ledger))
+        monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
+        relay = await stack.enter_async_context(_relay(settings, ledger, monitor))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
         engine = Engine(
             ledger=ledger,
@@ -149,12 +152,36 @@ async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> Asyn
             owner=owner,
             doorbell=doorbell,
             relay=relay,
+            modes=monitor,
             is_over=partial(_is_over, home),
             is_stale=lambda: live.now() is not settings or resolve(settings) != pool.specs,
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
         )
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield engine
+
+
+@asynccontextmanager
+async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell) -> AsyncGenerator["Monitor"]:
+    """Watch LiteLLM and the providers, from where the engine before us left off."""
+    from omni_mcp.monitor import Monitor
+    from omni_mcp.probes import HttpProbes
+
+    servers = settings.servers
+    monitor = Monitor(
+        ledger=ledger,
+        setup=mode_setup(settings),
+        probes=HttpProbes(servers.models.gateway, servers.direct, settings.backup_keys),
+        clock=SystemClock(),
+        owner=owner,
+        is_over=partial(_is_over, settings.home),
+        on_change=doorbell.ring,
+    )
+    await monitor.load()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(monitor.run, name="monitor")
+        yield monitor
+        tasks.cancel_scope.cancel()
 
 
 async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:
@@ -225,16 +252,18 @@ async def _the_lock(home: Home, ledger: Ledger) -> HeldLock:
 
 
 @asynccontextmanager
-async def _relay(settings: Settings, ledger: Ledger) -> AsyncGenerator["Relay | None"]:
-    """Open the relay over what serves the models, where models are configured."""
+async def _relay(settings: Settings, ledger: Ledger, monitor: "Monitor") -> AsyncGenerator["Relay | None"]:
+    """Open the relay over what serves model calls in each mode, where models are configured."""
     from omni_mcp.llm import backends
     from omni_mcp.llm.relay import Relay
+    from omni_mcp.switch import Switch
 
-    gateway = backends.primary(settings)
-    if gateway is None:
+    litellm = backends.primary(settings)
+    if litellm is None:
         yield None
         return
-    async with Relay(gateway, ledger) as relay:
+    switch = Switch(litellm, backends.direct(settings), mode_setup(settings).providers, monitor, SystemClock())
+    async with Relay(switch, ledger) as relay:
         yield relay
 
 

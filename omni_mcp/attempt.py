@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -35,7 +36,10 @@ STOP_LIMIT = 20.0
 class Endpoints(Protocol):
     """Who gives an attempt the address of its model calls (the relay)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who serves model calls now."""
+        ...
 
     def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
         """Open the relay for an attempt."""
@@ -72,17 +76,23 @@ class Attempt:
 
     task: Task
     choice: Choice
+    litellm_model: str | None
+    """What it asks the relay for; while LiteLLM is broken others serve, with models of their own."""
     spec: ExecutorSpec
     executor: Executor
     ledger: Ledger
     owner: str
     clock: Clock
     max_attempts: int
+    cloud_retry: timedelta
+    """How long it waits at least when its provider failed."""
     work: Path
     """Parent of the folders of tasks without a `cwd`."""
     relay: Endpoints | None
     on_trouble: Callable[[str, str], Awaitable[None]]
     """Awaited with the executor's name and what is wrong with it."""
+    on_end: Callable[[ExecutorSpec, Outcome], None]
+    """Told how the run ended."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     progress: Progress = field(default_factory=Progress)
     resume: bool = False
@@ -156,7 +166,7 @@ class Attempt:
         endpoint = None
         if self.spec.relayed and self.relay is not None:
             endpoint = self.relay.endpoint(
-                task.id, attempt=task.attempt, model=self.choice.model, task_type=self.choice.type
+                task.id, attempt=task.attempt, model=self.litellm_model, task_type=self.choice.type
             )
         return RunRequest(
             task_id=task.id,
@@ -226,6 +236,7 @@ class Attempt:
         return Failed(kind=kind, message=f"{told}; left: {', '.join(left)}" if left else told)
 
     async def _settle(self, outcome: Outcome) -> None:
+        self.on_end(self.spec, outcome)
         done = isinstance(outcome, Completed)
         if self.stopping == "lost" and not done:
             return
@@ -242,6 +253,7 @@ class Attempt:
             max_attempts=self.max_attempts,
             recovery=self.spec.recovery,
             now=self.clock.now(),
+            cloud_retry=self.cloud_retry,
             pinned=self.task.spec.model is not None,
         )
 

@@ -1,26 +1,41 @@
 """The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from omni_mcp.attempt import Attempt, Endpoints
+from omni_mcp.decide.health import Verdict
+from omni_mcp.decide.modes import Ran, Seen
+from omni_mcp.decide.permit import Permit
 from omni_mcp.decide.recovery import after_death
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
-from omni_mcp.presets import candidates
+from omni_mcp.presets import ExecutorSpec, candidates
+from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle
-from omni_mcp.task import Choice, Clock, Recovery, Task, WaitingFor
+from omni_mcp.task import (
+    Choice,
+    Clock,
+    Completed,
+    FailureClass,
+    Mode,
+    Outcome,
+    Recovery,
+    Task,
+    TaskState,
+    WaitingFor,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +51,18 @@ MARK = timedelta(seconds=60)
 """How long an executor that could not work is left alone before it is tried again."""
 CLAIM_WINDOW = 2000
 """Idle tasks looked at in one step."""
+
+
+class Modes(Protocol):
+    """Who knows the mode (the monitor)."""
+
+    def permit(self) -> Permit:
+        """Say what the mode in force allows now."""
+        ...
+
+    def saw(self, seen: Seen) -> None:
+        """Take in how an attempt ended whose model calls nobody else sees."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +84,7 @@ class Engine:
     owner: str
     doorbell: Doorbell
     relay: Endpoints | None
+    modes: Modes
     is_over: Callable[[str], Awaitable[bool]]
     """Proof: whether an owner is dead and nothing of its process tree is left."""
     is_stale: Callable[[], bool]
@@ -67,6 +95,8 @@ class Engine:
     marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
+    let_go_in: Mode | None = None
+    """The mode in which all that waited for a cloud was let go."""
 
     async def run(self) -> End | None:
         """Work until cancelled, idle for long or outdated; what runs at a cancel is given back."""
@@ -119,7 +149,7 @@ class Engine:
         await self._renew()
         adopted = await self._adopt()
         await self._stop_cancelled()
-        woken = await self.ledger.wake_due()
+        woken = await self._wake()
         begun = 0 if self.is_stale() else await self._claim(attempts)
         return bool(adopted or woken or begun)
 
@@ -153,6 +183,35 @@ class Engine:
         logger.info("adopted %s", task.id, extra={"action": "adopted", "task_id": task.id})
         return True
 
+    async def _wake(self) -> int:
+        """Free what is due; what waits for a cloud when one serves again, or one of it to find that out."""
+        allowed = self.modes.permit()
+        due = await self.ledger.wake_due(cloud=allowed.mode is not Mode.BRAINSTEM)
+        if allowed.held is None:
+            return due + await self._let_go(allowed.mode)
+        self.let_go_in = None
+        if not allowed.trial or self._cloud_attempts(allowed) or await self._any_idle():
+            return due
+        return due + await self.ledger.wake_held(limit=1)
+
+    async def _let_go(self, mode: Mode) -> int:
+        """Free all that waits for a cloud, once in each mode in which one serves."""
+        if self.let_go_in is mode:
+            return 0
+        woken = await self.ledger.wake_held(limit=CLAIM_WINDOW)
+        self.let_go_in = mode if woken < CLAIM_WINDOW else None
+        return woken
+
+    async def _any_idle(self) -> bool:
+        return TaskState.IDLE in await self.ledger.counts()
+
+    def _cloud_attempts(self, allowed: Permit) -> int:
+        """Return how many of the running attempts count against what the mode allows."""
+        return sum(
+            _admitted(allowed, attempt.spec) is not None and attempt.task.since >= allowed.since
+            for attempt in self.running.values()
+        )
+
     async def _stop_cancelled(self) -> None:
         if not self.running:
             return
@@ -161,15 +220,24 @@ class Engine:
                 attempt.stop("cancel")
 
     async def _claim(self, attempts: TaskGroup) -> int:
-        """Begin every idle task that an executor with a free slot may take."""
-        begun = 0
-        for task in await self.ledger.claimable(limit=CLAIM_WINDOW):
-            found = self._route(task)
-            if found.executor is None:
-                await self._hold(task, found)
-            elif self._free(found.executor):
-                begun += await self._begin(task, found, attempts)
-        return begun
+        """Begin every idle task that an executor with a free slot may take, as far as the mode admits it."""
+        return sum([await self._claim_one(task, attempts) for task in await self._claimable()])
+
+    async def _claimable(self) -> Sequence[Task]:
+        return await self.ledger.claimable(limit=CLAIM_WINDOW)
+
+    async def _claim_one(self, task: Task, attempts: TaskGroup) -> bool:
+        found = self._route(task)
+        if found.executor is None:
+            await self._hold(task, WaitingFor.EXECUTOR, found.reason, due_at=self.clock.now() + MARK)
+            return False
+        allowed = self.modes.permit()
+        admitted = _admitted(allowed, self.pool.specs[found.executor])
+        if admitted is not None and self._cloud_attempts(allowed) >= admitted:
+            if allowed.held is not None:
+                await self._hold(task, WaitingFor.CLOUD, allowed.held)
+            return False
+        return self._free(found.executor) and await self._begin(task, found, attempts)
 
     def _route(self, task: Task) -> Route:
         now = self.clock.now()
@@ -181,11 +249,10 @@ class Engine:
         taken = sum(attempt.spec.name == name for attempt in self.running.values())
         return taken < self.pool.specs[name].parallel
 
-    async def _hold(self, task: Task, found: Route) -> None:
-        """Nobody may take it: it waits, and is looked at again by itself."""
-        due_at = self.clock.now() + MARK
+    async def _hold(self, task: Task, waiting_for: WaitingFor, text: str, *, due_at: datetime | None = None) -> None:
+        """It cannot begin now: it waits, and goes on by itself."""
         try:
-            await self.ledger.hold(task.id, waiting_for=WaitingFor.EXECUTOR, text=found.reason, due_at=due_at)
+            await self.ledger.hold(task.id, waiting_for=waiting_for, text=text, due_at=due_at)
         except TransitionRefused:
             return
 
@@ -194,23 +261,37 @@ class Engine:
         begun = await self.ledger.begin(task.id, owner=self.owner)
         if begun is None:
             return False
-        model = task.spec.model or self.pool.specs[name].row.model or self.settings.servers.models.model_for(found.type)
+        spec = self.pool.specs[name]
+        model = task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
+        served = self._direct_model(found.type, spec) if spec.relayed else None
         attempt = Attempt(
             task=begun,
-            choice=Choice(executor=name, requested=found.requested, model=model, reason=found.reason, type=found.type),
-            spec=self.pool.specs[name],
+            choice=Choice(
+                executor=name, requested=found.requested, model=served or model, reason=found.reason, type=found.type
+            ),
+            litellm_model=model,
+            spec=spec,
             executor=self.pool.get(name),
             ledger=self.ledger,
             owner=self.owner,
             clock=self.clock,
             max_attempts=self.settings.servers.limits.max_attempts,
+            cloud_retry=timedelta(seconds=self.settings.servers.fault_handler.check_interval),
             work=self.settings.home.work,
             relay=self.relay,
             on_trouble=self._mark,
+            on_end=self._hear,
         )
         self.running[task.id] = attempt
         attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
         return True
+
+    def _direct_model(self, task_type: str | None, spec: ExecutorSpec) -> str | None:
+        """Return the model of the provider that is asked first while the providers serve directly, else None."""
+        rows = self.settings.servers.direct
+        spoken = "anthropic" if spec.row.preset == "claude-code" else "openai"
+        first = sorted(self.modes.permit().providers, key=lambda name: dialect_of(name, rows[name]) != spoken)
+        return next((rows[name].model_for(task_type) for name in first), None)
 
     async def _drive(self, attempt: Attempt) -> None:
         try:
@@ -220,6 +301,15 @@ class Engine:
         finally:
             del self.running[attempt.task.id]
             self.doorbell.ring()
+
+    def _hear(self, spec: ExecutorSpec, outcome: Outcome) -> None:
+        """Tell the monitor how a run ended whose model calls do not go through the relay."""
+        if not spec.adapter or spec.relayed or not spec.row.needs_cloud:
+            return
+        if isinstance(outcome, Completed):
+            self.modes.saw(Ran(executor=spec.name, verdict=Verdict.OK, said="completed a task"))
+        elif outcome.kind is FailureClass.PROVIDER:
+            self.modes.saw(Ran(executor=spec.name, verdict=Verdict.UPSTREAM, said=outcome.message))
 
     async def _mark(self, name: str, trouble: str) -> None:
         """Leave an executor alone for a while, and tell the faces."""
@@ -235,3 +325,7 @@ class Engine:
             return False
         self.done_at[duty] = now
         return True
+
+
+def _admitted(allowed: Permit, spec: ExecutorSpec) -> int | None:
+    return allowed.admits(needs_cloud=spec.row.needs_cloud, relayed=spec.relayed)

@@ -6,10 +6,14 @@ import socket
 from functools import partial
 from types import FrameType
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
+from omni_mcp.ledger.owners import holder
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:
@@ -23,7 +27,14 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
     face = create_face(partial(running_all, home))
+    face.custom_route("/health", methods=["GET"])(partial(_health, home))
     face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
+
+
+async def _health(home: Home, _request: Request) -> JSONResponse:
+    """Answer 200 while this process answers and an engine is up, else 503: for whoever restarts what is ill."""
+    up = holder(home.engine_lock) is not None
+    return JSONResponse({"engine": up}, status_code=200 if up else 503)
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omni_mcp.decide.modes import Setup
 from omni_mcp.decide.routing import Candidate
 from omni_mcp.home import Home
 from omni_mcp.servers_file import ExecutorRow
@@ -63,6 +64,19 @@ def candidates(specs: Mapping[str, ExecutorSpec], troubles: Mapping[str, str]) -
         name: Candidate(name=name, handles=spec.handles, trouble=spec.unusable or troubles.get(name))
         for name, spec in specs.items()
     }
+
+
+def mode_setup(settings: Settings) -> Setup:
+    """Return what the settings say as far as modes go; without LiteLLM nobody would call the providers."""
+    models = settings.servers.models
+    return Setup(
+        numbers=settings.servers.fault_handler,
+        litellm=models.configured,
+        probed=models.gateway is not None,
+        providers=tuple(n for n in settings.backup_keys if settings.servers.direct[n].models)
+        if models.configured
+        else (),
+    )
 
 
 def _resolved(name: str, settings: Settings) -> ExecutorSpec:

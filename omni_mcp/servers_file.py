@@ -116,6 +116,8 @@ class ExecutorRow(_Row):
     """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
     """Where model calls go: through the engine's relay, or by a login of the executor's own."""
+    needs_cloud: bool = True
+    """False: it works without any model provider, so it goes on while none answers."""
     protocol: Literal["auto", "legacy"] = "auto"
     """`legacy` skips the probe for the newer MCP protocol, which costs 10 s with servers that drop unknown methods."""
 
@@ -309,6 +311,11 @@ class DirectRow(_Row):
         """Return the model name for a task type: its own, else `default`, else the first one."""
         chosen = self.models.get(task_type or "default") or self.models.get("default")
         return chosen or next(iter(self.models.values()))
+
+
+def dialect_of(name: str, row: DirectRow) -> Literal["anthropic", "openai"]:
+    """Return the wire format of a provider: what its row says, else by its name."""
+    return row.dialect or ("anthropic" if name == "anthropic" else "openai")
 
 
 def _default_direct() -> dict[str, DirectRow]:

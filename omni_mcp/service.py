@@ -1,7 +1,7 @@
 """What faces may ask for. Needs the ledger, never an executor: it writes what is wanted and reads what became of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -12,9 +12,21 @@ from omni_mcp.decide.routing import Route, route
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TransitionRefused, UnknownExecutor
 from omni_mcp.ledger.base import EngineMark, Ledger
-from omni_mcp.presets import ExecutorSpec, candidates, resolve
+from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, resolve
 from omni_mcp.settings import Settings
-from omni_mcp.task import LOCAL, Choice, Mode, Task, TaskSpec, TaskState, WaitingFor, new_id
+from omni_mcp.standing import mode_view, note
+from omni_mcp.task import (
+    LOCAL,
+    Choice,
+    Clock,
+    Mode,
+    SystemClock,
+    Task,
+    TaskSpec,
+    TaskState,
+    WaitingFor,
+    new_id,
+)
 from omni_mcp.views import (
     EngineView,
     ExecutorView,
@@ -35,6 +47,12 @@ CANCEL_LIMIT = 25
 RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
 PRIORITIES = range(-100, 101)
+OVERRIDE_MINUTES = 60.0
+"""How long a mode that a person sets holds, unless said otherwise."""
+LONGEST_OVERRIDE = 7 * 24 * 60.0
+"""Minutes; it ends by itself, because nobody remembers to end it."""
+HISTORY = 5
+"""Changes of mode that are shown."""
 
 
 class Engines(Protocol):
@@ -61,6 +79,7 @@ class Service:
     dispatch: Dispatch
     engines: Engines
     principal: str = LOCAL
+    clock: Clock = field(default_factory=SystemClock)
 
     async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0) -> TaskView:
         """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError."""
@@ -136,21 +155,39 @@ class Service:
         return ResumeView(dry_run=dry_run, tasks=done)
 
     async def mode(self) -> ModeView:
-        """Say how well the whole is."""
+        """Say how well the whole is: mode and evidence, what is held, engine, executors, problems of the settings."""
         settings = self.settings()
         health = await self.ledger.health()
         specs = resolve(settings)
         troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
         counts = await self.ledger.counts()
-        return ModeView(
-            mode=Mode.NORMAL,
-            text="this version watches no cloud yet: a provider's failure holds only the task that met it",
+        return mode_view(
+            await self.ledger.mode(),
+            mode_setup(settings),
+            list(await self.ledger.mode_changes(limit=HISTORY)),
+            self.clock.now(),
+            held={waits.value: n for waits, n in (await self.ledger.waits()).items()} or None,
             engine=await self._engine_text(),
             settings=str(settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
             problems=[str(problem) for problem in settings.problems] or None,
         )
+
+    async def set_mode(self, mode: Mode | None, *, minutes: float | None = None) -> ModeView:
+        """Set a mode for a time, or (None) leave it to the machine again. Raises BadRequest."""
+        if mode is None:
+            if minutes is not None:
+                raise BadRequest("auto has no time limit", next_step="call system_mode with set auto alone")
+            await self.ledger.force_mode(None, until=None)
+        else:
+            until = self.clock.now() + _checked_minutes(OVERRIDE_MINUTES if minutes is None else minutes)
+            await self.ledger.force_mode(mode, until=until)
+        return await self.mode()
+
+    async def mode_note(self) -> str | None:
+        """Return what every answer says while the mode is not normal."""
+        return note(await self.ledger.mode(), mode_setup(self.settings()), self.clock.now())
 
     async def engine(self, seen: EngineView) -> EngineView:
         """Add which settings a running engine reads, and what to do if they are not those of this face."""
@@ -270,6 +307,15 @@ def _why_not(task: Task, *, named: bool) -> str | None:
     if task.waiting_for is WaitingFor.CONSENT and not named:
         return "its outcome is unknown: name it in task_ids to run it again"
     return None
+
+
+def _checked_minutes(minutes: float) -> timedelta:
+    if not 0 < minutes <= LONGEST_OVERRIDE:
+        raise BadRequest(
+            f"for_minutes {minutes:g} is not between 0 and {LONGEST_OVERRIDE:g} (a week)",
+            next_step="call system_mode again with a time in between",
+        )
+    return timedelta(minutes=minutes)
 
 
 def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:

@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
+from omni_mcp.decide.modes import ModeState, Seen, Setup, after, begin
+from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.engine import Engine
 from omni_mcp.executors.executor import Executor, OnProgress, ToolInfo
@@ -125,6 +127,23 @@ class FakePool(Pool):
         return self._fakes[name]
 
 
+class FakeModes:
+    """Modes without probes: what is said of them is taken in by the real machine, `state` may be set."""
+
+    def __init__(self, clock: Clock, setup: Setup | None = None) -> None:
+        self.setup = setup or Setup()
+        self.state: ModeState = begin(clock.now())
+        self._clock = clock
+
+    def permit(self) -> Permit:
+        """Say what the state allows."""
+        return permit(self.state, self.setup, self._clock.now())
+
+    def saw(self, seen: Seen) -> None:
+        """Take it in."""
+        self.state = after(self.state, seen, self.setup, now=self._clock.now())
+
+
 async def _everybody_lives(_owner: str) -> bool:
     return False
 
@@ -151,6 +170,7 @@ def engine_for(
         "owner": "engine",
         "doorbell": LocalDoorbell("127.0.0.1:0"),
         "relay": None,
+        "modes": FakeModes(clock or SystemClock()),
         "is_over": _everybody_lives,
         "is_stale": lambda: False,
         "idle_exit": None,

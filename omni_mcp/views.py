@@ -125,11 +125,25 @@ class ExecutorView(View):
     tools: list[str] | None = None
 
 
+class OverrideView(View):
+    """A mode that a person has set."""
+
+    mode: Mode
+    until: datetime
+
+
 class ModeView(View):
     """How well the whole is."""
 
     mode: Mode
+    since: datetime
+    cause: str
     text: str
+    next_probe_at: datetime | None = None
+    evidence: dict[str, str] | None = None
+    override: OverrideView | None = None
+    held: dict[str, int] | None = None
+    history: list[str] | None = None
     engine: str
     settings: str
     open_tasks: dict[str, int]

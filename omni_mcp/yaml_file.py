@@ -54,13 +54,14 @@ class Document:
 
     def where(self, path: KeyPath) -> str:
         """Return `servers.yaml line 7, executors.openclaw.url`; a key that is not there has its parent's line."""
-        return f"{self.name} line {self.line(path)}, {'.'.join(self._origin(path))}"
+        return f"{self.name} line {self.line(path)}, {'.'.join(self.origin(path))}"
 
     def line(self, path: KeyPath) -> int:
         """Return the line of a key, or of what it is in."""
-        return next((self.lines[parent] for parent in _upwards(self._origin(path)) if parent in self.lines), 1)
+        return next((self.lines[parent] for parent in _upwards(self.origin(path)) if parent in self.lines), 1)
 
-    def _origin(self, path: KeyPath) -> KeyPath:
+    def origin(self, path: KeyPath) -> KeyPath:
+        """Return where in the file stands what is at a path of `tree`."""
         moved = next((parent for parent in _upwards(path) if parent in self.origins), ())
         return (*self.origins.get(moved, ()), *path[len(moved) :])
 

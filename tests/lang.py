@@ -39,7 +39,9 @@ TOOLS = ("submit_task", "task_status", "task_result", "list_tasks", "cancel_task
 AS_THEY_ARE = {
     *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "Claude Code: {}", "Claude Desktop:  {}"),
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
+    *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
     *("json", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
+    *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),

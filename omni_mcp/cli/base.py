@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from omni_mcp.app import running_face
+from omni_mcp.cli import complete
 from omni_mcp.cli.program import Program
 from omni_mcp.errors import OmniError
 from omni_mcp.home import Home
@@ -86,7 +87,9 @@ AConfig = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the fields of the MCP tools.")]
-ATask = Annotated[str, typer.Argument(help="The task's id, or its first 6 or more characters.", show_default=False)]
+_ID = "The task's id, or its first 6 or more characters."
+ATask = Annotated[str, typer.Argument(help=_ID, show_default=False, autocompletion=complete.tasks)]
+AnOpenTask = Annotated[str, typer.Argument(help=_ID, show_default=False, autocompletion=complete.open_tasks)]
 
 _EVERYWHERE = (("home", AHome), ("config", AConfig))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from omni_mcp.cli import complete
 from omni_mcp.cli.base import clear_errors, command, err, named, out, print_json
 from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest
@@ -18,6 +19,7 @@ AClient = Annotated[
         help="claude-code, claude-desktop, cursor, vscode, codex, gemini-cli, openclaw or json.",
         show_default=False,
         metavar="CLIENT",
+        autocompletion=complete.clients,
     ),
 ]
 Agreed = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -1,23 +1,45 @@
 """Commands about the whole: its mode, its executors, the HTTP face, the demo."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 import typer
 
 from omni_mcp.cli.base import AsJson, ask, clear_errors, command, out, print_json, show, tell_problems
+from omni_mcp.errors import BadRequest
 from omni_mcp.faces import text
 from omni_mcp.home import SERVE_PORT, Home
 from omni_mcp.service import Service
 from omni_mcp.settings import load
-from omni_mcp.views import ExecutorView
+from omni_mcp.task import Mode
+from omni_mcp.views import ExecutorView, ModeView
 
 
 @command()
-def mode(as_json: AsJson = False) -> None:
-    """Say how the whole is."""
-    show(ask(lambda service: service.mode()), text.print_mode, as_json=as_json)
+def mode(
+    set: Annotated[  # noqa: A002
+        Literal["normal", "degraded", "brainstem", "auto"] | None,
+        typer.Option("--set", help="Set a mode by hand; `auto` leaves it to the machine again.", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--for", help="Minutes that it holds; else an hour.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how the whole is: mode, evidence, what is held; or set a mode for a time.
+
+    Example: `omni-mcp mode --set degraded --for 30`
+    """
+    show(ask(lambda service: _mode(service, set, minutes)), text.print_mode, as_json=as_json)
+
+
+async def _mode(service: Service, wished: str | None, minutes: float | None) -> ModeView:
+    if wished is None:
+        if minutes is not None:
+            raise BadRequest("--for comes with --set", next_step="omni-mcp mode --set degraded --for 30")
+        return await service.mode()
+    return await service.set_mode(None if wished == "auto" else Mode(wished), minutes=minutes)
 
 
 @command()

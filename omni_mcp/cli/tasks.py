@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from omni_mcp.cli.base import AsJson, ATask, ask, command, err, show, tell_problems
+from omni_mcp.cli import complete
+from omni_mcp.cli.base import AnOpenTask, AsJson, ATask, ask, command, err, show, tell_problems
 from omni_mcp.faces import text
 from omni_mcp.task import TaskSpec, TaskState
 
@@ -16,8 +17,10 @@ def submit(
     description: Annotated[
         str, typer.Argument(help="What is to be done; `-` reads it from stdin.", show_default=False)
     ],
-    type: Annotated[str | None, typer.Option(help="coding, general, always_on, …")] = None,  # noqa: A002
-    executor: Annotated[str | None, typer.Option(help="Pin one executor.")] = None,
+    type: Annotated[  # noqa: A002
+        str | None, typer.Option(help="coding, general, always_on, …", autocompletion=complete.types)
+    ] = None,
+    executor: Annotated[str | None, typer.Option(help="Pin one executor.", autocompletion=complete.executors)] = None,
     model: Annotated[str | None, typer.Option(help="Pin a model.")] = None,
     cwd: Annotated[Path | None, typer.Option(help="Folder to work in.")] = None,
     priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher runs first.")] = 0,
@@ -100,7 +103,7 @@ def show_result(task_id: str, *, offset: int = 0, limit: int = 1_000_000, as_jso
 
 @command()
 def cancel(
-    task_id: ATask,
+    task_id: AnOpenTask,
     reason: Annotated[str | None, typer.Option(help="Kept in the history.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -110,7 +113,10 @@ def cancel(
 
 @command()
 def resume(
-    task_ids: Annotated[list[str] | None, typer.Argument(help="Naming a task is the consent to run it again.")] = None,
+    task_ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="Naming a task is the consent to run it again.", autocompletion=complete.open_tasks),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -124,7 +130,9 @@ def resume(
 
 @command()
 def watch(
-    task_id: Annotated[str | None, typer.Argument(help="One task; without it all that are open.")] = None,
+    task_id: Annotated[
+        str | None, typer.Argument(help="One task; without it all that are open.", autocompletion=complete.open_tasks)
+    ] = None,
 ) -> None:
     """Show live progress until it is over (Ctrl-C ends the watching, not the task)."""
     follow(task_id)
@@ -143,8 +151,10 @@ def follow(task_id: str | None) -> None:
 @command()
 def route(
     description: Annotated[str, typer.Argument(help="The text of a task.", show_default=False)],
-    type: Annotated[str | None, typer.Option(help="As if given with the task.")] = None,  # noqa: A002
-    executor: Annotated[str | None, typer.Option(help="As if pinned.")] = None,
+    type: Annotated[  # noqa: A002
+        str | None, typer.Option(help="As if given with the task.", autocompletion=complete.types)
+    ] = None,
+    executor: Annotated[str | None, typer.Option(help="As if pinned.", autocompletion=complete.executors)] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Each rule that was tried, each executor too.")] = False,
     as_json: AsJson = False,
 ) -> None:

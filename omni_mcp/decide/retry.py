@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
 
-CLOUD_RETRY = timedelta(seconds=30)
-"""How long a task is held when a provider failed (the plan's `cloud_check_interval`)."""
+SOONEST_LIMIT = timedelta(seconds=30)
+"""No usage limit is believed to end sooner: that would make a hot loop."""
 LIMIT_RETRY = timedelta(seconds=60)
 """How long it is held at a rate limit that does not say when it ends."""
 ENDS = {FailureClass.TASK: TaskState.FAILED, FailureClass.CANCELLED: TaskState.CANCELLED}
@@ -53,16 +53,26 @@ Next = Finish | Park | Reroute
 
 
 def after(
-    outcome: Outcome, *, faults: int, max_attempts: int, recovery: Recovery, now: datetime, pinned: bool = False
+    outcome: Outcome,
+    *,
+    faults: int,
+    max_attempts: int,
+    recovery: Recovery,
+    now: datetime,
+    cloud_retry: timedelta,
+    pinned: bool = False,
 ) -> Next:
-    """Say what follows an outcome; `faults` is the count before this one, `pinned` that the caller chose the model."""
+    """Say what follows an outcome; `faults` is the count before this one, `pinned` that the caller chose the model.
+
+    `cloud_retry` is how long a task is held when a provider failed (`check_interval`): the mode may hold it longer.
+    """
     if isinstance(outcome, Completed):
         return Finish(state=TaskState.COMPLETED, outcome=outcome)
     match outcome.kind:
         case FailureClass.TASK | FailureClass.CANCELLED:
             return Finish(state=ENDS[outcome.kind], outcome=outcome)
         case FailureClass.PROVIDER:
-            return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + CLOUD_RETRY)
+            return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + cloud_retry)
         case FailureClass.RATE_LIMIT:
             due_at = _within(outcome.retry_at or now + LIMIT_RETRY, now)
             return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
@@ -77,7 +87,7 @@ def after(
 def _within(due_at: datetime, now: datetime) -> datetime:
     """Bound what the other side said: a past time must not make a hot loop, nor a far one wait for ever."""
     said = due_at if due_at.tzinfo is not None else due_at.replace(tzinfo=now.tzinfo)
-    soonest, latest = now + CLOUD_RETRY, now + LONGEST_LIMIT
+    soonest, latest = now + SOONEST_LIMIT, now + LONGEST_LIMIT
     if said.year >= latest.year + 1:
         return latest
     return min(max(said, soonest), latest)

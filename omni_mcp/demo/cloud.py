@@ -32,6 +32,9 @@ MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
 
 CHARS_PER_TOKEN = 4
 
+PROMPT = frozenset({"model", "messages", "system", "tools"})
+"""Fields of a body that are not kept with a request."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -58,7 +61,8 @@ class Seen:
     output_tokens: int
     key: str
     """The last four characters of the caller's key."""
-    temperature: float | None = None
+    said: Mapping[str, Any]
+    """What else the body says: `temperature` and the like."""
 
 
 class Cloud:
@@ -112,8 +116,8 @@ class Cloud:
             input_tokens=_tokens(json.dumps(body.get("messages"), ensure_ascii=False).encode()),
             output_tokens=_tokens(json.dumps(asdict(step), ensure_ascii=False).encode()),
         )
-        asked = {"stream": bool(body.get("stream")), "temperature": body.get("temperature")}
-        await self._record(request, reply, number=number, mode=fault.mode, asked=asked)
+        said = {key: value for key, value in body.items() if key not in PROMPT}
+        await self._record(request, reply, number=number, mode=fault.mode, said=said)
         if refused := await _refuse(request, fault):
             return refused
         await anyio.sleep(step.sleep)
@@ -127,18 +131,19 @@ class Cloud:
         return fault
 
     async def _record(
-        self, request: Request, reply: wire.Reply, *, number: int, mode: str, asked: Mapping[str, Any]
+        self, request: Request, reply: wire.Reply, *, number: int, mode: str, said: Mapping[str, Any]
     ) -> None:
         key = request.headers.get("x-api-key") or request.headers.get("authorization", "")
         seen = Seen(
             path=request.url.path,
             model=reply.model,
+            stream=bool(said.get("stream")),
             step=number,
             mode=mode,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             key=key[-4:],
-            **asked,
+            said=said,
         )
         self.requests.append(seen)
         if self._log is not None:

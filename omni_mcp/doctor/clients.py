@@ -16,6 +16,9 @@ from omni_mcp.errors import SettingsError
 
 Entry = Mapping[str, Any]
 
+OPTIONS = {"OMNI_HOME": "--home", "OMNI_CONFIG": "--config"}
+"""What an entry may name, and how `install` is told of it."""
+
 
 def clients(scene: Scene) -> Iterator[Finding]:
     """Look into the configuration of every client that we know."""
@@ -51,8 +54,8 @@ def _entry(client: ClientKind, path: Path) -> Entry | None:
 
 
 def _judged(name: str, client: ClientKind, entry: Entry, scene: Scene) -> Finding:
-    command, home = str(entry.get("command") or ""), _home_of(entry)
-    fix, safe = _reinstall(name, home), name != "json"  # the current folder may be anybody's
+    command, named = str(entry.get("command") or ""), _named(entry)
+    fix, safe = _reinstall(name, named), name != "json"  # the current folder may be anybody's
     if not command:
         return note("client-elsewhere", f"{client.title} reaches us at {entry.get('url')}", about=name)
     if (program_there := shutil.which(command)) is None:
@@ -61,21 +64,23 @@ def _judged(name: str, client: ClientKind, entry: Entry, scene: Scene) -> Findin
     if Path(command).stem == SCRIPT and not _is_this(program_there):
         text = f"{client.title} starts another installation, {command}: two releases on one ledger"
         return Finding(code="client-other", severity=Severity.WARNING, text=text, about=name, fix=fix, safe=safe)
-    if home is not None and Path(home) != scene.home.root:
+    home = named.get("OMNI_HOME")
+    if home and Path(home) != scene.home.root:
         return note("client-home", f"{client.title} uses another home: {home}", about=name)
     return ok("client", f"{client.title} starts {command}", about=name)
 
 
-def _home_of(entry: Entry) -> str | None:
-    env = entry.get("env")
-    home = cast("Entry", env).get("OMNI_HOME") if isinstance(env, dict) else None
-    return str(home) if home else None
+def _named(entry: Entry) -> Mapping[str, str]:
+    """Return the home and the settings file that an entry names."""
+    env: Entry = cast("Entry", entry["env"]) if isinstance(entry.get("env"), dict) else {}
+    return {variable: str(env[variable]) for variable in OPTIONS if env.get(variable)}
 
 
-def _reinstall(name: str, home: str | None) -> str:
-    """Return the command that writes us anew into a client, with the home that it names now."""
-    place = " --project" if name == "json" else ""
-    return f"{program()} install {name}{place} --force --yes" + (f" --home {quote(home)}" if home else "")
+def _reinstall(name: str, named: Mapping[str, str]) -> str:
+    """Return the command that writes us anew into a client, with the home and the file that it names now."""
+    words = ["--project"] if name == "json" else []
+    words += [word for variable, value in named.items() for word in (OPTIONS[variable], value)]
+    return " ".join([program(), "install", name, *map(quote, words), "--force --yes"])
 
 
 def _is_this(program_there: str) -> bool:

@@ -4,7 +4,9 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -15,9 +17,7 @@ from omni_mcp.doctor.ledger import reading
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import ours
 from omni_mcp.ledger import statements as sql
-from omni_mcp.ledger.base import EngineMark
 from omni_mcp.ledger.owners import holder
-from omni_mcp.ledger.rows import an_engine
 
 LAST_LINES = 5
 """Lines of the engine's log that are shown where it ended badly."""
@@ -29,36 +29,50 @@ _LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _NUMBERS = re.compile(r"\d+")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What the newest engine said of itself in the ledger; read by column, as the ledger may be of another release."""
+
+    pid: int = 0
+    version: str = __version__
+    settings: str = ""
+    there: bool = False
+    """Whether it has not said goodbye."""
+    tasks: bool = False
+    """Whether tasks are open."""
+
+
 def engine(scene: Scene) -> Iterator[Finding]:
     """Say whether an engine runs, and how."""
     pid = holder(scene.home.engine_lock) if scene.home.engine_lock.exists() else None
-    mark, waited_for = _announced(scene.home.ledger)
+    said = _announced(scene.home.ledger)
+    restart = ours(scene.home, "engine", "restart")
     if pid is None:
-        yield _none_runs(scene, mark, waited_for=waited_for)
+        yield _none_runs(scene, said, restart)
     elif _is_stopped(pid):
         text = f"the engine (pid {pid}) is paused: it holds its tasks and does nothing"
         yield Finding(code="engine-paused", severity=Severity.ERROR, text=text, fix=f"kill -CONT {pid}", safe=True)
-    elif mark is not None and mark.there and _age(mark.version) < _age(__version__):
-        text = f"the engine (pid {pid}) is version {mark.version}, this program is {__version__}"
-        fix = ours(scene.home, "engine", "restart")
-        yield Finding(code="engine-old", severity=Severity.WARNING, text=text, fix=fix, safe=True)
+    elif said.there and _age(said.version) < _age(__version__):
+        text = f"the engine (pid {pid}) is version {said.version}, this program is {__version__}"
+        yield Finding(code="engine-old", severity=Severity.WARNING, text=text, fix=restart, safe=True)
+    elif said.there and said.settings not in ("", str(scene.home.servers)):
+        text = f"the engine (pid {pid}) reads {said.settings}, not {scene.home.servers}: it has other executors"
+        yield Finding(code="engine-settings", severity=Severity.WARNING, text=text, fix=restart)
     else:
         yield ok("engine", f"runs, pid {pid}; its log is {scene.home.engine_log}")
 
 
-def _none_runs(scene: Scene, mark: EngineMark | None, *, waited_for: bool) -> Finding:
+def _none_runs(scene: Scene, said: Announced, restart: str) -> Finding:
     last = _last_lines(scene.home.engine_log)
-    fix = ours(scene.home, "engine", "restart")
     if last and not _LOGGED.match(last[-1]):
         text = "the last engine ended with an error: " + " | ".join(last)
-        return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=fix, safe=True)
-    if waited_for:
+        return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=restart, safe=True)
+    if said.tasks:
         text = "no engine runs, and tasks are open; they go on when one starts: with this, or with the next client"
-        return Finding(code="engine-gone", severity=Severity.WARNING, text=text, fix=fix, safe=True)
-    if mark is not None and mark.there:
-        return note(
-            "engine-killed", f"the last engine (pid {mark.pid}) was killed, or the machine went down; no task waits"
-        )
+        return Finding(code="engine-gone", severity=Severity.WARNING, text=text, fix=restart, safe=True)
+    if said.there:
+        text = f"the last engine (pid {said.pid}) was killed, or the machine went down; no task waits"
+        return note("engine-killed", text)
     return ok("engine", "none runs; the next task starts one")
 
 
@@ -73,16 +87,19 @@ def start(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _announced(ledger: Path) -> tuple[EngineMark | None, bool]:
-    """Return what the newest engine announced, and whether tasks are open; a bad ledger is told of elsewhere."""
+def _announced(ledger: Path) -> Announced:
+    """Read what an engine announced; a ledger that cannot be read is told of elsewhere."""
     if not ledger.is_file():
-        return None, False
+        return Announced()
     try:
         with reading(ledger) as db:
-            row = db.execute(sql.ENGINE).fetchone()
-            return None if row is None else an_engine(row), bool(db.execute(sql.COUNTS).fetchall())
+            row: sqlite3.Row | None = db.execute(sql.ENGINE).fetchone()
+            tasks = bool(db.execute(sql.COUNTS).fetchall())
     except sqlite3.Error:
-        return None, False
+        return Announced()
+    said: dict[str, Any] = {} if row is None else {name: row[name] for name in row.keys()}  # noqa: SIM118 - no mapping
+    known = {name: said[name] for name in ("pid", "version", "settings") if name in said}
+    return Announced(**known, there=row is not None and said["gone_at"] is None, tasks=tasks)
 
 
 def _is_stopped(pid: int) -> bool:

@@ -27,7 +27,6 @@ CLAUDE_LIMIT = 10.0
 """Seconds that a question to `claude` may take; measured: 0.2 to 0.6."""
 CONNECT_LIMIT = 0.5
 """Seconds in which something on this machine takes a connection."""
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _UPGRADE = f"{INSTALL['claude']}@latest"
 
@@ -85,15 +84,24 @@ def _missing(spec: ExecutorSpec, program: str, scene: Scene) -> Finding:
 
 def _unusable(spec: ExecutorSpec, scene: Scene) -> Finding:
     code = "no-model" if spec.unusable == NO_MODELS else "executor-unusable"
-    fix, text = edit(scene.home.servers, scene.line("executors", spec.name)), str(spec.unusable)
-    return Finding(code=code, severity=_severity(spec, scene), text=text, about=spec.name, fix=fix, needs=AN_EDIT)
+    begin = not scene.home.servers.exists()
+    return Finding(
+        code=code,
+        severity=_severity(spec, scene),
+        text=str(spec.unusable),
+        about=spec.name,
+        fix=ours(scene.home, "init") if begin else edit(scene.home.servers, scene.line("executors", spec.name)),
+        needs="a model: a LiteLLM proxy on this machine, or a provider's key in the environment" if begin else AN_EDIT,
+    )
 
 
 def _listening(spec: ExecutorSpec, scene: Scene) -> Finding:
     """Say whether something listens at the url of an executor, if that is on this machine; others are not asked."""
+    from omni_mcp.llm.http_call import is_loopback
+
     url = urlsplit(str(spec.row.url))
     port = url.port or (443 if url.scheme in ("https", "wss") else 80)
-    if url.hostname not in LOOPBACK:
+    if not is_loopback(str(spec.row.url)):
         return ok("executor", f"{url.hostname} is elsewhere: not checked (omni-mcp executors asks it)", about=spec.name)
     try:
         socket.create_connection((str(url.hostname), port), timeout=CONNECT_LIMIT).close()

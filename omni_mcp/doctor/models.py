@@ -32,8 +32,11 @@ def gateway(scene: Scene) -> Iterator[Finding]:
         return
     import httpx
 
+    from omni_mcp.llm.http_call import is_loopback
+
+    outside = not is_loopback(row.base_url)  # as the engine's own calls: what is here is asked past any proxy
     key = {"Authorization": f"Bearer {row.api_key.get_secret_value()}"} if row.api_key else {}
-    with httpx.Client(base_url=row.base_url, headers=key, timeout=LIMIT, trust_env=False) as client:
+    with httpx.Client(base_url=row.base_url, headers=key, timeout=LIMIT, trust_env=outside) as client:
         try:
             alive = client.get("/health/liveliness")
             listed = client.get("/v1/models")
@@ -111,20 +114,19 @@ def _unknown(known: Sequence[str], scene: Scene) -> Iterator[Finding]:
 
 
 def _asked_for(scene: Scene) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each model that the settings name, and where."""
+    """Yield each model that the settings name, and where; `for` of a `model_list` is checked with the settings."""
     models = scene.settings.servers.models
-    yield from ((("models", "for", kind), name) for kind, name in models.use.items())
     if models.gateway is not None:
+        yield from ((("models", "for", kind), name) for kind, name in models.use.items())
         yield from (((*GATEWAY, "for", kind), name) for kind, name in models.gateway.use.items())
-    rows = scene.settings.servers.executors.items()
-    yield from (
-        (("executors", name, "model"), row.model) for name, row in rows if row.model and scene.specs[name].relayed
-    )
+    for name, row in scene.settings.servers.executors.items():
+        if row.model and scene.specs[name].relayed:
+            yield ("executors", name, "model"), row.model
 
 
 def _no_model(path: tuple[str, ...], name: str, known: Sequence[str], scene: Scene) -> Finding:
     near, line = difflib.get_close_matches(name, known, n=1), scene.line(*path)
-    fix = replaced(scene.home.servers, line, name, near[0]) if near and line else None
+    fix = replaced(scene.home.servers, line, name, near[0]) if near and line and scene.may_be_edited else None
     has = ", ".join(sorted(set(known))[:10]) or "none"
     return Finding(
         code="model-unknown",
@@ -133,7 +135,6 @@ def _no_model(path: tuple[str, ...], name: str, known: Sequence[str], scene: Sce
         about=name,
         fix=fix or edit(scene.home.servers, line),
         needs=None if fix else AN_EDIT,
-        safe=fix is not None,
     )
 
 
@@ -157,7 +158,7 @@ def _in_order(numbers: Sequence[int], scene: Scene) -> str | None:
 def _first_key(path: tuple[str, ...], scene: Scene) -> tuple[int, str] | None:
     """Return the line and name of the first key of a layer; None where a pair cannot be put before it by a line."""
     params, begins = scene.written(path), scene.line(*path)
-    if not params or "order" in params or begins is None:
+    if not params or "order" in params or begins is None or not scene.may_be_edited:
         return None
     line = scene.line(*path, first := next(iter(params)))
     in_braces = "{" in scene.home.servers.read_text(encoding="utf-8").splitlines()[begins - 1]

@@ -10,7 +10,9 @@ from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, resolve
 from omni_mcp.settings import Settings, load
-from omni_mcp.yaml_file import Document, KeyPath, read
+from omni_mcp.settings_file import read
+from omni_mcp.translate.kind import Kind, translate
+from omni_mcp.yaml_file import Document, KeyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class Scene:
     settings: Settings
     specs: Mapping[str, ExecutorSpec]
     document: Document | None
-    """The settings file as written, variables and all; None where there is none, or it cannot be read."""
+    """The settings file in our words, variables and all; None where there is none, or it cannot be read."""
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
     deep: bool = False
     """Whether to look longer: the whole ledger, a session to each executor."""
@@ -41,8 +43,13 @@ class Scene:
         return self.nearest.is_dir() and os.access(self.nearest, os.X_OK)
 
     def line(self, *path: str) -> int | None:
-        """Return the line of a key in the settings file."""
-        return self.document.lines.get(path) if self.document else None
+        """Return the line of a key in the settings file, or of what it is in."""
+        return self.document.line(path) if self.document else None
+
+    @property
+    def may_be_edited(self) -> bool:
+        """Whether a command may edit lines of the settings file: YAML, in our own words."""
+        return self.settings.kind is Kind.OURS and self.home.servers.suffix in (".yaml", ".yml")
 
     def written(self, path: KeyPath) -> Any:
         """Return what stands under a path of keys in the settings file, before variables are filled in."""
@@ -67,6 +74,6 @@ def scene_of(home: Home, *, deep: bool = False) -> Scene:
 
 def _document(home: Home) -> Document | None:
     try:
-        return read(home.servers)
+        return translate(read(home.servers)).document
     except (OSError, SettingsError):
         return None

@@ -13,18 +13,15 @@ from omni_mcp.doctor.shell import AN_EDIT, edit, kept, replaced
 from omni_mcp.settings import Problem
 
 _UNSET = re.compile(r"the variable (\w+) is not set")
-_MISSPELT = re.compile(r"'(.+)' is no key here")
-_NEAREST = re.compile(r"did you mean '(.+)'\?")
+_MISSPELT = re.compile(r"'([^']+)' is no key here|no \w+ is called '([^']+)'")
+_NEAREST = re.compile(r"did you mean '([^']+)'\?")
 _LINE = re.compile(r" line (\d+)|^line (\d+)")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def file_in_force(scene: Scene) -> Iterator[Finding]:
-    """Say which file holds, and why that one."""
-    file, root = scene.home.servers, scene.home.root
-    why = "--config or OMNI_CONFIG" if scene.home.config else "of the home"
-    there = "" if file.exists() else "; it is not there, so the defaults hold"
-    yield ok("settings", f"settings: {file} ({why}{there}); home: {root} ({_whose(scene)})")
+    """Say which file holds, and whose home it is."""
+    yield ok("settings", f"settings: {scene.settings}; home: {scene.home.root} ({_whose(scene)})")
 
 
 def _whose(scene: Scene) -> str:
@@ -40,10 +37,13 @@ def problems(scene: Scene) -> Iterator[Finding]:
 def _finding(problem: Problem, scene: Scene) -> Finding:
     if problem.where == str(scene.home.dotenv):
         return _unreadable(problem, scene.home.dotenv)
+    if problem.where == str(scene.home.config) and not scene.home.servers.exists():
+        return Finding(code="settings-missing", severity=Severity.ERROR, text=str(problem), fix="unset OMNI_CONFIG")
     if unset := _UNSET.search(problem.what):
         return _unset(problem, unset[1], scene)
-    if (fix := _respelt(problem, scene.home.servers)) is not None:
-        return Finding(code="settings-key", severity=Severity.ERROR, text=str(problem), fix=fix, safe=True)
+    if (fix := _respelt(problem, scene)) is not None:
+        is_key = problem.what.endswith("is no key here")
+        return Finding(code="settings-word", severity=Severity.ERROR, text=str(problem), fix=fix, safe=is_key)
     fix = edit(scene.home.servers, _line(problem))
     return Finding(code="settings-flaw", severity=Severity.ERROR, text=str(problem), fix=fix, needs=AN_EDIT)
 
@@ -73,10 +73,13 @@ def given(name: str, scene: Scene) -> str:
     return unset + kept(name, scene.home.dotenv)
 
 
-def _respelt(problem: Problem, file: Path) -> str | None:
-    """Return the command that puts the nearest key in the place of a misspelt one."""
+def _respelt(problem: Problem, scene: Scene) -> str | None:
+    """Return the command that puts the nearest word in the place of a misspelt key or name."""
     wrong, right, line = _MISSPELT.search(problem.what), _NEAREST.search(problem.fix), _line(problem)
-    return replaced(file, line, f"{wrong[1]}:", f"{right[1]}:") if wrong and right and line else None
+    if not (wrong and right and line) or not scene.may_be_edited:
+        return None
+    key, name = wrong.groups()
+    return replaced(scene.home.servers, line, f"{key}:" if key else name, f"{right[1]}:" if key else right[1])
 
 
 def _line(problem: Problem) -> int | None:

@@ -50,8 +50,10 @@ def replaced(path: Path, line: int, old: str, new: str) -> str | None:
     """Return the command that replaces a word in a line and keeps the file as `.bak`; None for what is no word."""
     if not (_WORD.fullmatch(old) and _WORD.fullmatch(new)):
         return None
-    pattern = old.replace(".", "\\.")
-    return f"sed -i.bak {quote(f'{line}s|{pattern}|{new}|')} {quote(str(path))}"
+    word, edge = old.replace(".", r"\."), "[^[:alnum:]_-]"
+    places = rf"s|^{word}|{new}|", rf"s|\({edge}\){word}\({edge}\)|\1{new}\2|", rf"s|\({edge}\){word}$|\1{new}|"
+    steps = " ".join(f"-e {quote(str(line) + place)}" for place in places)
+    return f"sed -i.bak {steps} {quote(str(path))}"
 
 
 def kept(name: str, dotenv: Path) -> str:

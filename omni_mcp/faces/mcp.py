@@ -1,8 +1,9 @@
 """The MCP face: eight tools over a Service. It translates arguments and answers, and decides nothing."""
 
 import functools
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -15,11 +16,11 @@ from mcp_types import CallToolRequestParams, ToolAnnotations
 from pydantic import Field
 
 from omni_mcp import __version__
-from omni_mcp.errors import NotYet, OmniError
+from omni_mcp.errors import BadRequest, NotYet, OmniError
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
-from omni_mcp.service import RESULT_PAGE, Service
-from omni_mcp.task import TaskSpec, TaskState
+from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, Service
+from omni_mcp.task import Mode, TaskSpec, TaskState
 from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
     )
     for function, annotations, view in TOOLS:
         face.tool(function, annotations=annotations, output_schema=output_schema(view))
+    face.resource("omni://mode", name="mode", mime_type="application/json")(mode_resource)
     return face
 
 
@@ -98,15 +100,27 @@ def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolR
 
     @functools.wraps(tool)
     async def answer(*args: P.args, **kwargs: P.kwargs) -> ToolResult:
+        service: Any = kwargs["service"]
         try:
             view = await tool(*args, **kwargs)
         except OmniError as error:
-            return _refused(
-                ErrorView(code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step)
+            view = ErrorView(
+                code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
             )
-        return ToolResult(structured_content=view.shown())
+        return ToolResult(
+            structured_content={**await _mode_of(service), **view.shown()}, is_error=isinstance(view, ErrorView)
+        )
 
     return answer
+
+
+async def _mode_of(service: Service) -> Mapping[str, str]:
+    """Return what every answer says while the mode is not normal; a ledger that is busy costs only that."""
+    try:
+        said = await service.mode_note()
+    except OmniError:
+        return {}
+    return {} if said is None else {"mode": said}
 
 
 AContext: Any = CurrentContext()
@@ -240,13 +254,29 @@ async def resume_pending(
 
 @answering
 async def system_mode(
-    set: Annotated[str | None, Field(description="Not available yet")] = None,  # noqa: A002
-    for_minutes: Annotated[float | None, Field(description="Not available yet")] = None,
+    set: Annotated[  # noqa: A002
+        Literal["normal", "degraded", "brainstem", "auto"] | None,
+        Field(description="Set a mode by hand; auto leaves it to the machine again"),
+    ] = None,
+    for_minutes: Annotated[
+        float | None, Field(gt=0, le=LONGEST_OVERRIDE, description="How long it holds; else an hour")
+    ] = None,
     service: Service = AService,
 ) -> ModeView:
-    """Say how the whole is: mode, engine, open tasks, executors and their trouble, problems of servers.yaml."""
-    _not_yet(set=set, for_minutes=for_minutes)
-    return await service.mode()
+    """Say how the whole is: mode, since, cause and evidence, what is held, next probe, engine, executors, problems.
+
+    normal: LiteLLM serves. degraded: the providers serve directly. brainstem: no cloud answers, tasks wait.
+    """
+    if set is None:
+        if for_minutes is not None:
+            raise BadRequest("for_minutes comes with set", next_step="call system_mode with both, or with neither")
+        return await service.mode()
+    return await service.set_mode(None if set == "auto" else Mode(set), minutes=for_minutes)
+
+
+async def mode_resource(service: Service = AService) -> str:
+    """How the whole is, as system_mode says it."""
+    return json.dumps((await service.mode()).shown(), ensure_ascii=False)
 
 
 TOOLS: tuple[tuple[Callable[..., Awaitable[ToolResult]], ToolAnnotations, type[View]], ...] = (
@@ -257,5 +287,5 @@ TOOLS: tuple[tuple[Callable[..., Awaitable[ToolResult]], ToolAnnotations, type[V
     (cancel_task, ENDS, TaskView),
     (answer_task, WRITES, TaskView),
     (resume_pending, WRITES, ResumeView),
-    (system_mode, READS, ModeView),
+    (system_mode, WRITES, ModeView),
 )

@@ -12,7 +12,9 @@ DROPPED = frozenset({"title", "default", "description", "$defs", "additionalProp
 def output_schema(view: type[View]) -> dict[str, Any]:
     """Return the JSON schema of what `view.shown()` gives: empty fields are absent, so nothing is null."""
     whole = view.model_json_schema()
-    return _lean(whole, whole.get("$defs", {}))
+    schema = _lean(whole, whole.get("$defs", {}))
+    schema["properties"].setdefault("mode", {"type": "string"})  # only while the mode is not normal
+    return schema
 
 
 def _lean(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:

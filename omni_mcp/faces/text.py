@@ -170,12 +170,25 @@ def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
 
 def print_mode(out: Console, mode: ModeView) -> None:
     """Print how the whole is."""
-    out.print(f"mode {mode.mode}: {mode.text}", markup=False, highlight=False)
+    out.print(mode_line(mode), markup=False, highlight=False)
+    for name, said in (mode.evidence or {}).items():
+        out.print(f"  {name}: {said}", markup=False, highlight=False)
+    for change in mode.history or []:
+        out.print(f"  {change}", markup=False, highlight=False)
+    if mode.next_probe_at is not None:
+        out.print(f"next probe: {mode.next_probe_at:%H:%M:%S} UTC", highlight=False)
+    out.print(f"waiting for: {mode.held or 'nothing'}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def mode_line(mode: ModeView) -> str:
+    """Return the mode in one line."""
+    by_hand = f", by hand until {mode.override.until:%H:%M} UTC" if mode.override else ""
+    return f"mode {mode.mode} for {age(mode.since)}{by_hand}: {mode.cause}. {mode.text}"
 
 
 def _counted(tasks: Mapping[str, int]) -> str:

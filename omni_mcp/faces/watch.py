@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from omni_mcp.faces.text import SHORT_ID, standing, task_table
+from omni_mcp.faces.text import SHORT_ID, mode_line, standing, task_table
 from omni_mcp.lang import say
 from omni_mcp.service import Service
-from omni_mcp.task import TERMINAL, TaskState
-from omni_mcp.views import TaskView
+from omni_mcp.task import TERMINAL, Mode, TaskState
+from omni_mcp.views import ModeView, TaskView
 
 OPEN = [state for state in TaskState if state not in TERMINAL]
 
@@ -20,12 +20,15 @@ async def watch_tasks(service: Service, out: Console, task_id: str | None) -> No
     """Show one task, or all open ones, until they are over."""
     with Live(console=out, auto_refresh=False, transient=False) as live:
         told: dict[str, str] = {}
+        told_mode = Mode.NORMAL
         while True:
             seen = await service.ledger.watermark()
+            mode = await service.mode()
             tasks = await _look(service, task_id, told)
             if out.is_terminal:
-                live.update(task_table(tasks), refresh=True)
+                live.update(Group(Text(mode_line(mode)), task_table(tasks)), refresh=True)
             else:
+                told_mode = _tell_mode(out, mode, told_mode)
                 _tell(out, tasks, told)
             if all(task.state in TERMINAL for task in tasks):
                 return
@@ -50,3 +53,10 @@ def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None
         if told.get(task.task_id) != line:
             told[task.task_id] = line
             out.print(Text(line))
+
+
+def _tell_mode(out: Console, mode: ModeView, told: Mode) -> Mode:
+    """Print a line when the mode is another than before; returns what is told now."""
+    if mode.mode is not told:
+        out.print(Text(mode_line(mode)))
+    return mode.mode

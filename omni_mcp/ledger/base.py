@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from omni_mcp.task import (
     Choice,
     Event,
+    Mode,
     Outcome,
     Result,
     Task,
@@ -65,6 +66,42 @@ class ExecutorHealth:
     detail: str
     """Why not, with the fix; or its version."""
     seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeMark:
+    """The mode of the home, as its engine last wrote it, and what a person has set."""
+
+    mode: Mode
+    """The one that was in force then; each change of it is in the history."""
+    state: str | None
+    """All that the machine knows, as JSON; None: no engine has looked yet."""
+    prober: str | None
+    """The engine that probes."""
+    forced: Mode | None = None
+    forced_at: datetime | None = None
+    forced_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeChange:
+    """One line of the history of modes."""
+
+    at: datetime
+    was: Mode
+    mode: Mode
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that people are told once; it is kept until that is done."""
+
+    number: int
+    at: datetime
+    kind: str
+    """`mode`."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +183,12 @@ class Ledger(Protocol):
         """idle -> waiting, when routing finds nobody that may take it."""
         ...
 
-    async def wake_due(self) -> int:
-        """waiting -> idle for all whose `due_at` has come. Returns how many."""
+    async def wake_due(self, *, cloud: bool) -> int:
+        """waiting -> idle for all whose `due_at` has come, those that wait for a cloud only with `cloud`."""
+        ...
+
+    async def wake_held(self, *, limit: int) -> int:
+        """waiting -> idle for what waits for a cloud, due or not, by priority, then oldest. Returns how many."""
         ...
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
@@ -164,6 +205,22 @@ class Ledger(Protocol):
 
     async def report_health(self, health: ExecutorHealth) -> None:
         """Tell the faces how an executor is."""
+        ...
+
+    async def lead(self, owner: str, *, over: str | None, until: datetime) -> bool:
+        """Take or keep the right to probe until then. False: another has it, and is not `over` (proven dead)."""
+        ...
+
+    async def save_mode(self, owner: str, *, state: str, mode: Mode, cause: str, notice: str) -> bool:
+        """Keep the machine's state; where `mode` is new, also its change and a notice. False: not ours to write."""
+        ...
+
+    async def force_mode(self, mode: Mode | None, *, until: datetime | None) -> None:
+        """Set a mode until then; None lets go of it."""
+        ...
+
+    async def told(self, notice: int) -> bool:
+        """Note that people were told. False: somebody has done so before."""
         ...
 
     # readers
@@ -195,6 +252,22 @@ class Ledger(Protocol):
 
     async def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks of each open state there are."""
+        ...
+
+    async def waits(self) -> Mapping[WaitingFor, int]:
+        """Return how many tasks wait for what."""
+        ...
+
+    async def mode(self) -> ModeMark:
+        """Return the mode of the home."""
+        ...
+
+    async def mode_changes(self, *, limit: int) -> Sequence[ModeChange]:
+        """Return the newest changes of mode, newest first."""
+        ...
+
+    async def untold(self) -> Sequence[Notice]:
+        """Return what people have not been told yet, oldest first."""
         ...
 
     async def engine(self) -> EngineMark | None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from omni_mcp.ledger.base import EngineMark, ExecutorHealth
-from omni_mcp.task import Event, FailureClass, Result, Task, TaskSpec, TaskState, WaitingFor
+from omni_mcp.ledger.base import EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice
+from omni_mcp.task import Event, FailureClass, Mode, Result, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -145,3 +145,25 @@ def a_health(row: sqlite3.Row) -> ExecutorHealth:
     return ExecutorHealth(
         name=row["name"], usable=bool(row["usable"]), detail=row["detail"], seen_at=moment(row["seen_at"])
     )
+
+
+def a_mode(row: sqlite3.Row) -> ModeMark:
+    """Return the mode of the home."""
+    return ModeMark(
+        mode=Mode(row["mode"]),
+        state=row["state"],
+        prober=row["prober"],
+        forced=None if row["forced_mode"] is None else Mode(row["forced_mode"]),
+        forced_at=maybe_moment(row["forced_at"]),
+        forced_until=maybe_moment(row["forced_until"]),
+    )
+
+
+def a_change(row: sqlite3.Row) -> ModeChange:
+    """Return one line of the history of modes."""
+    return ModeChange(at=moment(row["at"]), was=Mode(row["was"]), mode=Mode(row["mode"]), cause=row["cause"])
+
+
+def a_notice(row: sqlite3.Row) -> Notice:
+    """Return what people are to be told."""
+    return Notice(number=row["n"], at=moment(row["at"]), kind=row["kind"], text=row["text"])

@@ -21,10 +21,24 @@ from omni_mcp.errors import (
     TransitionRefused,
 )
 from omni_mcp.ledger import statements as sql
-from omni_mcp.ledger.base import LEASE, EngineMark, ExecutorHealth, Ledger, Page, Submitted, Watermark
+from omni_mcp.ledger.base import (
+    LEASE,
+    EngineMark,
+    ExecutorHealth,
+    Ledger,
+    ModeChange,
+    ModeMark,
+    Notice,
+    Page,
+    Submitted,
+    Watermark,
+)
 from omni_mcp.ledger.rows import (
     TITLE,
+    a_change,
     a_health,
+    a_mode,
+    a_notice,
     a_result,
     a_task,
     an_engine,
@@ -44,6 +58,7 @@ from omni_mcp.task import (
     Completed,
     Event,
     FailureClass,
+    Mode,
     Outcome,
     Result,
     SystemClock,
@@ -233,11 +248,11 @@ class SqliteLedger(Ledger):
         values = self._values(id=task_id, waiting_for=waiting_for, text=text, due_at=maybe_stamp(due_at))
         return await self._move("hold", sql.HOLD, values)
 
-    async def wake_due(self) -> int:
-        values = self._values()
-        if not await self._read(sql.ANY_DUE, values):
-            return 0
-        return await self._write(lambda db: db.execute(sql.WAKE_DUE, values).rowcount)
+    async def wake_due(self, *, cloud: bool) -> int:
+        return await self._wake(sql.ANY_DUE, sql.WAKE_DUE, cloud=cloud)
+
+    async def wake_held(self, *, limit: int) -> int:
+        return await self._wake(sql.ANY_HELD, sql.WAKE_HELD, limit=limit)
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         values = self._values(owner=owner, until=stamp(self._clock.now() + lease))
@@ -263,6 +278,31 @@ class SqliteLedger(Ledger):
         values = {**self._values(name=health.name, detail=health.detail), "now": stamp(health.seen_at)}
         values["usable"] = health.usable
         await self._write(lambda db: db.execute(sql.REPORT_HEALTH, values).rowcount)
+
+    async def lead(self, owner: str, *, over: str | None, until: datetime) -> bool:
+        values = self._values(owner=owner, over=over, until=stamp(until))
+        return await self._write(lambda db: db.execute(sql.LEAD, values).fetchone() is not None)
+
+    async def save_mode(self, owner: str, *, state: str, mode: Mode, cause: str, notice: str) -> bool:
+        values = self._values(owner=owner, state=state, mode=mode, cause=cause, kind="mode", text=notice)
+
+        def unit(db: sqlite3.Connection) -> bool:
+            row = db.execute(sql.SAVE_MODE, values).fetchone()
+            if row is not None and row["mode"] != mode:
+                for statement in (sql.CHANGE_MODE, sql.NEW_CHANGE, sql.NEW_NOTICE):
+                    db.execute(statement, {**values, "was": row["mode"]})
+            return row is not None
+
+        return await self._write(unit)
+
+    async def force_mode(self, mode: Mode | None, *, until: datetime | None) -> None:
+        values = self._values(mode=mode, until=maybe_stamp(until))
+        values["at"] = None if mode is None else values["now"]
+        await self._write(lambda db: db.execute(sql.FORCE_MODE, values).rowcount)
+
+    async def told(self, notice: int) -> bool:
+        values = self._values(n=notice)
+        return await self._write(lambda db: db.execute(sql.TOLD, values).rowcount == 1)
 
     # readers
 
@@ -305,6 +345,18 @@ class SqliteLedger(Ledger):
     async def counts(self) -> Mapping[TaskState, int]:
         return {TaskState(row["state"]): row["n"] for row in await self._read(sql.COUNTS, {})}
 
+    async def waits(self) -> Mapping[WaitingFor, int]:
+        return {WaitingFor(row["waiting_for"]): row["n"] for row in await self._read(sql.WAITS, {})}
+
+    async def mode(self) -> ModeMark:
+        return a_mode((await self._read(sql.MODE, {}))[0])
+
+    async def mode_changes(self, *, limit: int) -> Sequence[ModeChange]:
+        return [a_change(row) for row in await self._read(sql.CHANGES, {"limit": limit})]
+
+    async def untold(self) -> Sequence[Notice]:
+        return [a_notice(row) for row in await self._read(sql.UNTOLD, {})]
+
     async def engine(self) -> EngineMark | None:
         rows = await self._read(sql.ENGINE, {})
         return an_engine(rows[0]) if rows else None
@@ -331,6 +383,13 @@ class SqliteLedger(Ledger):
         """Return what is bound to statements: the time, and text that UTF-8 can carry."""
         bound = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
         return {**bound, "now": stamp(self._clock.now())}
+
+    async def _wake(self, is_any: str, wake: str, **values: Any) -> int:
+        """Move what waits to idle; most of the time there is nothing, which a reader finds out."""
+        bound = self._values(**values)
+        if not await self._read(is_any, bound):
+            return 0
+        return await self._write(lambda db: db.execute(wake, bound).rowcount)
 
     async def _write(self, work: Work[T]) -> T:
         result = await self._writer.do(work)

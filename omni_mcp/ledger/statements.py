@@ -23,6 +23,7 @@ PAGE = """
     where t.principal = :principal and t.n < :before {states}
     order by t.n desc limit :limit
 """
+WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting' group by waiting_for"
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
 RESULT = f"select * from results where task = {_N}"
 EVENTS = f"select * from events where task = {_N} and seq > :since order by seq limit :limit"
@@ -110,9 +111,16 @@ HOLD = (
 )
 WAKE_DUE = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
-    where due_at <= :now and state = 'waiting'
+    where due_at <= :now and state = 'waiting' and (:cloud or waiting_for <> 'cloud')
 """
-ANY_DUE = "select 1 from tasks where due_at <= :now and state = 'waiting' limit 1"
+ANY_DUE = """
+    select 1 from tasks where due_at <= :now and state = 'waiting' and (:cloud or waiting_for <> 'cloud') limit 1
+"""
+WAKE_HELD = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
+    where n in (select n from tasks where waiting_for = 'cloud' order by priority desc, n limit :limit)
+"""
+ANY_HELD = "select 1 from tasks where waiting_for = 'cloud' limit 1"
 RENEW = """
     update tasks set lease_until = :until
     where open = 1 and state in ('dispatching', 'executing') and owner = :owner
@@ -166,3 +174,17 @@ REPORT_HEALTH = """
     insert into executor_health values (:name, :usable, :detail, :now)
     on conflict do update set usable = excluded.usable, detail = excluded.detail, seen_at = excluded.seen_at
 """
+MODE = "select * from modes"
+LEAD = """
+    update modes set prober = :owner, lease_until = :until
+    where prober is null or prober in (:owner, :over) or lease_until < :now
+    returning 1
+"""
+SAVE_MODE = "update modes set state = :state where prober = :owner returning mode"
+CHANGE_MODE = "update modes set mode = :mode"
+NEW_CHANGE = "insert into mode_changes (at, was, mode, cause) values (:now, :was, :mode, :cause)"
+NEW_NOTICE = "insert into notices (at, kind, text) values (:now, :kind, :text)"
+CHANGES = "select * from mode_changes order by n desc limit :limit"
+FORCE_MODE = "update modes set forced_mode = :mode, forced_at = :at, forced_until = :until"
+UNTOLD = "select * from notices where told_at is null order by n"
+TOLD = "update notices set told_at = :now where n = :n and told_at is null"

@@ -35,12 +35,22 @@ class ModelError(OmniError):
 
     code = "model"
 
-    def __init__(self, message: str, *, status: int, kind: FailureClass, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        kind: FailureClass,
+        retry_after: float | None = None,
+        broken: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.retry_after = retry_after
         """Seconds until it may go again, if the other side said so."""
+        self.broken = broken
+        """True: whom we asked is broken itself (LiteLLM), not a provider behind it."""
 
 
 class Answer(Protocol):
@@ -63,8 +73,10 @@ class Answer(Protocol):
 class ModelGateway(Protocol):
     """Serves model calls in either dialect."""
 
-    name: str
-    """What `endpoint` shows: `litellm-proxy`, `litellm-router`, `direct`."""
+    @property
+    def name(self) -> str:
+        """What `endpoint` shows: `litellm-proxy`, `litellm-router`, `direct`."""
+        ...
 
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None

@@ -27,7 +27,7 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.http_call import HttpCall, http_client, send
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
 from omni_mcp.llm.usage import Tokens
-from omni_mcp.servers_file import DirectRow
+from omni_mcp.servers_file import DirectRow, dialect_of
 from omni_mcp.task import FailureClass
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class _Provider:
     """A provider's own API."""
 
     def __init__(self, name: str, row: DirectRow, key: SecretStr) -> None:
-        self.dialect = Dialect(row.dialect or ("anthropic" if name == "anthropic" else "openai"))
+        self.dialect = Dialect(dialect_of(name, row))
         self.client = http_client(row.base_url)
         self._name = name
         self._row = row

@@ -142,4 +142,4 @@ def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
     elif error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
         fix = "set models.gateway.api_key, if the proxy has a master key"
     said = f"{error.message}; {fix}" if fix else error.message
-    return ModelError(said, status=error.status, kind=error.kind, retry_after=error.retry_after)
+    return ModelError(said, status=error.status, kind=error.kind, retry_after=error.retry_after, broken=error.broken)

@@ -66,7 +66,6 @@ class Relay(AsyncContextManagerMixin):
 
     def __init__(self, gateway: ModelGateway, ledger: UsageBook) -> None:
         """Take what serves the calls and what keeps the books."""
-        self.name = gateway.name
         self._gateway = gateway
         self._ledger = ledger
         self._passes: dict[str, _Pass] = {}
@@ -79,6 +78,11 @@ class Relay(AsyncContextManagerMixin):
                 yield self
         finally:
             await self._gateway.aclose()
+
+    @property
+    def name(self) -> str:
+        """Who serves now."""
+        return self._gateway.name
 
     def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
         """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""

@@ -192,7 +192,7 @@ def _loaded(models: Models) -> tuple[Any, Any]:
         return litellm, litellm.Router(model_list=[dict(row) for row in models.model_list], **settings)
     except Exception as error:
         message = f"LiteLLM cannot be loaded: {type(error).__name__}: {error}"
-        raise ModelError(message, status=UNAVAILABLE, kind=FailureClass.CONFIG) from error
+        raise ModelError(message, status=UNAVAILABLE, kind=FailureClass.CONFIG, broken=True) from error
 
 
 def _apply(litellm: Any, settings: LitellmSettings) -> None:

@@ -44,7 +44,7 @@ async def test_a_task_is_served_by_the_proxy_and_the_defaults_reach_its_request(
         assert (status["state"], status["endpoint"], status["model"]) == ("completed", "litellm-proxy", "auto-chat")
         seen = cloud.requests[0]
         assert (seen.path, seen.model, seen.key) == ("/v1/chat/completions", "auto-chat", MASTER_KEY[-4:])
-        assert seen.temperature == 0.7
+        assert seen.said.get("temperature") == 0.7
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ class TestInProcess:
             }
             told = await run(here, models)
             assert (told["state"], told["endpoint"]) == (state, "litellm-router"), told
-            assert [seen.temperature for seen in cloud.requests] == ([None] if drop else [])
+            assert [seen.said.get("temperature") for seen in cloud.requests] == ([None] if drop else [])
 
     async def test_the_defaults_and_a_key_from_the_env_file_reach_the_clouds_request(self, tmp_path: Path):
         async with running_cloud() as cloud, house(tmp_path) as here:
@@ -100,7 +100,7 @@ class TestInProcess:
             row = {"model_name": "chat", "litellm_params": params}
             told = await run(here, {"model_list": [row], "defaults": {"temperature": 0.7}})
             assert told["state"] == "completed", told
-            assert (cloud.requests[0].key, cloud.requests[0].temperature) == ("tenv", 0.7)
+            assert (cloud.requests[0].key, cloud.requests[0].said.get("temperature")) == ("tenv", 0.7)
 
 
 MODELS = {Dialect.OPENAI: "auto-chat", Dialect.ANTHROPIC: "auto-claude"}
@@ -146,7 +146,7 @@ class TestTheRealProxy:
                 models = {"gateway": gateway(proxy.url), "defaults": {"temperature": 0.7}}
                 told = await run(here, models)
                 assert (told["state"], told["endpoint"]) == ("completed", "litellm-proxy"), told
-                assert (first.requests[-1].temperature, len(second.requests)) == (0.7, 0)
+                assert (first.requests[-1].said.get("temperature"), len(second.requests)) == (0.7, 0)
                 first.fail("500")
                 told = await run(here, models)
                 assert (told["state"], len(second.requests)) == ("completed", 1), told

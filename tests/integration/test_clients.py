@@ -177,6 +177,32 @@ async def test_the_face_on_a_terminal_explains_itself(tmp_path: Path) -> None:
         assert done.stdout == b""
 
 
+async def test_the_face_without_a_client_says_how_it_is_started_from_outside(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        outside = {"OMNI_LAUNCH": "docker run -i --rm omni-mcp"}
+        argv = [sys.executable, "-m", "omni_mcp"]
+        with anyio.fail_after(LIMIT):
+            empty = await anyio.run_process(argv, env={**here.env, **outside}, check=False)
+            closed = await anyio.run_process(["sh", "-c", 'exec "$@" <&-', "sh", *argv], env=here.env, check=False)
+        assert empty.returncode == closed.returncode == 2
+        assert "stdin is empty, so nobody does" in empty.stderr.decode()
+        assert "claude mcp add omni -- docker run -i --rm omni-mcp\n" in empty.stderr.decode()
+        assert "stdin is closed" in closed.stderr.decode()
+        assert empty.stdout == closed.stdout == b""
+        assert list(here.home.root.iterdir()) == []
+
+
+async def test_http_says_whether_it_is_well(tmp_path: Path) -> None:
+    async with house(tmp_path) as here, served(here) as url, httpx.AsyncClient() as client:
+        health = url.replace("/mcp", "/health")
+        with anyio.fail_after(LIMIT):
+            while (answer := await client.get(health)).status_code != 200:
+                assert (answer.status_code, answer.json()) == (503, {"engine": False})
+                await anyio.sleep(0.02)
+        assert answer.json() == {"engine": True}
+        assert (await client.get(health, headers={"Host": "evil.example"})).status_code == 421
+
+
 async def test_tasks_of_a_stopped_home_go_on_with_the_next_client(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         word = tmp_path / "word"

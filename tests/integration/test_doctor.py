@@ -195,6 +195,14 @@ def a_misspelt_key(patient: Patient) -> None:
     patient.configure(SERVERS.replace("handles: [coding]", "handels: [coding]"))
 
 
+def a_misspelt_executor(patient: Patient) -> None:
+    patient.configure(SERVERS + "routing: {default: asistant}\n")
+
+
+def a_settings_file_that_is_not_there(patient: Patient) -> None:
+    patient.more["OMNI_CONFIG"] = str(patient.root / "none.yaml")
+
+
 def no_yaml(patient: Patient) -> None:
     patient.spoil(patient.home.servers, SERVERS.replace("models:", "models: ]"))
 
@@ -240,6 +248,10 @@ def a_model_that_nobody_has(patient: Patient) -> None:
     patient.configure(SERVERS.replace("coding: strong", "coding: strnog"))
 
 
+def an_executor_with_a_model_that_nobody_has(patient: Patient) -> None:
+    patient.configure(SERVERS.replace("{preset: assistant,", "{preset: assistant, model: qick,"))
+
+
 def shuffled_layers(patient: Patient) -> None:
     patient.configure(
         SERVERS.replace("model_name: quick", "model_name: strong").replace("default: quick", "default: strong")
@@ -281,8 +293,8 @@ def a_large_log(patient: Patient) -> None:
     """Write much and die before it is taken into the file."""
     much = f"""import os, sqlite3
 db = sqlite3.connect({str(patient.home.ledger)!r}, isolation_level=None)
-db.executescript("pragma wal_autocheckpoint = 0; begin; create table much (x)")
-db.executescript("insert into much values (zeroblob(80000000)); drop table much; commit")
+much = "begin; create table much (x); insert into much values (zeroblob(80000000)); drop table much; commit"
+db.executescript("pragma wal_autocheckpoint = 0;" + much)
 os._exit(0)
 """
     subprocess.run([sys.executable, "-c", much], check=True, timeout=LIMIT)
@@ -303,14 +315,23 @@ def a_killed_engine(patient: Patient) -> None:
 
 def an_engine_that_cannot_start(patient: Patient) -> None:
     with closing(sqlite3.connect(patient.home.ledger)) as db:
+        [version] = db.execute("pragma user_version").fetchone()
         db.execute("pragma user_version = 99")
         patient.sh(f"{console_script()} engine restart")
-        db.execute("pragma user_version = 1")
+        db.execute(f"pragma user_version = {version}")
 
 
 def a_paused_engine(patient: Patient) -> None:
     patient.omni("engine", "restart")
     os.kill(holder(patient.home.engine_lock) or 0, signal.SIGSTOP)
+
+
+def an_engine_of_another_file(patient: Patient) -> None:
+    other = patient.root / "other.yaml"
+    other.write_text(BENCH)
+    patient.omni("engine", "restart", "--config", str(other))
+    with closing(sqlite3.connect(patient.home.ledger)) as db:
+        until(lambda: db.execute("select 1 from engines where gone_at is null").fetchone())
 
 
 def a_start_that_hangs(patient: Patient) -> None:
@@ -357,7 +378,10 @@ def a_relative_home(patient: Patient) -> None:
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 FAULTS: Sequence[Any] = [
-    ("settings-key", a_misspelt_key),
+    ("settings-word", a_misspelt_key),
+    ("settings-word", a_misspelt_executor),
+    ("settings-word", a_model_that_nobody_has),
+    ("settings-missing", a_settings_file_that_is_not_there),
     ("settings-flaw", no_yaml),
     ("variable-unset", a_variable_without_value),
     ("dotenv-open", dotenv_for_all),
@@ -367,7 +391,7 @@ FAULTS: Sequence[Any] = [
     ("program-broken", a_broken_claude),
     ("logged-out", nobody_logged_in),
     ("executor-silent", a_silent_server),
-    ("model-unknown", a_model_that_nobody_has),
+    ("model-unknown", an_executor_with_a_model_that_nobody_has),
     ("layers-shuffled", shuffled_layers),
     ("home-is-a-file", a_home_that_is_a_file),
     ("home-read-only", a_locked_home),
@@ -381,6 +405,7 @@ FAULTS: Sequence[Any] = [
     ("engine-gone", a_killed_engine),
     ("engine-crashed", an_engine_that_cannot_start),
     ("engine-paused", a_paused_engine),
+    ("engine-settings", an_engine_of_another_file),
     ("engine-start-stuck", a_start_that_hangs),
     ("client-stale", a_client_of_a_place_that_is_gone),
     ("client-other", a_client_of_another_installation),
@@ -510,7 +535,7 @@ def test_fix_runs_what_is_safe_and_only_when_it_is_agreed_to(patient: Patient) -
     assert "chmod 600" in refused.stderr
     assert patient.home.dotenv.stat().st_mode & 0o077
     done = report(patient.sh(f"{look} --yes --json").stdout)
-    assert {(fix["code"], fix["done"]) for fix in done["mended"]} == {("settings-key", True), ("dotenv-open", True)}
+    assert {(fix["code"], fix["done"]) for fix in done["mended"]} == {("settings-word", True), ("dotenv-open", True)}
     assert [finding["code"] for finding in bad(done)] == ["program-missing"]  # npm is not run unasked
 
 

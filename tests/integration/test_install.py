@@ -8,6 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from omni_mcp.demo.answers import MARK
+from omni_mcp.demo.cloud import running_cloud
 from tests.integration.house import LIMIT, House, house
 
 CLAUDE = Path(__file__).parents[2] / ".cache/npm/node_modules/.bin/claude"
@@ -81,10 +83,12 @@ async def test_the_help_names_every_client(tmp_path: Path) -> None:
         assert all(name in said for name in CLIENTS)
 
 
-async def claude(here: House, *arguments: str) -> str:
-    """Run Claude Code in the clean environment of the home."""
+async def claude(here: House, *arguments: str, said: str = "", **more: str) -> str:
+    """Run Claude Code in the clean environment of the home, with what is said to it and more variables."""
     with anyio.fail_after(LIMIT):
-        done = await anyio.run_process([str(CLAUDE), *arguments], env=clean(here), check=False)
+        done = await anyio.run_process(
+            [str(CLAUDE), *arguments], input=said.encode(), env={**clean(here), **more}, check=False
+        )
     return done.stdout.decode() + done.stderr.decode()
 
 
@@ -124,3 +128,25 @@ async def test_the_real_claude_code_is_connected_and_then_has_no_trace_of_it(
         new = {key for key, value in json.loads(file.read_text()).items() if json.loads(before).get(key) != value}
         assert not new, f"claude itself wrote: {new}"
         assert not backup.exists()
+
+
+@pytest.mark.claude
+@pytest.mark.skipif(not CLAUDE.exists(), reason="no claude: make test installs it")
+async def test_the_real_claude_code_takes_the_mcp_json_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    async with house(tmp_path) as here, running_cloud() as cloud:
+        here.configure(executors={"bench": here.workshop()})
+        code, said = await here.cli("--home", str(here.home.root), "install", "json", "--project", "--yes")
+        assert code == 0, said
+        listed = await claude(here, "mcp", "list")
+        assert any(line.startswith("omni:") and "Pending approval" in line for line in listed.splitlines()), listed
+        task = {"description": "of a folder", "type": "echo", "wait_seconds": 20}
+        script = json.dumps([{"tool": "mcp__omni__submit_task", "input": task}, {"text": "handed off"}])
+        stub = {"ANTHROPIC_BASE_URL": cloud.url, "ANTHROPIC_API_KEY": "not-a-key"}
+        allow = ("--allowedTools", "mcp__omni__submit_task")
+        assert "handed off" in await claude(here, "-p", *allow, said=f"Do it. {MARK}{script}", **stub)
+        assert [line["text"] for line in here.logged()] == ["of a folder"]

@@ -26,4 +26,4 @@ async def test_its_temperature_and_its_key_reach_the_cloud_and_its_example_is_ro
             done = await ended(client, task["task_id"])
             assert (done["state"], done["requested"], done["served_by"]) == ("completed", "openclaw", "assistant")
             assert done["model"] == "claude-3-5-sonnet"
-        assert {(seen.temperature, seen.key) for seen in cloud.requests} == {(0.7, "1234")}
+        assert {(seen.said.get("temperature"), seen.key) for seen in cloud.requests} == {(0.7, "1234")}

@@ -156,28 +156,56 @@ def test_a_file_that_is_no_configuration_is_named_and_left_as_it_is(tmp_path: Pa
     assert path.read_text() == content
 
 
-def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    path = config("cursor", place_in(tmp_path), "")
+@pytest.mark.parametrize("content", ["model = ", "= 1", "[mcp_servers\n", "mcp_servers = 3\n", '{"mcpServers": {}}'])
+def test_a_codex_file_that_is_no_toml_is_named_and_left_as_it_is(tmp_path: Path, content: str) -> None:
+    path = config("codex", place_in(tmp_path), content)
+    with pytest.raises(SettingsError) as refused:
+        installing("codex", place_in(tmp_path), command=SCRIPT)
+    assert str(path) in refused.value.message
+    assert refused.value.next_step
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("name", BY_FILE)
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path, name: str) -> None:
+    path = config(name, place_in(tmp_path), "")
     path.write_bytes('{"a": 1}'.encode("utf-16"))
     with pytest.raises(SettingsError, match="is not UTF-8 at byte 0"):
-        installing("cursor", place_in(tmp_path), command=SCRIPT)
+        installing(name, place_in(tmp_path), command=SCRIPT)
 
 
-def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ".cursor/mcp.json").mkdir(parents=True)
+@pytest.mark.parametrize("name", BY_FILE)
+def test_a_folder_in_its_place_is_refused(tmp_path: Path, name: str) -> None:
+    CLIENTS[name].path(place_in(tmp_path)).mkdir(parents=True)
     with pytest.raises(SettingsError, match="cannot be read"):
-        installing("cursor", place_in(tmp_path), command=SCRIPT)
+        installing(name, place_in(tmp_path), command=SCRIPT)
 
 
-def test_a_read_only_file_is_left_as_it_is(tmp_path: Path) -> None:
-    path = config("cursor", place_in(tmp_path), "{}")
+@pytest.mark.parametrize("name", BY_FILE)
+def test_a_read_only_file_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+    content = example(name, "other servers") or ""
+    path = config(name, place_in(tmp_path), content)
     path.chmod(0o400)
-    step = installing("cursor", place_in(tmp_path), command=SCRIPT)
+    step = installing(name, place_in(tmp_path), command=SCRIPT)
     with pytest.raises(SettingsError, match="is read-only") as refused:
         step.carry_out()
     assert "chmod u+w" in (refused.value.next_step or "")
-    assert path.read_text() == "{}"
+    assert path.read_text() == content
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", BY_FILE)
+def test_a_file_that_is_locked_after_the_installation_is_not_undone(tmp_path: Path, name: str) -> None:
+    path = config(name, place_in(tmp_path), example(name, "comments"))
+    installing(name, place_in(tmp_path), command=SCRIPT).carry_out()
+    path.chmod(0o400)
+    written = path.read_bytes()
+    with pytest.raises(SettingsError, match="is read-only"):
+        uninstalling(name, place_in(tmp_path)).carry_out()
+    assert path.read_bytes() == written
+    path.chmod(0o600)
+    uninstalling(name, place_in(tmp_path)).carry_out()
+    assert path.read_bytes().decode() == example(name, "comments")
 
 
 def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
@@ -186,25 +214,28 @@ def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
         installing("cursor", place_in(tmp_path), command=SCRIPT).carry_out()
 
 
-def test_a_link_stays_a_link_and_its_target_is_edited(tmp_path: Path) -> None:
-    path = config("cursor", place_in(tmp_path), None)
-    real = tmp_path / "dotfiles.json"
-    real.write_text("{}")
+@pytest.mark.parametrize("kind", ["empty", "comments", "CRLF"])
+@pytest.mark.parametrize("name", BY_FILE)
+def test_a_link_stays_a_link_and_its_target_is_edited_and_brought_back(tmp_path: Path, name: str, kind: str) -> None:
+    path, content = config(name, place_in(tmp_path), None), example(name, kind) or ""
+    real = tmp_path / "dotfiles"
+    real.write_bytes(content.encode())
     path.symlink_to(real)
-    installing("cursor", place_in(tmp_path), command=SCRIPT).carry_out()
+    installing(name, place_in(tmp_path), command=SCRIPT).carry_out()
     assert path.is_symlink()
     assert "omni" in real.read_text()
     assert not backup_of(path).is_symlink()
-    uninstalling("cursor", place_in(tmp_path)).carry_out()
+    uninstalling(name, place_in(tmp_path)).carry_out()
     assert path.is_symlink()
-    assert real.read_text() == "{}"
+    assert real.read_bytes().decode() == content
 
 
-def test_a_link_to_nowhere_is_refused(tmp_path: Path) -> None:
-    path = config("cursor", place_in(tmp_path), None)
+@pytest.mark.parametrize("name", BY_FILE)
+def test_a_link_to_nowhere_is_refused(tmp_path: Path, name: str) -> None:
+    path = config(name, place_in(tmp_path), None)
     path.symlink_to(tmp_path / "gone.json")
     with pytest.raises(SettingsError, match=r"is a link to .*gone.json, which is not there"):
-        installing("cursor", place_in(tmp_path), command=SCRIPT)
+        installing(name, place_in(tmp_path), command=SCRIPT)
 
 
 def test_permissions_stay_and_a_back_up_is_no_more_open(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def wake(self) -> None:
         due = {i: m for i, m in self.model.items() if m.due is not None and m.due <= self.minute}
-        assert self.do(self.ledger.wake_due()) == len(due)
+        assert self.do(self.ledger.wake_due(cloud=True)) == len(due)
         self.model |= {task: model.to(TaskState.IDLE) for task, model in due.items()}
 
     @rule()

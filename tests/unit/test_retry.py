@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from omni_mcp.decide.retry import CLOUD_RETRY, FIRST_BACKOFF, LONGEST_LIMIT, Finish, Next, Park, Reroute, after
+from omni_mcp.decide.retry import FIRST_BACKOFF, LONGEST_LIMIT, SOONEST_LIMIT, Finish, Next, Park, Reroute, after
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CLOUD_RETRY = timedelta(seconds=7)
 
 
 def following(outcome: Outcome, *, faults: int = 0, recovery: Recovery = Recovery.RETRY) -> Next:
-    return after(outcome, faults=faults, max_attempts=3, recovery=recovery, now=NOW)
+    return after(outcome, faults=faults, max_attempts=3, recovery=recovery, now=NOW, cloud_retry=CLOUD_RETRY)
 
 
 def failed(kind: FailureClass, **more: str) -> Failed:
@@ -83,7 +84,15 @@ def test_every_failure_class_has_a_consequence(kind: FailureClass) -> None:
 
 
 def test_a_model_that_the_caller_pinned_and_nobody_knows_is_the_tasks_fault() -> None:
-    end = after(failed(FailureClass.CONFIG), faults=0, max_attempts=3, recovery=Recovery.RETRY, now=NOW, pinned=True)
+    end = after(
+        failed(FailureClass.CONFIG),
+        faults=0,
+        max_attempts=3,
+        recovery=Recovery.RETRY,
+        now=NOW,
+        cloud_retry=CLOUD_RETRY,
+        pinned=True,
+    )
     assert isinstance(end, Finish)
     assert end.state is TaskState.FAILED
 
@@ -96,4 +105,4 @@ def test_a_reset_time_that_cannot_be_makes_neither_a_hot_loop_nor_an_endless_wai
     end = following(Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=said))
     assert isinstance(end, Park)
     assert end.due_at is not None
-    assert NOW + CLOUD_RETRY <= end.due_at <= NOW + LONGEST_LIMIT
+    assert NOW + SOONEST_LIMIT <= end.due_at <= NOW + LONGEST_LIMIT

@@ -39,6 +39,7 @@ from omni_mcp.task import (
     Completed,
     Failed,
     FailureClass,
+    Mode,
     Task,
     TaskState,
     Usage,
@@ -292,10 +293,10 @@ async def test_what_is_due_wakes_and_the_rest_sleeps_on(tmp_path: Path) -> None:
         idle = await submitted(ledger)
         held = await ledger.hold(idle.id, waiting_for=WaitingFor.EXECUTOR, text="nobody", due_at=clock.now() + HOUR)
         assert (held.state, held.waiting_for, held.text) == (TaskState.WAITING, WaitingFor.EXECUTOR, "nobody")
-        assert await ledger.wake_due() == 0
+        assert await ledger.wake_due(cloud=True) == 0
         clock.advance(HOUR)
-        assert await ledger.wake_due() == 2
-        assert await ledger.wake_due() == 0
+        assert await ledger.wake_due(cloud=True) == 2
+        assert await ledger.wake_due(cloud=True) == 0
         states = [(await again(ledger, task)).state for task in (soon, held, late, never)]
         assert states == [TaskState.IDLE, TaskState.IDLE, TaskState.WAITING, TaskState.WAITING]
         woken = await again(ledger, soon)
@@ -813,6 +814,48 @@ def execute(path: Path, statement: str) -> None:
 
 # indexes
 
+
+async def test_what_waits_for_a_cloud_is_woken_only_when_one_may_serve_the_most_urgent_first(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        ids = [(await submitted(ledger, priority=priority)).id for priority in (0, 5, 0)]
+        for task_id in ids:
+            await ledger.hold(task_id, waiting_for=WaitingFor.CLOUD, text="dark", due_at=clock.now())
+        other = (await submitted(ledger)).id
+        await ledger.hold(other, waiting_for=WaitingFor.RESET, text="limit", due_at=clock.now())
+        assert await ledger.waits() == {WaitingFor.CLOUD: 3, WaitingFor.RESET: 1}
+        assert await ledger.wake_due(cloud=False) == 1
+        assert await ledger.wake_held(limit=2) == 2
+        assert [task.id for task in await ledger.claimable(limit=9)] == [ids[1], ids[0], other]
+        assert await ledger.wake_due(cloud=True) == 1
+        assert await ledger.wake_held(limit=9) == 0
+
+
+async def test_only_who_has_the_right_to_probe_writes_the_mode(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        until = clock.now() + HOUR
+        said: dict[str, Any] = {"state": "{}", "mode": Mode.DEGRADED, "cause": "it broke", "notice": "mode degraded"}
+        assert not await ledger.save_mode(ME, **said)
+        assert await ledger.lead(ME, over=None, until=until)
+        assert not await ledger.lead("other", over=None, until=until)
+        assert await ledger.save_mode(ME, **said)
+        assert await ledger.save_mode(ME, **said)
+        assert not await ledger.save_mode("other", **{**said, "mode": Mode.NORMAL})
+        assert [(line.was, line.mode) for line in await ledger.mode_changes(limit=9)] == [(Mode.NORMAL, Mode.DEGRADED)]
+        assert await ledger.lead("other", over=ME, until=until)
+        clock.advance(HOUR * 2)
+        assert await ledger.lead(ME, over=None, until=until + HOUR * 3)
+
+
+async def test_a_notice_is_told_once(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        await ledger.lead(ME, over=None, until=clock.now() + HOUR)
+        await ledger.save_mode(ME, state="{}", mode=Mode.BRAINSTEM, cause="dark", notice="mode brainstem: dark")
+        (notice,) = await ledger.untold()
+        assert (notice.kind, notice.text) == ("mode", "mode brainstem: dark")
+        assert [await ledger.told(notice.number) for _ in range(2)] == [True, False]
+        assert not await ledger.untold()
+
+
 PLANS = {
     sql.CLAIMABLE: "SEARCH tasks USING COVERING INDEX open_tasks",
     sql.HELD: "SEARCH t USING INDEX open_tasks",
@@ -820,6 +863,8 @@ PLANS = {
     sql.COUNTS: "USING COVERING INDEX open_tasks",
     sql.ANY_DUE: "SEARCH tasks USING INDEX due_tasks",
     sql.WAKE_DUE: "SEARCH tasks USING INDEX due_tasks",
+    sql.ANY_HELD: "USING INDEX cloud_tasks",
+    sql.WAITS: "SEARCH tasks USING INDEX open_tasks",
     sql.FIND: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
     sql.PAGE.format(states=""): "SEARCH t USING INDEX newest_tasks",
     sql.BEGIN: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
@@ -831,7 +876,9 @@ def test_no_hot_statement_scans_or_sorts_the_tasks(statement: str, plan: str) ->
     db = sqlite3.connect(":memory:")
     try:
         migrate(db)
-        values = dict.fromkeys(["limit", "now", "until", "owner", "low", "high", "principal", "before", "id"], 1)
+        values = dict.fromkeys(
+            ["limit", "now", "until", "owner", "low", "high", "principal", "before", "id", "cloud"], 1
+        )
         steps = [row["detail"] for row in db.execute(f"explain query plan {statement}", values)]
     finally:
         db.close()

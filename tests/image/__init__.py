@@ -1,0 +1,1 @@
+"""The Dockerfile without a container engine: its own lines, carried out in clean roots (`make image-check`)."""

@@ -1,0 +1,223 @@
+"""The monitor over a real ledger: what it writes, who may, and that a kill at any moment costs nothing."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from omni_mcp.decide.health import Look, Verdict
+from omni_mcp.decide.modes import LITELLM, Called, Setup
+from omni_mcp.errors import LedgerBusy
+from omni_mcp.ledger.base import Ledger
+from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.monitor import LEAD, Monitor
+from omni_mcp.task import Mode
+from omni_mcp.testing import ToldClock, ledger_for_tests
+
+OK = Look(verdict=Verdict.OK, said="answers")
+GONE = Look(verdict=Verdict.BROKEN, said="no connection")
+SETUP = Setup(providers=("anthropic",))
+SECOND = timedelta(seconds=1)
+
+
+@dataclass
+class FakeProbes:
+    """Sees what it is told, and counts."""
+
+    sees: dict[str, Look] = field(default_factory=lambda: {LITELLM: OK, "anthropic": OK})
+    asked: list[str] = field(default_factory=list[str])
+
+    async def litellm(self, *, limit: float, deep: bool) -> Look:
+        self.asked.append(LITELLM)
+        return self.sees[LITELLM]
+
+    async def provider(self, name: str, *, limit: float) -> Look:
+        self.asked.append(name)
+        return self.sees[name]
+
+
+async def dead(_owner: str) -> bool:
+    return True
+
+
+async def alive(_owner: str) -> bool:
+    return False
+
+
+def monitor_for(ledger: Ledger, clock: ToldClock, probes: FakeProbes, **changes: Any) -> Monitor:
+    fields: dict[str, Any] = {
+        "ledger": ledger,
+        "setup": SETUP,
+        "probes": probes,
+        "clock": clock,
+        "owner": "one",
+        "is_over": alive,
+        "on_change": lambda: None,
+        "jitter": lambda: 0.0,
+    }
+    return Monitor(**{**fields, **changes})
+
+
+async def watched(monitor: Monitor, clock: ToldClock, seconds: int) -> None:
+    """Let the monitor live for some seconds of told time."""
+    for _ in range(seconds):
+        await monitor.step()
+        clock.advance(SECOND)
+
+
+async def changes(ledger: SqliteLedger) -> list[Mode]:
+    return [change.mode for change in reversed(await ledger.mode_changes(limit=50))]
+
+
+async def test_a_change_is_in_the_history_logged_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        probes = FakeProbes({LITELLM: GONE, "anthropic": OK})
+        rung: list[Mode] = []
+        monitor = monitor_for(ledger, clock, probes)
+        monitor.on_change = lambda: rung.append(monitor.permit().mode)
+        with caplog.at_level(logging.WARNING):
+            await watched(monitor, clock, 10)
+        assert await changes(ledger) == [Mode.DEGRADED]
+        assert (await ledger.mode()).mode is Mode.DEGRADED
+        told = [record.message for record in caplog.records if "action" in record.__dict__]
+        assert len(told) == 1
+        assert told[0].startswith("mode degraded: LiteLLM: no connection. Tasks go on")
+        assert not await ledger.untold()
+        assert Mode.DEGRADED in rung
+
+
+async def test_while_all_is_well_and_calls_succeed_nothing_is_written_but_the_probes(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        monitor = monitor_for(ledger, clock, FakeProbes())
+        await monitor.step()
+        before = await ledger.watermark()
+        for _ in range(100):
+            monitor.saw(Called(target=LITELLM, verdict=Verdict.OK, said="served a call"))
+            await monitor.step()
+        assert await ledger.watermark() == before
+
+
+class Crash(BaseException):
+    """The engine is killed."""
+
+
+class Killing:
+    """A ledger that is cut off before or after a verb, as a kill of the engine would."""
+
+    def __init__(self, ledger: Ledger, verb: str, *, after: bool) -> None:
+        self._ledger = ledger
+        self._verb = verb
+        self._after = after
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **named: Any) -> Any:
+            if name == self._verb and not self._after:
+                raise Crash
+            result = await getattr(self._ledger, name)(*args, **named)
+            if name == self._verb:
+                raise Crash
+            return result
+
+        return call
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("verb", ["lead", "save_mode", "untold", "told"])
+@pytest.mark.parametrize("kill_at", [1, 2, 3, 4])
+async def test_an_engine_that_is_killed_in_a_change_leaves_it_to_the_next_and_it_is_told_once(
+    verb: str, after: bool, kill_at: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        probes = FakeProbes({LITELLM: GONE, "anthropic": OK})
+        first = monitor_for(ledger, clock, probes)
+        with caplog.at_level(logging.WARNING):
+            await watched(first, clock, kill_at - 1)
+            first.ledger = cast("Ledger", Killing(ledger, verb, after=after))
+            with pytest.raises((Crash, BaseExceptionGroup, AssertionError)):  # noqa: PT012 - whichever step it is
+                await watched(first, clock, 10)
+                raise AssertionError("it had nothing of the kind to do")
+            second = monitor_for(ledger, clock, probes, owner="two", is_over=dead)
+            await second.load()
+            await watched(second, clock, 10)
+        assert await changes(ledger) == [Mode.DEGRADED]
+        assert not await ledger.untold()
+        assert (await ledger.mode()).prober == "two"
+        lines = [record.message for record in caplog.records if record.message.startswith("mode degraded")]
+        assert 1 <= len(lines) <= (2 if verb == "told" else 1)
+
+
+async def test_one_engine_probes_and_the_other_follows_until_the_first_is_over(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        one, two = FakeProbes({LITELLM: GONE, "anthropic": OK}), FakeProbes()
+        first = monitor_for(ledger, clock, one)
+        second = monitor_for(ledger, clock, two, owner="two")
+        for _ in range(120):
+            await first.step()
+            await second.step()
+            clock.advance(SECOND)
+        assert second.permit().mode is Mode.DEGRADED
+        assert not two.asked
+        clock.advance(LEAD * 2)
+        await second.step()
+        assert two.asked
+        one.asked.clear()
+        await first.step()
+        assert not one.asked
+
+
+async def test_what_a_person_sets_is_taken_over_and_ends_by_itself(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        monitor = monitor_for(ledger, clock, FakeProbes())
+        await monitor.step()
+        await ledger.force_mode(Mode.BRAINSTEM, until=clock.now() + timedelta(minutes=2))
+        await watched(monitor, clock, 100)
+        assert monitor.permit().mode is Mode.BRAINSTEM
+        again = monitor_for(ledger, clock, FakeProbes(), owner="two", is_over=dead)
+        await again.load()
+        await watched(again, clock, 30)
+        assert await changes(ledger) == [Mode.BRAINSTEM, Mode.NORMAL]
+        await ledger.force_mode(Mode.DEGRADED, until=clock.now() + timedelta(minutes=2))
+        await again.step()
+        await ledger.force_mode(None, until=None)
+        await again.step()
+        assert (await changes(ledger))[2:] == [Mode.DEGRADED, Mode.NORMAL]
+
+
+async def test_a_ledger_that_is_busy_costs_no_change(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        monitor = monitor_for(ledger, clock, FakeProbes({LITELLM: GONE, "anthropic": OK}))
+        await watched(monitor, clock, 2)
+
+        class Busy(Killing):
+            """A ledger that cannot write the mode."""
+
+            def __getattr__(self, name: str) -> Callable[..., Any]:
+                async def call(*args: Any, **named: Any) -> Any:
+                    if name == "save_mode":
+                        raise LedgerBusy("held by somebody")
+                    return await getattr(self._ledger, name)(*args, **named)
+
+                return call
+
+        monitor.ledger = cast("Ledger", Busy(ledger, "", after=False))
+        for _ in range(3):
+            with pytest.raises(LedgerBusy):
+                await monitor.step()
+            clock.advance(SECOND)
+        monitor.ledger = ledger
+        await watched(monitor, clock, 3)
+        assert await changes(ledger) == [Mode.DEGRADED]
+
+
+async def test_the_look_on_which_a_change_hangs_is_made_twice_before_it_counts(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        probes = FakeProbes({LITELLM: GONE, "anthropic": OK})
+        monitor = monitor_for(ledger, clock, probes)
+        await watched(monitor, clock, 3)
+        assert probes.asked.count(LITELLM) == 2
+        await monitor.step()
+        assert (probes.asked.count(LITELLM), probes.asked.count("anthropic")) == (4, 1)
