@@ -336,7 +336,7 @@ def _default_direct() -> dict[str, DirectRow]:
 
 def _with_models(row: Any, plan: DirectRow | None) -> Any:
     if plan is None or not isinstance(row, dict):
-        return cast("Any", row)
+        return row  # pyright: ignore[reportUnknownVariableType]
     return {"models": plan.models, **cast("dict[str, Any]", row)}
 
 
@@ -410,6 +410,6 @@ class ServersFile(_Row):
     def _with_the_models_of_the_plan(cls, rows: Any) -> Any:
         """Give a row that has the name of one of the plan's providers, but no models, those of the plan."""
         if not isinstance(rows, dict):
-            return cast("Any", rows)
+            return rows
         plan = _default_direct()
         return {name: _with_models(row, plan.get(name)) for name, row in cast("dict[str, Any]", rows).items()}

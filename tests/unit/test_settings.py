@@ -551,10 +551,9 @@ def no_github_key(monkeypatch: pytest.MonkeyPatch) -> None:
             {"mine": "own"},
         ),
         (
-            "github_key: f\ndirect: {mine: {base_url: 'http://x', models: {default: m}, key: own},"
-            " other: {base_url: 'http://y', models: {default: m}}}",
+            "github_key: f\ndirect: {anthropic: {base_url: 'http://x', key: own}, openrouter: {base_url: 'http://y'}}",
             "",
-            {"mine": "own", "other": "f"},
+            {"anthropic": "own", "openrouter": "f"},
         ),
     ],
 )
