@@ -2,22 +2,24 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+import re
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
-from omni_mcp import __version__, background, processes
+from omni_mcp import __version__, background, crashes, processes
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.dispatch.local import LocalDispatch
-from omni_mcp.errors import EngineError, EngineRunning, OmniError
+from omni_mcp.errors import EngineError, EngineRunning, LedgerOld, OmniError
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FALLBACK_POLL = 2.0
-"""Seconds between two looks of a face while no engine is alive."""
-TROUBLED_POLL = 30.0
-"""Seconds until a face tries again to start an engine that did not come up."""
+"""Seconds between two looks of a face while no engine is alive; doubled with each one that did not come up."""
+LONGEST_POLL = 30.0
+"""Seconds until a face tries again to start an engine that never comes up."""
+SPARE_TIME = 0.5
+"""Seconds that a face leaves the spare of a killed engine to take over."""
 HANDOVER_LIMIT = 30.0
 """Seconds that a new engine waits for one that has said goodbye to let go of the lock."""
 
@@ -50,7 +54,7 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
 
     With `watch` it also sees to it that an engine is alive for as long as there is work for one.
     """
-    async with SqliteLedger(home.ledger) as ledger:
+    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks)
             if watch and not engine_here:
@@ -60,6 +64,7 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
                 settings=LiveSettings(home).now,
                 dispatch=LocalDispatch(),
                 engines=EngineInside() if engine_here else keeper,
+                origin=processes.origin,
             )
             tasks.cancel_scope.cancel()
 
@@ -69,9 +74,9 @@ class EngineInside:
 
     trouble: str | None = None
 
-    async def ensure(self, *, successor: bool) -> str | None:
+    async def ensure(self, seen: EngineMark | None) -> str | None:
         """Start none."""
-        del successor
+        del seen
         return None
 
 
@@ -82,18 +87,46 @@ class EngineKeeper:
     home: Home
     ledger: Ledger
     tasks: TaskGroup
-    trouble: str | None = None
+    _trouble: str | None = None
     """Why the last engine that we started did not come up."""
+    failures: int = 0
+    """How many in a row did not."""
 
-    async def ensure(self, *, successor: bool) -> str | None:
-        """Start an engine if none is alive, or the one that is has said goodbye; returns what to tell, at once."""
-        if holder(self.home.engine_lock) is not None and not successor:
+    @property
+    def trouble(self) -> str | None:
+        """Why no engine comes up: what we saw ourselves, or that the last ones died right after their start."""
+        crashed = crashes.look(self.home)
+        return self._trouble or (str(crashed) if crashed else None)
+
+    async def ensure(self, seen: EngineMark | None) -> str | None:
+        """Start an engine if none is alive, or the one that is has said goodbye or is of an older release.
+
+        Returns what to tell, at once. After early deaths it waits before it starts the next.
+        """
+        alive = holder(self.home.engine_lock) is not None
+        gone = seen is not None and not seen.there
+        if alive and not gone:
+            return await self._relieve(seen)
+        if crashes.is_paused(self.home):
             return None
-        starting = await run_sync(partial(background.start, self.home, successor=successor))
+        starting = await run_sync(partial(background.start, self.home, successor=gone))
         if starting is None:
             return None
         self.tasks.start_soon(self._see_up, starting, name="engine start")
         return str(starting)
+
+    async def _relieve(self, seen: EngineMark | None) -> str | None:
+        """Ask an engine of an older release to go, and start ours, which waits for its end: once, whoever asks."""
+        if seen is None or not is_older(seen.version, __version__):
+            return None
+        if seen.dismissed_at is None:
+            await self.ledger.dismiss(seen.owner)
+            starting = await run_sync(partial(background.start, self.home, successor=True))
+            if starting is not None:
+                starting.right.hand_over()
+        return (
+            f"version {seen.version} (pid {seen.pid}) finishes what only it can, then version {__version__} takes over"
+        )
 
     async def _see_up(self, starting: background.Starting) -> None:
         """Wait until it is up, also when this face is just closing: until then the right to start one is ours."""
@@ -101,32 +134,75 @@ class EngineKeeper:
             with anyio.CancelScope(shield=True):
                 await run_sync(starting.wait, self.home.engine_lock)
         except EngineError as error:
-            self.trouble = f"{error.message}; {error.next_step}"
-            logger.warning("%s", self.trouble, extra={"action": "engine_start"})
+            self.failures += 1
+            self._trouble = f"{error.message}; {error.next_step}"
+            logger.warning("%s", self._trouble, extra={"action": "engine_start"})
         else:
-            self.trouble = None
+            self._all_is_well()
+
+    def _all_is_well(self) -> None:
+        self._trouble, self.failures = None, 0
 
     async def watch(self) -> None:
         """Start an engine for the tasks that are open now, and later whenever one died over its tasks."""
         asked_for = True
+        with self._logged():
+            await self._take_over()
         while True:
+            if holder(self.home.engine_lock) is not None:
+                self._all_is_well()
             await until_free(self.home.engine_lock)
-            try:
+            if not asked_for:
+                await anyio.sleep(SPARE_TIME)
+            with self._logged():
                 if await self.ledger.counts() and (asked_for or not await self._gone()):
-                    await self.ensure(successor=False)
-            except OmniError as error:
-                logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
+                    await self.ensure(None)
             asked_for = False
-            await anyio.sleep(FALLBACK_POLL if self.trouble is None else TROUBLED_POLL)
+            if holder(self.home.engine_lock) is None:
+                await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
+
+    @contextmanager
+    def _logged(self) -> Generator[None]:
+        try:
+            yield
+        except OmniError as error:
+            logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
+
+    async def _take_over(self) -> None:
+        """Relieve an engine of an older release; one whose ledger is older too is stopped, or we could not even ask."""
+        try:
+            seen = await self.ledger.engine()
+        except LedgerOld:
+            await run_sync(background.stop, self.home)
+            return
+        if holder(self.home.engine_lock) is not None and seen is not None and seen.there:
+            await self._relieve(seen)
 
     async def _gone(self) -> bool:
-        """Whether the last engine said goodbye: then only a submit or a new face starts one."""
+        """Whether the last engine said goodbye by itself: then only a submit or a new face starts one."""
         mark = await self.ledger.engine()
-        return mark is not None and not mark.there
+        return mark is not None and not mark.there and mark.dismissed_at is None
+
+
+def is_older(version: str, than: str) -> bool:
+    """Whether a release came before another."""
+    return _numbers(version) < _numbers(than)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def preload_engine() -> None:
+    """Import what an engine needs, so that a spare forked from now on has it."""
+    for name in ("engine", "executors.pool", "llm.relay", "llm.router"):  # litellm itself comes with the first call
+        import_module(f"omni_mcp.{name}")
 
 
 @asynccontextmanager
-async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> AsyncGenerator["Engine"]:
+async def running_engine(
+    home: Home, ledger: Ledger, *, idle_exit: bool, is_well: Callable[[], None]
+) -> AsyncGenerator["Engine"]:
     """Open an engine on the settings of now and announce it; the caller holds the engine lock."""
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import Pool
@@ -156,6 +232,7 @@ async def running_engine(home: Home, ledger: Ledger, *, idle_exit: bool) -> Asyn
             is_over=partial(_is_over, home),
             is_stale=lambda: live.now() is not settings or resolve(settings) != pool.specs,
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
+            is_well=is_well,
         )
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield engine
@@ -189,11 +266,11 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:
 
     Raises EngineRunning. The lock is held over a reload too: nobody may think that the engine has gone.
     """
-    async with SqliteLedger(home.ledger) as ledger:
-        with await _the_lock(home, ledger):
+    with await _the_lock(home), crashes.counted(home) as is_well:
+        async with SqliteLedger(home.ledger) as ledger:
             end: str | None = "reload"
             while end == "reload":
-                async with running_engine(home, ledger, idle_exit=idle_exit) as engine:
+                async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well) as engine:
                     end = await engine.run()
                 logger.info("engine ends: %s", end, extra={"action": "engine_end"})
 
@@ -239,16 +316,24 @@ class EngineHere:
         await self._ended.wait()
 
 
-async def _the_lock(home: Home, ledger: Ledger) -> HeldLock:
-    """Take the engine lock; one that has said goodbye is waited for. Raises EngineRunning."""
+async def _the_lock(home: Home) -> HeldLock:
+    """Take the engine lock; one that has said goodbye or was dismissed is waited for. Raises EngineRunning."""
     held = try_hold(home.engine_lock)
-    mark = await ledger.engine()
-    if held is None and mark is not None and not mark.there:
-        await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
+    if held is None:
+        await _wait_for_handover(home)
         held = try_hold(home.engine_lock)
     if held is None:
         raise EngineRunning(holder(home.engine_lock))
     return held
+
+
+async def _wait_for_handover(home: Home) -> None:
+    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+        mark = await ledger.engine()
+    if mark is not None and not mark.there:
+        await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
+    elif mark is not None and mark.dismissed_at is not None:
+        await until_free(home.engine_lock)
 
 
 @asynccontextmanager

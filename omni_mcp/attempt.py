@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,13 @@ from anyio.to_thread import run_sync
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
 from omni_mcp.decide.recovery import after_death, continues
 from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
+from omni_mcp.decide.stopping import Stop, stopped
 from omni_mcp.errors import ExecutorError, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.settle import settle, until_written
-from omni_mcp.task import Choice, Clock, Completed, Failed, FailureClass, Outcome, Task
+from omni_mcp.task import Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +98,10 @@ class Attempt:
     progress: Progress = field(default_factory=Progress)
     resume: bool = False
     """Whether it goes on in the session of the attempt before."""
-    stopping: str | None = None
-    """Why `scope` was cancelled: `cancel` (a person), `lost` (another owner), `shutdown`."""
+    stopping: Stop | None = None
+    """Why `scope` was cancelled."""
 
-    def stop(self, why: str) -> None:
+    def stop(self, why: Stop) -> None:
         """End the run early; `drive` settles it."""
         self.stopping = self.stopping or why
         self.scope.cancel()
@@ -148,7 +149,7 @@ class Attempt:
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
         if self.stopping is None or isinstance(outcome, Completed):
             return outcome
-        return await self._stopped()
+        return await self._stopped(self.stopping)
 
     async def _asked(self) -> Outcome:
         """Ask the executor; what it makes us stumble over becomes an outcome too."""
@@ -221,8 +222,10 @@ class Attempt:
             if not held:
                 self.stop("lost")
 
-    async def _stopped(self) -> Outcome:
-        """Make sure that the other side has stopped, and say so."""
+    async def _stopped(self, why: Stop) -> Outcome:
+        """Make sure that the other side has stopped, and say so; what lives on elsewhere is let go of at a shutdown."""
+        if self.spec.recovery is Recovery.ATTACH and why not in ("cancel", "deadline"):
+            return Failed(kind=FailureClass.INTERRUPTED, message="we let go of it; it runs on")
         ref = RunRef(task_id=self.task.id, attempt=self.task.attempt, run_id=self.task.run_id or "")
         left: list[str] = ["the executor did not confirm"]
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):
@@ -231,9 +234,8 @@ class Attempt:
                 left = [] if said.stopped else said.remaining or left
             except ExecutorError as error:
                 left = [error.message]
-        told = "stopped on request" if self.stopping == "cancel" else "the engine stopped it"
-        kind = FailureClass.CANCELLED if self.stopping == "cancel" else FailureClass.INTERRUPTED
-        return Failed(kind=kind, message=f"{told}; left: {', '.join(left)}" if left else told)
+        task = replace(self.task, progress=self.progress.line)
+        return stopped(task, why, left=", ".join(left))
 
     async def _settle(self, outcome: Outcome) -> None:
         self.on_end(self.spec, outcome)

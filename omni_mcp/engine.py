@@ -1,7 +1,7 @@
 """The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +15,10 @@ from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.modes import Ran, Seen
 from omni_mcp.decide.permit import Permit
 from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
+from omni_mcp.decide.stopping import stops
+from omni_mcp.decide.times import in_words
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
@@ -39,7 +42,7 @@ from omni_mcp.task import (
 
 logger = logging.getLogger(__name__)
 
-End = Literal["idle", "reload"]
+End = Literal["idle", "reload", "upgrade"]
 """Why an engine ended by itself."""
 
 POLL = 1.0
@@ -49,8 +52,12 @@ SWEEP = timedelta(seconds=5)
 """How often we look for tasks whose engine is gone."""
 MARK = timedelta(seconds=60)
 """How long an executor that could not work is left alone before it is tried again."""
-CLAIM_WINDOW = 2000
+CLAIM_WINDOW = 200
 """Idle tasks looked at in one step."""
+PURGE = timedelta(hours=1)
+"""How often we look for tasks that are over for longer than they are kept."""
+GOES_ON = frozenset({Recovery.ATTACH, Recovery.RESUME})
+"""What an engine that was asked to go gives back at once: the next one goes on with it; the rest it finishes."""
 
 
 class Modes(Protocol):
@@ -91,10 +98,16 @@ class Engine:
     """Whether the settings, or the programs that they name, have changed since this engine was opened."""
     idle_exit: timedelta | None
     """How long it stays without an open task; None: for ever."""
+    is_well: Callable[[], None]
+    """Told after the first turn: it did not die at its start."""
     running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
+    silent_since: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Of each task that was told of as silent, its last sign of life."""
+    dismissed: bool = False
+    """Whether an engine of a newer release waits for us to go."""
     let_go_in: Mode | None = None
     """The mode in which all that waited for a cloud was let go."""
 
@@ -103,6 +116,8 @@ class Engine:
         end: End | None = None
         async with anyio.create_task_group() as attempts:
             try:
+                end = await self._turn(attempts)
+                self.is_well()
                 while end is None:
                     end = await self._turn(attempts)
             finally:
@@ -135,12 +150,15 @@ class Engine:
         """Say whether it is time to go: outdated and nothing running, or idle for long and nobody submitted."""
         if self.running:
             return None
+        if self.dismissed:
+            await self._say_goodbye()
+            return "upgrade"
         if self.is_stale():
             return "reload"
         if self.idle_exit is None or stepped or await self.ledger.counts():
             self.done_at["work"] = self.clock.now()
             return None
-        if self.clock.now() - self.done_at.setdefault("work", self.clock.now()) < self.idle_exit:
+        if abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now())) < self.idle_exit:
             return None
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True) else None
 
@@ -148,10 +166,12 @@ class Engine:
         """Do all that can be done now; returns whether anything was begun or moved."""
         await self._renew()
         adopted = await self._adopt()
-        await self._stop_cancelled()
-        woken = await self._wake()
-        begun = 0 if self.is_stale() else await self._claim(attempts)
-        return bool(adopted or woken or begun)
+        await self._look_after()
+        moved = await self.ledger.expire() + await self._wake()
+        await self._make_way()
+        begun = 0 if self.dismissed or self.is_stale() else await self._claim(attempts)
+        await self._purge()
+        return bool(adopted or moved or begun)
 
     async def _renew(self) -> None:
         """Keep our claims; an attempt that is ours no more is stopped and writes nothing."""
@@ -212,36 +232,98 @@ class Engine:
             for attempt in self.running.values()
         )
 
-    async def _stop_cancelled(self) -> None:
+    async def _look_after(self) -> None:
+        """Stop what somebody wants stopped or what is overdue, and tell of what is silent."""
         if not self.running:
             return
         for task in await self.ledger.held():
-            if task.cancel_requested_at is not None and (attempt := self.running.get(task.id)) is not None:
-                attempt.stop("cancel")
+            if (attempt := self.running.get(task.id)) is None:
+                continue
+            if (why := stops(task, self.clock.now())) is not None:
+                attempt.stop(why)
+            elif task.state is TaskState.EXECUTING:
+                await self._tell_if_silent(task)
+
+    async def _tell_if_silent(self, task: Task) -> None:
+        """Write once into the history that an executor is silent. Silence is no proof: only its time-out ends it."""
+        last = task.last_sign
+        silent = self.clock.now() - last
+        if silent.total_seconds() < self.settings.servers.limits.silent_seconds:
+            return
+        if self.silent_since.get(task.id) == last:
+            return
+        self.silent_since[task.id] = last
+        limit = timedelta(seconds=self.running[task.id].spec.row.timeout)
+        text = f"{task.served_by} is silent for {in_words(silent)}; left alone until its time-out ({in_words(limit)})"
+        await self.ledger.note(task.id, attempt=task.attempt, kind="watchdog", text=text)
+
+    async def _make_way(self) -> None:
+        """For a newer release: give back what its engine can go on with; what cannot be moved is finished first."""
+        if not self.dismissed and self._is_due("mark", timedelta(seconds=POLL)):
+            mark = await self.ledger.engine()
+            self.dismissed = mark is not None and mark.owner == self.owner and mark.dismissed_at is not None
+        if self.dismissed:
+            for attempt in self.running.values():
+                if attempt.spec.recovery in GOES_ON:
+                    attempt.stop("shutdown")
+
+    async def _purge(self) -> None:
+        """Remove what is over for longer than it is kept."""
+        days = self.settings.servers.limits.keep_days
+        if days is not None and self._is_due("purge", PURGE):
+            while await self.ledger.purge(self.clock.now() - timedelta(days=days)):
+                pass
 
     async def _claim(self, attempts: TaskGroup) -> int:
-        """Begin every idle task that an executor with a free slot may take, as far as the mode admits it."""
-        return sum([await self._claim_one(task, attempts) for task in await self._claimable()])
+        """Begin the idle tasks that an executor with a free slot may take, as far as the mode admits it.
 
-    async def _claimable(self) -> Sequence[Task]:
-        return await self.ledger.claimable(limit=CLAIM_WINDOW)
+        The others queue where it is full, and are passed over as long as it is, so that they hide nobody behind them.
+        Returns how many were begun, or queue while there may be more behind them.
+        """
+        await self._refresh_marks()
+        full = [name for name in self.pool.specs if self._is_full(name)]
+        tasks = await self.ledger.claimable(limit=CLAIM_WINDOW, full=full)
+        queues: dict[str, list[str]] = {}
+        begun = sum([await self._claim_one(task, attempts, queues) for task in tasks])
+        for name, ids in queues.items():
+            await self.ledger.queue(ids, executor=name)
+        return begun or len(tasks) // CLAIM_WINDOW
 
-    async def _claim_one(self, task: Task, attempts: TaskGroup) -> bool:
+    async def _claim_one(self, task: Task, attempts: TaskGroup, queues: dict[str, list[str]]) -> bool:
         found = self._route(task)
-        if found.executor is None:
+        name = found.executor
+        if name is None:
             await self._hold(task, WaitingFor.EXECUTOR, found.reason, due_at=self.clock.now() + MARK)
             return False
-        allowed = self.modes.permit()
-        admitted = _admitted(allowed, self.pool.specs[found.executor])
-        if admitted is not None and self._cloud_attempts(allowed) >= admitted:
-            if allowed.held is not None:
-                await self._hold(task, WaitingFor.CLOUD, allowed.held)
+        if (held := self.modes.permit().held) is not None and self._is_at_limit(name):
+            await self._hold(task, WaitingFor.CLOUD, held)
             return False
-        return self._free(found.executor) and await self._begin(task, found, attempts)
+        if not self._is_full(name):
+            return await self._begin(task, found, attempts)
+        queues.setdefault(name, []).append(task.id)
+        return False
+
+    def _is_full(self, name: str) -> bool:
+        """Whether tasks for it wait their turn; where the mode holds them instead, they are looked at, to be held."""
+        if self._is_at_limit(name):
+            return self.modes.permit().held is None
+        return not self._free(name)
+
+    def _is_at_limit(self, name: str) -> bool:
+        """Whether the mode admits no more of what this executor does."""
+        allowed = self.modes.permit()
+        admitted = _admitted(allowed, self.pool.specs[name])
+        return admitted is not None and self._cloud_attempts(allowed) >= admitted
+
+    async def _refresh_marks(self) -> None:
+        """Forget marks that are over; who queues elsewhere because of them is routed anew."""
+        now = self.clock.now()
+        lasting = {name: mark for name, mark in self.marks.items() if now < mark.until <= now + MARK}
+        if len(lasting) < len(self.marks):
+            await self.ledger.forget_queues()
+        self.marks = lasting
 
     def _route(self, task: Task) -> Route:
-        now = self.clock.now()
-        self.marks = {name: mark for name, mark in self.marks.items() if mark.until > now}
         troubles = {name: mark.trouble for name, mark in self.marks.items()}
         return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
 
@@ -275,7 +357,7 @@ class Engine:
             ledger=self.ledger,
             owner=self.owner,
             clock=self.clock,
-            max_attempts=self.settings.servers.limits.max_attempts,
+            max_attempts=attempts_of(task.spec, self.settings.servers.limits.max_attempts),
             cloud_retry=timedelta(seconds=self.settings.servers.fault_handler.check_interval),
             work=self.settings.home.work,
             relay=self.relay,
@@ -300,6 +382,7 @@ class Engine:
             logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:
             del self.running[attempt.task.id]
+            self.silent_since.pop(attempt.task.id, None)
             self.doorbell.ring()
 
     def _hear(self, spec: ExecutorSpec, outcome: Outcome) -> None:
@@ -316,12 +399,13 @@ class Engine:
         now = self.clock.now()
         self.marks[name] = Mark(trouble=trouble, until=now + MARK)
         with suppress(LedgerError):
+            await self.ledger.forget_queues()
             await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
 
     def _is_due(self, duty: str, every: timedelta) -> bool:
         now = self.clock.now()
         last = self.done_at.get(duty)
-        if last is not None and now - last < every:
+        if last is not None and abs(now - last) < every:  # the clock may have been set back
             return False
         self.done_at[duty] = now
         return True

@@ -6,11 +6,14 @@ OmniError                 code, retryable, next_step
 │   ├── TaskAmbiguous
 │   ├── IdempotencyConflict
 │   ├── UnknownExecutor
+│   ├── TaskPurged
+│   ├── TooDeep
 │   └── NotYet            a promised feature that this version does not have
 ├── SettingsError         servers.yaml or the environment
 ├── TransitionRefused     the guarded write found another state, attempt or owner
 ├── LedgerError
 │   ├── LedgerBusy        retryable: somebody holds the write gate for too long
+│   ├── LedgerOld         retryable: an engine of an older release is still at work on it
 │   ├── LedgerUnusable    read-only, full, corrupt, deleted, on a network file system
 │   └── LedgerTooNew      written by a newer release
 ├── EngineError
@@ -77,6 +80,30 @@ class IdempotencyConflict(BadRequest):
         )
 
 
+class TaskPurged(BadRequest):
+    """The key names a task that is over and was removed: its work was done, so it is not done again."""
+
+    code = "task_purged"
+
+    def __init__(self, key: str, task_id: str, state: str) -> None:
+        super().__init__(
+            f"idempotency_key {key[:64]!r} belongs to task {task_id}, which is {state} and was purged since",
+            next_step="submit with a new key to have it done again",
+        )
+
+
+class TooDeep(BadRequest):
+    """A task of a task of a task …: the loop guard."""
+
+    code = "too_deep"
+
+    def __init__(self, ancestors: tuple[str, ...], limit: int) -> None:
+        super().__init__(
+            f"this comes from inside task {ancestors[-1]}, {len(ancestors)} levels deep, and the limit is {limit}",
+            next_step="do it yourself instead of handing it on; limits.max_depth in servers.yaml sets the limit",
+        )
+
+
 class UnknownExecutor(BadRequest):
     """The pinned executor is not in servers.yaml."""
 
@@ -121,6 +148,18 @@ class LedgerBusy(LedgerError):
 
     code = "ledger_busy"
     retryable = True
+
+
+class LedgerOld(LedgerBusy):
+    """An engine of an older release works on it; only who holds the engine lock may bring the file to a new version."""
+
+    code = "ledger_upgrade"
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(
+            f"the ledger has to be upgraded, but the engine of an older release (pid {pid or '?'}) is at work",
+            next_step="call again in a moment; or omni-mcp engine stop",
+        )
 
 
 class LedgerUnusable(LedgerError):

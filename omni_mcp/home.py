@@ -60,6 +60,11 @@ class Home:
         return self.root / "engine.start.lock"
 
     @property
+    def engine_crashes(self) -> Path:
+        """How often engines died right after their start; not there while all is well."""
+        return self.root / "engine.crashes"
+
+    @property
     def engine_log(self) -> Path:
         """What the background engine prints."""
         return self.root / "logs" / "engine.log"

@@ -48,6 +48,27 @@ class Swept:
     remaining: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Inside of what a process runs, as far as marks tell."""
+
+    task: str | None
+    owner: str
+    """The engine that started the run."""
+
+
+@functools.cache
+def origin() -> Origin | None:
+    """Return whose run this process belongs to: the nearest mark on the way up to the first process. Blocks.
+
+    Not the own environment alone: MCP clients hand their servers only a part of it.
+    """
+    for process in (me := psutil.Process(), *me.parents()):
+        if owner := _mark_of(process, OWNER_MARK):
+            return Origin(task=_mark_of(process, TASK_MARK), owner=owner)
+    return None
+
+
 def child_environment(extra: Mapping[str, str], *, owner: str) -> dict[str, str]:
     """Return the environment of a child: the allow-list, what its row adds, and the mark of its engine."""
     inherited = {k: v for k, v in os.environ.items() if k.upper() in INHERITED or k.startswith("LC_")}

@@ -374,6 +374,12 @@ class Limits(_Row):
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Faults of a task or its executor before it fails; faults of a cloud do not count."""
+    max_depth: Annotated[int, Field(ge=0, le=10)] = 2
+    """How deep tasks may submit tasks: 1 lets an executor hand on its work, 0 lets none."""
+    silent_seconds: Annotated[float, Field(ge=1)] = 180
+    """An executor that gives no sign of life for so long is told of as silent; only its `timeout` ends it."""
+    keep_days: Annotated[float, Field(gt=0)] | None = None
+    """How long tasks that are over are kept; None: until `omni-mcp purge`."""
     description_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     """The longest description, in bytes."""
     engine_idle_seconds: Annotated[float, Field(gt=0)] = 600

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
+from anyio.to_thread import run_sync
 
+from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.decide.routing import Route, route
+from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
-from omni_mcp.errors import BadRequest, NotYet, TransitionRefused, UnknownExecutor
+from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, resolve
+from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note
 from omni_mcp.task import (
@@ -32,6 +36,7 @@ from omni_mcp.views import (
     ExecutorView,
     ListView,
     ModeView,
+    PurgeView,
     ResultView,
     ResumedView,
     ResumeView,
@@ -47,6 +52,8 @@ CANCEL_LIMIT = 25
 RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
 PRIORITIES = range(-100, 101)
+EVENTS = 100
+"""Lines of history in one answer."""
 OVERRIDE_MINUTES = 60.0
 """How long a mode that a person sets holds, unless said otherwise."""
 LONGEST_OVERRIDE = 7 * 24 * 60.0
@@ -55,16 +62,23 @@ HISTORY = 5
 """Changes of mode that are shown."""
 
 
+def _outside() -> Origin | None:
+    """Return that nobody's run asks."""
+    return None
+
+
 class Engines(Protocol):
     """Who sees to it that an engine is alive."""
 
-    trouble: str | None
-    """Why the last one that was started did not come up."""
+    @property
+    def trouble(self) -> str | None:
+        """Why none comes up."""
+        ...
 
-    async def ensure(self, *, successor: bool) -> str | None:
+    async def ensure(self, seen: EngineMark | None) -> str | None:
         """Start one if none is alive; returns what there is to say about that, None when one was alive.
 
-        A `successor` is started also beside one that has said goodbye and is just going.
+        One is started also beside an engine that was `seen` to have said goodbye, or to be of an older release.
         """
         ...
 
@@ -80,11 +94,18 @@ class Service:
     engines: Engines
     principal: str = LOCAL
     clock: Clock = field(default_factory=SystemClock)
+    origin: Callable[[], Origin | None] = _outside
+    """Says whose run this process belongs to; blocks."""
 
     async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0) -> TaskView:
         """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError."""
         settings = self.settings()
-        spec = replace(_checked(spec, settings), principal=self.principal)
+        spec = replace(
+            _checked(spec, settings),
+            principal=self.principal,
+            deadline=self._deadline(spec.deadline_said),
+            ancestors=await self._ancestors(settings.servers.limits.max_depth),
+        )
         found = self._preview(spec, settings)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
@@ -98,8 +119,14 @@ class Service:
         """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`."""
         task = await self._find(task_id)
         task = await self._settled(task, wait_seconds, since_seq=since_seq)
-        events = None if since_seq is None else await self.ledger.events(task.id, since_seq=since_seq)
-        return task_view(task, events=events, engine=None if task.terminal else self.engines.trouble)
+        more = await self._told(task)
+        if since_seq is None:
+            return task_view(task, engine=None if task.terminal else self.engines.trouble, **more)
+        found = await self.ledger.events(task.id, since_seq=since_seq, limit=EVENTS + 1)
+        events = found[:EVENTS]
+        next_seq = events[-1].seq if len(found) > EVENTS else None
+        trouble = None if task.terminal else self.engines.trouble
+        return task_view(task, events=events, next_seq=next_seq, engine=trouble, **more)
 
     async def result(self, task_id: str, *, offset: int = 0, limit: int = RESULT_PAGE) -> ResultView:
         """Return a page of the result. Raises BadRequest while the task is open."""
@@ -128,7 +155,8 @@ class Service:
     async def list(self, *, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None) -> ListView:
         """Return short rows, newest first."""
         page = await self.ledger.page(principal=self.principal, states=states, limit=limit, cursor=cursor)
-        return ListView(tasks=[task_view(task, whole=False) for task in page.tasks], cursor=page.cursor)
+        rows = [task_view(task, whole=False, **self._silence(task)) for task in page.tasks]
+        return ListView(tasks=rows, cursor=page.cursor)
 
     async def cancel(self, task_id: str, *, reason: str | None = None, limit: float = CANCEL_LIMIT) -> TaskView:
         """Stop a task; returns when that is confirmed, or after `limit` seconds with what is known then."""
@@ -137,7 +165,31 @@ class Service:
         if not task.terminal:
             await self._wake(task.id)
             task = await self._until(task, lambda seen: seen.terminal, limit)
-        return task_view(task)
+        if task.terminal:
+            return task_view(task)
+        left = f"{task.served_by or 'the engine'} has not confirmed within {limit:.0f} s; it goes on stopping"
+        return task_view(task, text=left, engine=self.engines.trouble)
+
+    async def retry(self, task_id: str, *, deadline: str | None = None) -> TaskView:
+        """Try a task again that did not complete, as a new task. Raises BadRequest."""
+        task = await self._find(task_id)
+        if not task.terminal or task.state is TaskState.COMPLETED:
+            raise BadRequest(
+                f"task {task.id} is {task.state}; only one that failed or was cancelled is tried again",
+                next_step=f"omni-mcp status {task.id}; a waiting one goes on with omni-mcp resume {task.id}",
+            )
+        return await self.submit(replace(task.spec, retry_of=task.id, deadline_said=deadline))
+
+    async def purge(self, older_than: str, *, dry_run: bool = False) -> PurgeView:
+        """Remove tasks that were over before that span of time, with all that belongs to them. Raises BadRequest."""
+        try:
+            before = self.clock.now() - span(older_than)
+        except (ValueError, OverflowError) as error:
+            raise BadRequest(str(error), next_step="omni-mcp purge --older-than 30d") from error
+        count = await self.ledger.purgeable(before)
+        gone = count if dry_run else await self._purged(before)
+        kept = f"idempotency keys, and the working folders in {self.settings().home.work}"
+        return PurgeView(dry_run=dry_run, tasks=gone, before=before, kept=kept)
 
     async def answer(self, task_id: str, question_id: str) -> TaskView:
         """Answer a question of an executor. Raises NotYet: no executor of this version asks any."""
@@ -215,6 +267,56 @@ class Service:
             steps=list(found.steps),
         )
 
+    async def _purged(self, before: datetime) -> int:
+        gone = 0
+        while count := await self.ledger.purge(before):
+            gone += count
+        return gone
+
+    def _deadline(self, said: str | None) -> datetime | None:
+        if said is None:
+            return None
+        try:
+            return point(said, self.clock.now())
+        except (ValueError, OverflowError) as error:
+            raise BadRequest(f"deadline {error}", next_step='call submit_task with one such as "2h"') from error
+
+    async def _ancestors(self, limit: int) -> tuple[str, ...]:
+        """Return the tasks that this call comes from inside of: the loop guard. Raises TooDeep."""
+        found = await run_sync(self.origin)
+        ancestors = () if found is None else await self._line_of(found)
+        if len(ancestors) > limit:
+            raise TooDeep(ancestors, limit)
+        return ancestors
+
+    async def _line_of(self, origin: Origin) -> tuple[str, ...]:
+        """Return a task and its ancestors; a server that works for several tasks counts as inside the deepest."""
+        if origin.task is None:
+            held = [task for task in await self.ledger.held() if task.owner == origin.owner]
+            lines = [(*task.spec.ancestors, task.id) for task in held if task.state is TaskState.EXECUTING]
+            return max(lines, key=len, default=())
+        try:
+            task = await self._find(origin.task)
+        except TaskNotFound:  # of another home or principal
+            return (origin.task,)
+        return (*task.spec.ancestors, task.id)
+
+    async def _told(self, task: Task) -> dict[str, Any]:
+        """Return what of a task is not in its row: what it waits for now, and for how long its executor is silent."""
+        if task.waiting_for is WaitingFor.DEPENDENCY:
+            needs = await self.ledger.needs(task.id)
+            left = [f"{name} ({state})" for name, state in needs.items() if state is not TaskState.COMPLETED]
+            return {"text": f"runs after {len(needs)} tasks, not yet completed: {', '.join(left)}"}
+        return self._silence(task)
+
+    def _silence(self, task: Task) -> dict[str, Any]:
+        if task.state is not TaskState.EXECUTING:
+            return {}
+        silent = max(self.clock.now() - task.last_sign, timedelta())
+        limit = self.settings().servers.limits.silent_seconds
+        told = {"text": f"silent for {in_words(silent)}"} if silent.total_seconds() >= limit else {}
+        return {"silent": int(silent.total_seconds()), **told}
+
     async def _find(self, task_id: str) -> Task:
         return await self.ledger.find(task_id, principal=self.principal)
 
@@ -239,7 +341,7 @@ class Service:
     async def _ring(self, task_id: str, engine: EngineMark | None) -> str | None:
         if engine is not None and engine.there:
             self.dispatch.nudge(engine.address, task_id)
-        started = await self.engines.ensure(successor=engine is not None and not engine.there)
+        started = await self.engines.ensure(engine)
         return started or self.engines.trouble or self._other_settings(engine)
 
     async def _settled(self, task: Task, wait_seconds: float, *, since_seq: int | None = None) -> Task:
@@ -304,6 +406,8 @@ class Service:
 def _why_not(task: Task, *, named: bool) -> str | None:
     if task.state is not TaskState.WAITING:
         return f"it is {task.state}, not waiting"
+    if task.waiting_for is WaitingFor.DEPENDENCY:
+        return "it runs after other tasks: let those go on, or submit it anew without after"
     if task.waiting_for is WaitingFor.CONSENT and not named:
         return "its outcome is unknown: name it in task_ids to run it again"
     return None
@@ -334,7 +438,17 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     if spec.type == "system_repair":
         raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
     _check_executor(spec, settings)
+    _check_attempts(spec.options.get(MAX_ATTEMPTS), settings.servers.limits.max_attempts)
     return replace(spec, cwd=_checked_cwd(spec.cwd))
+
+
+def _check_attempts(asked: object, limit: int) -> None:
+    if asked is None or (isinstance(asked, int) and not isinstance(asked, bool) and 1 <= asked <= limit):
+        return
+    raise BadRequest(
+        f"options.max_attempts {asked!r} is not a whole number in 1..{limit}; a task can only lower the limit",
+        next_step="call submit_task with one that is, or without it",
+    )
 
 
 def _check_executor(spec: TaskSpec, settings: Settings) -> None:

@@ -106,6 +106,10 @@ class FailureClass(StrEnum):
     """The run was cut off (process killed, session lost): its outcome is unknown to us."""
     CANCELLED = "cancelled"
     """Stopped on request."""
+    DEADLINE = "deadline"
+    """It was not over when the caller's deadline came."""
+    DEPENDENCY = "dependency_failed"
+    """A task that it was to run after did not complete."""
     UNKNOWN = "unknown"
     """None of the above; fails closed."""
 
@@ -153,6 +157,16 @@ class TaskSpec:
     priority: int = 0
     """Higher runs first."""
     idempotency_key: str | None = None
+    deadline: datetime | None = None
+    """When it is failed unless it is over."""
+    deadline_said: str | None = None
+    """The deadline as the caller wrote it, which may be a span: a repeat with the same key says the same."""
+    after: tuple[str, ...] = ()
+    """Ids, or beginnings of ids, of the tasks that have to complete first."""
+    ancestors: tuple[str, ...] = ()
+    """The task whose executor submitted this one, and so on up; the oldest first."""
+    retry_of: str | None = None
+    """The task that this one tries again."""
     options: Mapping[str, Any] = field(default_factory=_no_options)
     principal: str = LOCAL
 
@@ -214,6 +228,11 @@ class Task:
     """Known cost of all attempts so far; None when nothing is known."""
 
     @property
+    def last_sign(self) -> datetime:
+        """The last sign of life of the executor while it is executing; else when it came into its state."""
+        return max(self.since, self.progress_at or self.since)
+
+    @property
     def terminal(self) -> bool:
         """Whether it is over, for ever."""
         return self.state in TERMINAL
@@ -227,7 +246,7 @@ class Event:
     at: datetime
     attempt: int
     kind: str
-    """`state` (written by a trigger), `progress`, `note`, `late_result`."""
+    """`state` (written by a trigger), `progress`, `note`, `watchdog`, `late_result`."""
     text: str
     data: Mapping[str, Any] | None = None
 

@@ -174,5 +174,6 @@ def engine_for(
         "is_over": _everybody_lives,
         "is_stale": lambda: False,
         "idle_exit": None,
+        "is_well": lambda: None,
     }
     return Engine(**{**fields, **changes})

@@ -22,6 +22,7 @@ NEXT_STEP: Mapping[TaskState, str] = {
 
 NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
     WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
+    WaitingFor.DEPENDENCY: "it goes on when those have completed; cancel_task ends it",
     WaitingFor.EXECUTOR: "mend what the text says; it goes on by itself, at once with resume_pending",
 }
 """The other waits end by themselves."""
@@ -56,6 +57,7 @@ class TaskView(View):
     since: datetime
     waiting_for: WaitingFor | None = None
     due_at: datetime | None = None
+    deadline: datetime | None = None
     text: str | None = None
     type: str | None = None
     executor: str | None = None
@@ -67,11 +69,16 @@ class TaskView(View):
     attempt: int = 0
     progress: str | None = None
     last_activity: datetime
+    silent: int | None = None
+    """Seconds since the executor's last sign of life, while it is executing."""
+    retry_of: str | None = None
     cancel_requested_at: datetime | None = None
     cost_usd: float | None = None
     deduplicated: bool | None = None
     engine: str | None = None
     events: list[EventView] | None = None
+    next_seq: int | None = None
+    """There is more history: ask again with this as since_seq."""
     next_step: str
 
 
@@ -111,6 +118,33 @@ class ResumeView(View):
 
     dry_run: bool
     tasks: list[ResumedView]
+
+
+class PurgeView(View):
+    """What purge removed, or would remove."""
+
+    dry_run: bool
+    tasks: int
+    before: datetime
+    kept: str
+    """What stays, in words."""
+
+
+class CheckView(View):
+    """How sound a ledger is."""
+
+    path: str
+    version: int
+    tasks: int
+    problems: list[str]
+
+
+class CopyView(View):
+    """A ledger that was copied: by backup out of the home, by restore into it."""
+
+    path: str
+    tasks: int
+    text: str
 
 
 class ExecutorView(View):
@@ -241,17 +275,29 @@ class ErrorView(View):
     next_step: str | None = None
 
 
-def task_view(task: Task, *, events: Sequence[Event] | None = None, whole: bool = True, **more: Any) -> TaskView:
-    """Show a task; `whole` gives the description uncut."""
-    text = task.spec.description
+def task_view(
+    task: Task,
+    *,
+    text: str | None = None,
+    events: Sequence[Event] | None = None,
+    whole: bool = True,
+    **more: Any,
+) -> TaskView:
+    """Show a task; `whole` gives the description uncut.
+
+    `text` says better than the row why it stands where it stands, `more` are fields that the row does not have.
+    """
+    said = text or task.text
+    asked = task.spec.description
     return TaskView(
         task_id=task.id,
-        description=text if whole or len(text) <= SHORT else text[: SHORT - 1] + "…",
+        description=asked if whole or len(asked) <= SHORT else asked[: SHORT - 1] + "…",
         state=task.state,
         since=task.since,
         waiting_for=task.waiting_for,
         due_at=task.due_at,
-        text=task.text if whole or task.text is None else task.text[:SHORT],
+        deadline=task.spec.deadline,
+        text=said if whole or said is None else said[:SHORT],
         type=task.spec.type,
         executor=task.spec.executor,
         requested=task.requested,
@@ -265,6 +311,7 @@ def task_view(task: Task, *, events: Sequence[Event] | None = None, whole: bool 
         cancel_requested_at=task.cancel_requested_at,
         cost_usd=task.cost_usd,
         events=None if events is None else [event_view(event) for event in events],
+        retry_of=task.spec.retry_of,
         next_step=next_step(task),
         **more,
     )

@@ -11,6 +11,10 @@ from omni_mcp.cli.base import AnOpenTask, AsJson, ATask, ask, command, err, show
 from omni_mcp.faces import text
 from omni_mcp.task import TaskSpec, TaskState
 
+ADeadline = Annotated[
+    str | None, typer.Option(help="Failed unless it is over by then: a span (2h) or an ISO 8601 time with offset.")
+]
+
 
 @command()
 def submit(
@@ -27,6 +31,10 @@ def submit(
     key: Annotated[
         str | None, typer.Option("--idempotency-key", help="The same key again gives the same task.")
     ] = None,
+    deadline: ADeadline = None,
+    after: Annotated[
+        list[str] | None, typer.Option(help="A task that has to complete first (repeat it for several).")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end and print the result.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,6 +50,8 @@ def submit(
         cwd=None if cwd is None else str(cwd.absolute()),
         priority=priority,
         idempotency_key=key,
+        deadline_said=deadline,
+        after=tuple(after or ()),
     )
     task = ask(lambda service: service.submit(spec))
     if wait:
@@ -56,14 +66,15 @@ def status(
     task_id: ATask,
     wait: Annotated[float, typer.Option(min=0, max=50, help="Seconds to wait for an end.")] = 0,
     events: Annotated[bool, typer.Option("--events", help="Print the history too.")] = False,
+    since: Annotated[int, typer.Option(min=0, help="With --events: only what came after this number.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say where a task stands.
 
     Example: `omni-mcp status a1b2c3 --events`
     """
-    since = 0 if events else None
-    task = ask(lambda service: service.status(task_id, wait_seconds=wait, since_seq=since))
+    since_seq = since if events or since else None
+    task = ask(lambda service: service.status(task_id, wait_seconds=wait, since_seq=since_seq))
     show(task, text.print_task, as_json=as_json)
 
 
@@ -109,6 +120,15 @@ def cancel(
 ) -> None:
     """Stop a task and every process that it started."""
     show(ask(lambda service: service.cancel(task_id, reason=reason)), text.print_task, as_json=as_json)
+
+
+@command()
+def retry(task_id: ATask, deadline: ADeadline = None, as_json: AsJson = False) -> None:
+    """Try a task that failed or was cancelled again, as a new task.
+
+    Example: `omni-mcp retry a1b2c3`
+    """
+    show(ask(lambda service: service.retry(task_id, deadline=deadline)), text.print_task, as_json=as_json)
 
 
 @command()

@@ -3,18 +3,24 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
+from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskSpec, TaskState, WaitingFor
 
 SOONEST_LIMIT = timedelta(seconds=30)
 """No usage limit is believed to end sooner: that would make a hot loop."""
 LIMIT_RETRY = timedelta(seconds=60)
 """How long it is held at a rate limit that does not say when it ends."""
-ENDS = {FailureClass.TASK: TaskState.FAILED, FailureClass.CANCELLED: TaskState.CANCELLED}
+ENDS = {
+    FailureClass.TASK: TaskState.FAILED,
+    FailureClass.DEADLINE: TaskState.FAILED,
+    FailureClass.DEPENDENCY: TaskState.FAILED,
+    FailureClass.CANCELLED: TaskState.CANCELLED,
+}
 """What is over at once."""
 LONGEST_LIMIT = timedelta(days=31)
 """No usage limit is believed to last longer."""
 FIRST_BACKOFF = timedelta(seconds=2)
 """Doubles with each fault."""
+LONGEST_BACKOFF = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,13 @@ class Release:
 
 
 Next = Finish | Park | Reroute
+MAX_ATTEMPTS = "max_attempts"
+"""The option of a task that lowers the limit of servers.yaml."""
+
+
+def attempts_of(spec: TaskSpec, limit: int) -> int:
+    """Return how many faults end a task: the limit of servers.yaml, or fewer if the caller wanted that."""
+    return min(limit, int(spec.options.get(MAX_ATTEMPTS, limit)))
 
 
 def after(
@@ -69,7 +82,7 @@ def after(
     if isinstance(outcome, Completed):
         return Finish(state=TaskState.COMPLETED, outcome=outcome)
     match outcome.kind:
-        case FailureClass.TASK | FailureClass.CANCELLED:
+        case FailureClass.TASK | FailureClass.DEADLINE | FailureClass.DEPENDENCY | FailureClass.CANCELLED:
             return Finish(state=ENDS[outcome.kind], outcome=outcome)
         case FailureClass.PROVIDER:
             return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + cloud_retry)
@@ -104,7 +117,7 @@ def _again(outcome: Failed, *, faults: int, max_attempts: int, recovery: Recover
     if faults >= max_attempts:
         told = Failed(kind=outcome.kind, message=f"gave up after {faults} faults, the last: {_said(outcome)}")
         return Finish(state=TaskState.FAILED, outcome=told)
-    backoff = FIRST_BACKOFF * 2 ** (faults - 1)
+    backoff = min(FIRST_BACKOFF * 2 ** min(faults - 1, 16), LONGEST_BACKOFF)
     return Park(waiting_for=WaitingFor.RETRY, text=_said(outcome), due_at=now + backoff, fault=True)
 
 

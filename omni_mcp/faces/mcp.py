@@ -146,10 +146,13 @@ async def submit_task(
     priority: Annotated[int, Field(ge=-100, le=100, description="Higher runs first")] = 0,
     idempotency_key: Annotated[str | None, Field(max_length=200, description="Same key again: same task")] = None,
     budget_usd: Annotated[float | None, Field(description="Not available yet")] = None,
-    deadline: Annotated[str | None, Field(description="Not available yet")] = None,
-    after: Annotated[list[str] | None, Field(description="Not available yet")] = None,
+    deadline: Annotated[
+        str | None, Field(max_length=100, description='Failed unless over by then: ISO 8601 with offset, or "2h"')
+    ] = None,
+    after: Annotated[list[str] | None, Field(description="Tasks that have to complete first")] = None,
     options: Annotated[
-        dict[str, Any] | None, Field(description="{permissions: read-only|edit}: only lowers the executor's own")
+        dict[str, Any] | None,
+        Field(description="{permissions: read-only|edit, max_attempts: n}: only lower what is configured"),
     ] = None,
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,
@@ -158,7 +161,7 @@ async def submit_task(
 
     Next: task_status with wait_seconds=50.
     """
-    _not_yet(budget_usd=budget_usd, deadline=deadline, after=after)
+    _not_yet(budget_usd=budget_usd)
     spec = TaskSpec(
         description=description,
         type=type,
@@ -167,6 +170,8 @@ async def submit_task(
         cwd=cwd,
         priority=priority,
         idempotency_key=idempotency_key,
+        deadline_said=deadline,
+        after=tuple(after or ()),
         options=options or {},
     )
     return await service.submit(spec, wait_seconds=wait_seconds)
@@ -187,7 +192,7 @@ async def task_status(
     task_id: TaskId,
     wait_seconds: WaitSeconds = 0,
     since_seq: Annotated[
-        int | None, Field(ge=0, le=1 << 53, description="Also return the history after this number")
+        int | None, Field(ge=0, le=1 << 53, description="Also return the history after this number (next_seq)")
     ] = None,
     service: Service = AService,
 ) -> TaskView:

@@ -9,10 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
+    CheckView,
+    CopyView,
     DoctorView,
     EngineView,
     ExecutorView,
@@ -20,6 +23,7 @@ from omni_mcp.views import (
     InitView,
     ListView,
     ModeView,
+    PurgeView,
     ResultView,
     ResumeView,
     RewriteView,
@@ -34,6 +38,8 @@ COLOURS = {
     TaskState.WAITING: "yellow",
 }
 SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
+SEVERITY = 7
+"""Columns of a severity."""
 SHORT_ID = 8
 LABEL = 13
 """Columns of a label, on its right the fact."""
@@ -43,11 +49,7 @@ CELL = 40
 
 def age(then: datetime, now: datetime | None = None) -> str:
     """Return how long ago in one unit: `12 s`, `3 min`, `2 h`, `5 d`."""
-    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    return in_words((now or datetime.now(UTC)) - then)
 
 
 def standing(task: TaskView) -> str:
@@ -62,6 +64,8 @@ def print_task(out: Console, task: TaskView) -> None:
         "state": f"{standing(task)}, for {age(task.since)}",
         "why": task.text,
         "due": task.due_at.isoformat() if task.due_at else None,
+        "deadline": task.deadline.isoformat(timespec="seconds") if task.deadline else None,
+        "retry of": task.retry_of,
         "served by": _server(task),
         "because": task.reason,
         "attempt": str(task.attempt) if task.attempt else None,
@@ -77,11 +81,33 @@ def print_task(out: Console, task: TaskView) -> None:
     for event in task.events or []:
         said = say(event.text, task=task.task_id[:SHORT_ID])
         _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
+    if task.next_seq is not None:
+        _print_fact(out, "more", f"--since {task.next_seq}")
 
 
 def _print_fact(out: Console, name: str, value: str) -> None:
     label = say(name)
     out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
+
+
+def print_purged(out: Console, done: PurgeView) -> None:
+    """Print what was removed, or would be."""
+    verb = "would remove" if done.dry_run else "removed"
+    when = f"{done.before:%Y-%m-%d %H:%M}"
+    out.print(f"{verb} {done.tasks} tasks that were over before {when} UTC; kept: {done.kept}", markup=False)
+
+
+def print_check(out: Console, found: CheckView) -> None:
+    """Print how sound a ledger is."""
+    for problem in found.problems:
+        out.print(f"problem: {problem}", markup=False, highlight=False)
+    how = f"{len(found.problems)} problems" if found.problems else "sound"
+    out.print(f"{found.path}: {how}; {found.tasks} tasks, version {found.version}", markup=False, highlight=False)
+
+
+def print_copy(out: Console, copy: CopyView) -> None:
+    """Print what was copied to where."""
+    out.print(f"{copy.path}: {copy.tasks} tasks. {copy.text}", markup=False, highlight=False)
 
 
 def _server(task: TaskView) -> str | None:
@@ -258,24 +284,28 @@ def print_doctor(out: Console, report: DoctorView) -> None:
     """Print what was mended, what was found, and how much of what."""
     for fix in report.mended or []:
         told = f": {fix.text}" if fix.text else ""
-        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
+        out.print(_harmless(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
     for finding in report.findings:
         _print_finding(out, finding)
     found = [finding.severity for finding in report.findings]
-    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    out.print(Text(", ".join(f"{found.count(word)} {say(word)}" for word in SEVERITIES)))
     if any(finding.safe for finding in report.findings):
         out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
 
 
 def _print_finding(out: Console, finding: FindingView) -> None:
     about = f"{finding.about}: " if finding.about else ""
-    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
-    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
+    severity = _in_column(say(finding.severity), style=SEVERITIES[finding.severity])
+    out.print(severity + _harmless(f"  {finding.code}  {about}{say(finding.text)}"))
     if finding.fix:
-        needs = f"   (needs {finding.needs})" if finding.needs else ""
-        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+        needs = f"   ({say('needs')} {say(finding.needs)})" if finding.needs else ""
+        out.print(_in_column(say("fix")) + _harmless(f"  {finding.fix}{needs}"))
 
 
-def _harmless(text: str) -> str:
+def _in_column(word: str, style: str = "") -> Text:
+    return Text(" " * (SEVERITY - cell_len(word)) + word, style=style)
+
+
+def _harmless(text: str) -> Text:
     """Return a text without what could move a terminal: it may come from a file or a program of others."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))

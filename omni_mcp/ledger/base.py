@@ -50,6 +50,8 @@ class EngineMark:
     settings: str = ""
     """The settings file that it reads."""
     gone_at: datetime | None = None
+    dismissed_at: datetime | None = None
+    """When a newer release asked it to finish what it has and go."""
 
     @property
     def there(self) -> bool:
@@ -123,7 +125,11 @@ class Ledger(Protocol):
 
     # what faces do
     async def submit(self, spec: TaskSpec, *, task_id: str, choice: Choice | None) -> Submitted:
-        """Write a new task, or return the one that its idempotency key names. Raises IdempotencyConflict."""
+        """Write a new task, or return the one that its idempotency key names.
+
+        One with unfinished tasks in `after` waits for them; one whose `after` failed fails at once. Raises
+        IdempotencyConflict, TaskPurged, TaskNotFound and TaskAmbiguous (of `after`), BadRequest for a past deadline.
+        """
         ...
 
     async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
@@ -131,7 +137,10 @@ class Ledger(Protocol):
         ...
 
     async def resume(self, task_id: str, *, consent: bool) -> Task:
-        """Move a waiting task to idle; what waits for consent only with `consent`. Raises TransitionRefused."""
+        """Move a waiting task to idle; what waits for consent only with `consent`. Raises TransitionRefused.
+
+        What waits for other tasks is refused, and a consent does not make it run before them.
+        """
         ...
 
     # what engines do
@@ -143,8 +152,12 @@ class Ledger(Protocol):
         """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open."""
         ...
 
+    async def dismiss(self, owner: str) -> None:
+        """Ask an engine to begin nothing more, give back what can go on elsewhere, finish the rest and go."""
+        ...
+
     async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
-        """idle -> dispatching, attempt + 1; spends a consent. None: it is no longer idle."""
+        """idle -> dispatching, attempt + 1; spends a consent and its principal's turn. None: it is no longer idle."""
         ...
 
     async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
@@ -189,6 +202,29 @@ class Ledger(Protocol):
 
     async def wake_held(self, *, limit: int) -> int:
         """waiting -> idle for what waits for a cloud, due or not, by priority, then oldest. Returns how many."""
+        ...
+
+    async def expire(self) -> int:
+        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many."""
+        ...
+
+    async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
+        """Note that these idle tasks wait their turn at an executor that is full."""
+        ...
+
+    async def forget_queues(self) -> None:
+        """Forget who waits where: routing may answer differently now."""
+        ...
+
+    async def note(self, task_id: str, *, attempt: int, kind: str, text: str) -> None:
+        """Add a line to the history."""
+        ...
+
+    async def purge(self, before: datetime, *, limit: int = 500) -> int:
+        """Remove up to `limit` tasks that were over before, with all that belongs to them; returns how many.
+
+        Their idempotency keys stay, with the word how they ended.
+        """
         ...
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
@@ -242,8 +278,19 @@ class Ledger(Protocol):
         """Return short rows, newest first; no states means all."""
         ...
 
-    async def claimable(self, *, limit: int) -> Sequence[Task]:
-        """Return idle tasks, by priority, then oldest."""
+    async def claimable(self, *, limit: int, full: Sequence[str] = ()) -> Sequence[Task]:
+        """Return idle tasks but those that wait their turn at a `full` executor.
+
+        By priority; within one priority the principals take turns; of one principal the oldest first.
+        """
+        ...
+
+    async def needs(self, task_id: str) -> Mapping[str, TaskState]:
+        """Return the tasks that it is to run after, and where they stand."""
+        ...
+
+    async def purgeable(self, before: datetime) -> int:
+        """Return how many tasks were over before."""
         ...
 
     async def held(self) -> Sequence[Task]:

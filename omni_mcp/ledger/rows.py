@@ -58,8 +58,14 @@ def plain(text: str) -> str:
 
 def fingerprint(spec: TaskSpec) -> bytes:
     """Return what two submits with one key must share: all that the caller said."""
-    said = [spec.description, spec.type, spec.executor, spec.model, spec.cwd, spec.priority, dict(spec.options)]
+    said: list[Any] = [spec.description, spec.type, spec.executor, spec.model, spec.cwd, spec.priority]
+    said += [dict(spec.options), *_said_later(spec)]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode(errors="surrogatepass")).digest()
+
+
+def _said_later(spec: TaskSpec) -> list[Any]:
+    """Return what tasks of older ledgers did not have, only if it was said: their fingerprints stay what they were."""
+    return [said for said in (spec.deadline_said, sorted(spec.after)) if said]
 
 
 def a_task(found: sqlite3.Row) -> Task:
@@ -74,6 +80,9 @@ def a_task(found: sqlite3.Row) -> Task:
             model=row["asked_model"],
             cwd=row["cwd"],
             priority=row["priority"],
+            deadline=maybe_moment(row["deadline"]),
+            ancestors=tuple(from_json(row["ancestors"]) or ()),
+            retry_of=row["retry_of"],
             options=from_json(row["options"]) or {},
             principal=row["principal"],
         ),
@@ -137,6 +146,7 @@ def an_engine(row: sqlite3.Row) -> EngineMark:
         started_at=moment(row["started_at"]),
         settings=row["settings"],
         gone_at=maybe_moment(row["gone_at"]),
+        dismissed_at=maybe_moment(row["dismissed_at"]),
     )
 
 

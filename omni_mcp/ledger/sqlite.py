@@ -3,7 +3,9 @@
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -15,9 +17,10 @@ from anyio.to_thread import run_sync
 from omni_mcp.errors import (
     BadRequest,
     IdempotencyConflict,
+    LedgerOld,
     LedgerTooNew,
-    TaskAmbiguous,
     TaskNotFound,
+    TaskPurged,
     TransitionRefused,
 )
 from omni_mcp.ledger import statements as sql
@@ -33,6 +36,9 @@ from omni_mcp.ledger.base import (
     Submitted,
     Watermark,
 )
+from omni_mcp.ledger.dependants import failed_one, id_range, is_over, needed, the_one
+from omni_mcp.ledger.overdue import fail_overdue
+from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.rows import (
     TITLE,
     a_change,
@@ -46,13 +52,13 @@ from omni_mcp.ledger.rows import (
     fingerprint,
     maybe_json,
     maybe_stamp,
+    moment,
     plain,
     stamp,
     to_json,
 )
 from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
 from omni_mcp.task import (
-    ID_PREFIX,
     Choice,
     Clock,
     Completed,
@@ -84,13 +90,18 @@ NEWEST = 1 << 62
 class SqliteLedger(Ledger):
     """`Ledger` on one SQLite file. Opened at the first call, so that a bad file is an answer and not a crash."""
 
-    def __init__(self, path: Path, *, clock: Clock | None = None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, path: Path, *, clock: Clock | None = None, patience: float = PATIENCE, engine_lock: Path | None = None
+    ) -> None:
+        """With an `engine_lock` an older file is upgraded only while no engine holds that lock."""
         self._path = path
         self._clock = clock or SystemClock()
-        self._writer = Writer(path, migrate, patience=patience)
+        self._writer = Writer(path, partial(migrate, engine_lock=engine_lock), patience=patience)
         self._reader: aiosqlite.Connection | None = None
         self._reads: int | None = None
         """The inode that the reader reads."""
+        self._writes: int | None = None
+        """The inode that the writer had open when we last looked: one that it forsook is to be read no more."""
         self._looked: datetime | None = None
         self._opening = anyio.Lock()
         self._written = 0
@@ -121,9 +132,12 @@ class SqliteLedger(Ledger):
             model=spec.model,
             cwd=spec.cwd,
             options=maybe_json(dict(spec.options)),
+            deadline=maybe_stamp(spec.deadline),
+            ancestors=to_json(spec.ancestors) if spec.ancestors else None,
+            retry_of=spec.retry_of,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
-        row, deduplicated, engine = await self._write(lambda db: _submit(db, values))
+        row, deduplicated, engine = await self._write(lambda db: _submit(db, values, spec.after))
         mark = None if engine is None else an_engine(engine)
         return Submitted(task=a_task(row), deduplicated=deduplicated, engine=mark)
 
@@ -135,6 +149,7 @@ class SqliteLedger(Ledger):
         def unit(db: sqlite3.Connection) -> sqlite3.Row:
             if (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
                 db.execute(sql.NEW_RESULT, {**values, "n": free["n"]})
+                is_over(db, task_id, TaskState.CANCELLED, values["now"])
             elif (held := db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
                 wish = {**values, "kind": "note", "text": f"asked to be {text}", "data": None}
                 db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
@@ -143,7 +158,7 @@ class SqliteLedger(Ledger):
         return a_task(await self._write(unit))
 
     async def resume(self, task_id: str, *, consent: bool) -> Task:
-        return await self._move("resume", sql.RESUME, self._values(id=task_id, consent=consent))
+        return await self._move("resume", sql.RESUME, self._values(id=task_id, consent=consent), sql.AWAIT_NEEDS)
 
     # what engines do
 
@@ -155,6 +170,7 @@ class SqliteLedger(Ledger):
             db.execute(sql.ANNOUNCE, values)
             db.execute(sql.FORGET_ENGINES, values)
             db.execute(sql.FORGET_HEALTH)
+            db.execute(sql.FORGET_QUEUES)
 
         await self._write(unit)
 
@@ -162,9 +178,13 @@ class SqliteLedger(Ledger):
         values = self._values(owner=owner, only_if_idle=only_if_idle)
         return await self._write(lambda db: db.execute(sql.RETIRE, values).rowcount == 1)
 
+    async def dismiss(self, owner: str) -> None:
+        values = self._values(owner=owner)
+        await self._write(lambda db: db.execute(sql.DISMISS, values).rowcount)
+
     async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
         values = self._values(id=task_id, owner=owner, until=stamp(self._clock.now() + lease))
-        row = await self._write(lambda db: _moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT))
+        row = await self._write(lambda db: _moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT, sql.TAKE_TURN))
         return None if row is None else a_task(row)
 
     async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
@@ -213,6 +233,8 @@ class SqliteLedger(Ledger):
             row = _moved(db, sql.FINISH, values, sql.NEW_RESULT, sql.END_ATTEMPT)
             if row is None:
                 db.execute(sql.NOTE, _late(values))
+            else:
+                is_over(db, task_id, state, values["now"])
             return row
 
         return _held(await self._write(unit), task_id, "finish")
@@ -253,6 +275,32 @@ class SqliteLedger(Ledger):
 
     async def wake_held(self, *, limit: int) -> int:
         return await self._wake(sql.ANY_HELD, sql.WAKE_HELD, limit=limit)
+
+    async def expire(self) -> int:
+        values = self._values()
+        if not await self._read(sql.OVERDUE, values):
+            return 0
+        return await self._write(lambda db: fail_overdue(db, values["now"]))
+
+    async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
+        values = self._values(ids=to_json(task_ids), executor=executor)
+        await self._write(lambda db: db.execute(sql.QUEUE, values).rowcount)
+
+    async def forget_queues(self) -> None:
+        await self._write(lambda db: db.execute(sql.FORGET_QUEUES).rowcount)
+
+    async def note(self, task_id: str, *, attempt: int, kind: str, text: str) -> None:
+        values = self._values(id=task_id, attempt=attempt, kind=kind, text=text, data=None)
+        await self._write(lambda db: db.execute(sql.NOTE, values).rowcount)
+
+    async def purge(self, before: datetime, *, limit: int = 500) -> int:
+        values = self._values(before=stamp(before), limit=limit)
+
+        def unit(db: sqlite3.Connection) -> int:
+            db.execute(sql.MARK_PURGED, values)
+            return db.execute(sql.PURGE, values).rowcount
+
+        return await self._write(unit)
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         values = self._values(owner=owner, until=stamp(self._clock.now() + lease))
@@ -307,16 +355,9 @@ class SqliteLedger(Ledger):
     # readers
 
     async def find(self, id_or_prefix: str, *, principal: str) -> Task:
-        wanted = id_or_prefix.strip().lower()
-        if len(wanted) < ID_PREFIX or not wanted.isascii():
-            raise TaskNotFound(id_or_prefix)
-        rows = await self._read(sql.FIND, {"low": wanted, "high": wanted + "~", "principal": principal})
-        ids: list[str] = [row["id"] for row in rows]
-        if not ids:
-            raise TaskNotFound(id_or_prefix)
-        if len(ids) > 1 and wanted not in ids:
-            raise TaskAmbiguous(id_or_prefix, ids)
-        return a_task((await self._read(sql.TASK, {"id": ids[0]}))[0])
+        low, high = id_range(id_or_prefix)
+        rows = await self._read(sql.FIND, {"low": low, "high": high, "principal": principal})
+        return a_task((await self._read(sql.TASK, {"id": the_one(id_or_prefix, [row["id"] for row in rows])}))[0])
 
     async def result(self, task_id: str) -> Result | None:
         rows = await self._read(sql.RESULT, {"id": task_id})
@@ -336,8 +377,15 @@ class SqliteLedger(Ledger):
         shown = rows[:limit]
         return Page(tasks=[a_task(row) for row in shown], cursor=str(shown[-1]["n"]) if len(rows) > limit else None)
 
-    async def claimable(self, *, limit: int) -> Sequence[Task]:
-        return [a_task(row) for row in await self._read(sql.CLAIMABLE, {"limit": limit})]
+    async def claimable(self, *, limit: int, full: Sequence[str] = ()) -> Sequence[Task]:
+        values = {"limit": limit, "full": to_json(full)}
+        return [a_task(row) for row in await self._read(sql.CLAIMABLE, values)]
+
+    async def needs(self, task_id: str) -> Mapping[str, TaskState]:
+        return {row["needs"]: TaskState(row["state"]) for row in await self._read(sql.NEEDS, {"id": task_id})}
+
+    async def purgeable(self, before: datetime) -> int:
+        return (await self._read(sql.PURGEABLE, {"before": stamp(before)}))[0]["n"]
 
     async def held(self) -> Sequence[Task]:
         return [a_task(row) for row in await self._read(sql.HELD, {})]
@@ -422,21 +470,46 @@ class SqliteLedger(Ledger):
 
     async def _is_replaced(self) -> bool:
         now = self._clock.now()
-        if self._looked is not None and now - self._looked < LOOK:
-            return self._reads != self._writer.inode
+        wrote, self._writes = self._writes, self._writer.inode
+        if wrote is not None and wrote != self._writes:
+            return True
+        if self._looked is not None and abs(now - self._looked) < LOOK:
+            return False
         self._looked = now
         return self._reads != await run_sync(inode, self._path)
 
     async def _open_reader(self) -> aiosqlite.Connection:
-        """Open the reading connection; the writer opens first, because it makes and migrates the file."""
+        """Open the reading connection; where the file is not yet as it has to be, the writer makes and migrates it.
+
+        Else nothing waits for the gate: a frozen holder stops those who write, not those who read.
+        """
         async with self._opening:
             if self._reader is None:
+                self._reader = await self._ready_reader()
+            if self._reader is None:
                 await self._writer.do(lambda db: db.execute("select 1").fetchone())
-                self._reads = self._writer.inode
-                reader = await aiosqlite.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-                reader.row_factory = sqlite3.Row
-                self._reader = reader
+                self._reader = await self._connected()
             return self._reader
+
+    async def _ready_reader(self) -> aiosqlite.Connection | None:
+        """Return a connection to a file of our version; None when there is none."""
+        there = await run_sync(inode, self._path)
+        if there is None or self._writer.inode not in (None, there):
+            return None
+        ours = await run_sync(newest_version)
+        with anyio.CancelScope(shield=True):
+            reader = await self._connected()
+            with suppress(sqlite3.Error):
+                if next(iter(await reader.execute_fetchall("pragma user_version")))[0] == ours:
+                    return reader
+            await reader.close()
+        return None
+
+    async def _connected(self) -> aiosqlite.Connection:
+        self._reads = await run_sync(inode, self._path)
+        reader = await aiosqlite.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        reader.row_factory = sqlite3.Row
+        return reader
 
     async def _close_reader(self) -> None:
         """Close it; watermarks that were taken from it count no more."""
@@ -446,10 +519,12 @@ class SqliteLedger(Ledger):
             self._tell()
 
 
-def _submit(db: sqlite3.Connection, values: Values) -> tuple[sqlite3.Row, bool, sqlite3.Row | None]:
+def _submit(
+    db: sqlite3.Connection, values: Values, after: tuple[str, ...]
+) -> tuple[sqlite3.Row, bool, sqlite3.Row | None]:
     """Insert the task, or find the one of its key; and see in the same transaction which engine is there."""
     known = _known(db, values)
-    row = _insert(db, values) if known is None else _task(db, known)
+    row = _insert_after(db, values, after) if known is None else _task(db, known)
     return row, known is not None, db.execute(sql.ENGINE).fetchone()
 
 
@@ -461,7 +536,33 @@ def _known(db: sqlite3.Connection, values: Values) -> str | None:
         return None
     if row["fingerprint"] != values["fingerprint"]:
         raise IdempotencyConflict(values["key"], row["task_id"])
+    if row["purged"] is not None:
+        raise TaskPurged(values["key"], row["task_id"], row["purged"])
     return row["task_id"]
+
+
+def _insert_after(db: sqlite3.Connection, values: Values, after: tuple[str, ...]) -> sqlite3.Row:
+    """Insert a task that runs after others; one whose others can never complete is failed at once."""
+    _refuse_past(values)
+    needs = needed(db, after, values["principal"])
+    if all(state is TaskState.COMPLETED for state in needs.values()):
+        return _insert(db, {**values, "state": TaskState.IDLE, "waiting_for": None, "text": None})
+    text = f"runs after {', '.join(needs)}"
+    row = _insert(db, {**values, "state": TaskState.WAITING, "waiting_for": WaitingFor.DEPENDENCY, "text": text})
+    db.executemany(sql.NEW_NEED, [{"n": row["n"], "needs": task_id} for task_id in needs])
+    if (failed := failed_one(needs)) is None:
+        return row
+    is_over(db, failed, needs[failed], values["now"])
+    return _task(db, values["id"])
+
+
+def _refuse_past(values: Values) -> None:
+    """Refuse a deadline that has passed, here and not earlier: a repeat with a known key is no new task."""
+    if values["deadline"] is not None and values["deadline"] <= values["now"]:
+        raise BadRequest(
+            f"deadline {moment(values['deadline']).isoformat()} has passed already",
+            next_step='call submit_task with a later one, or a span such as "2h"',
+        )
 
 
 def _insert(db: sqlite3.Connection, values: Values) -> sqlite3.Row:
@@ -522,8 +623,8 @@ def _from_cursor(cursor: str | None) -> int:
     return int(cursor)
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring the file to our version, forward only. Raises LedgerTooNew."""
+def migrate(db: sqlite3.Connection, engine_lock: Path | None = None) -> None:
+    """Bring the file to our version, forward only. Raises LedgerTooNew; LedgerOld while an engine holds the lock."""
     db.row_factory = sqlite3.Row
     ours = _migrations()
     version = db.execute("pragma user_version").fetchone()[0]
@@ -533,12 +634,21 @@ def migrate(db: sqlite3.Connection) -> None:
             f"the ledger has version {version}, this release knows {newest}",
             next_step="upgrade: pip install --upgrade omni-mcp",
         )
-    for number in range(version + 1, newest + 1):
-        db.executescript(f"begin immediate; {ours[number]}; pragma user_version = {number}; commit;")
+    with _alone(engine_lock) if 0 < version < newest and engine_lock is not None else nullcontext():
+        for number in sorted(number for number in ours if number > version):
+            db.executescript(f"begin immediate; {ours[number]}; pragma user_version = {number}; commit;")
 
 
+def _alone(engine_lock: Path) -> HeldLock:
+    held = try_hold(engine_lock)
+    if held is None:
+        raise LedgerOld(holder(engine_lock))
+    return held
+
+
+@cache
 def newest_version() -> int:
-    """Return the version of the files that this release writes."""
+    """Return the version of a ledger that this release writes."""
     return max(_migrations())
 
 

@@ -1,7 +1,7 @@
 """The statements of the SQLite ledger: each move is one guarded write, and a trigger writes its history."""
 
 _WHOLE = """
-    select t.*, p.description, p.model as asked_model, p.cwd, p.options, c.snapshot,
+    select t.*, p.description, p.model as asked_model, p.cwd, p.options, p.ancestors, p.retry_of, c.snapshot,
         (select sum(cost_usd) from usage where task = t.n) as cost_usd
     from tasks t join payloads p on p.task = t.n left join checkpoints c on c.task = t.n
 """
@@ -11,13 +11,44 @@ TASK = _WHOLE + " where t.id = :id"
 TASK_BY_N = _WHOLE + " where t.n = :n"
 FIND = "select id from tasks where id >= :low and id < :high and +principal = :principal limit 6"
 """The plus keeps SQLite from walking through all tasks of the principal instead."""
-CLAIMABLE = _WHOLE + (
-    " where t.n in (select n from tasks where open = 1 and state = 'idle' order by priority desc, n limit :limit)"
-    " order by t.priority desc, t.n"
+CLAIMABLE = (
+    """
+    with recursive principals (name) as (
+        select min(principal) from tasks where state = 'idle'
+        union all
+        select (select min(principal) from tasks where state = 'idle' and principal > name) from principals
+        where name is not null
+    ),
+    first as (
+        select t.n, row_number() over (partition by t.principal, t.priority order by t.n) as place
+        from principals join tasks t on t.n in (
+            select n from tasks
+            where state = 'idle' and principal = name
+                and (queued_for is null or queued_for not in (select value from json_each(:full)))
+            order by priority desc, n limit :limit
+        )
+    )
+    """
+    + _WHOLE
+    + """
+    join first on first.n = t.n left join turns u on u.principal = t.principal
+    order by t.priority desc, first.place, u.turn, t.n limit :limit
+    """
 )
+"""By priority; within one the principals take turns, who was served last comes last; of one principal the oldest."""
+QUEUE = """
+    update tasks set queued_for = :executor
+    where state = 'idle' and id in (select value from json_each(:ids)) and queued_for is not :executor
+"""
+FORGET_QUEUES = "update tasks set queued_for = null where state = 'idle' and queued_for is not null"
+TAKE_TURN = """
+    insert into turns select principal, (select coalesce(max(turn), 0) + 1 from turns) from tasks where n = :n
+    on conflict do update set turn = excluded.turn
+"""
 HELD = _WHOLE + " where t.open = 1 and t.state in ('dispatching', 'executing')"
 PAGE = """
-    select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as snapshot,
+    select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as ancestors,
+        null as retry_of, null as snapshot,
         (select sum(cost_usd) from usage where task = t.n) as cost_usd
     from tasks t
     where t.principal = :principal and t.n < :before {states}
@@ -30,16 +61,51 @@ EVENTS = f"select * from events where task = {_N} and seq > :since order by seq 
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 
-KNOWN_KEY = "select task_id, fingerprint from idempotency where principal = :principal and key = :key"
-NEW_KEY = "insert into idempotency values (:principal, :key, :fingerprint, :id, :now)"
-NEW_TASK = """
-    insert into tasks (id, principal, type, state, priority, since, created_at, updated_at, executor, requested, reason,
-        title)
-    values (:id, :principal, :type, 'idle', :priority, :now, :now, :now, :executor, :requested, :reason, :title)
-    returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
-        null as snapshot, null as cost_usd
+KNOWN_KEY = "select task_id, fingerprint, purged from idempotency where principal = :principal and key = :key"
+NEW_KEY = """
+    insert into idempotency (principal, key, fingerprint, task_id, created_at)
+    values (:principal, :key, :fingerprint, :id, :now)
 """
-NEW_PAYLOAD = "insert into payloads values (:n, :description, :model, :cwd, :options)"
+NEW_TASK = """
+    insert into tasks (id, principal, type, state, waiting_for, text, priority, since, created_at, updated_at, executor,
+        requested, reason, title, deadline)
+    values (:id, :principal, :type, :state, :waiting_for, :text, :priority, :now, :now, :now, :executor,
+        :requested, :reason, :title, :deadline)
+    returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
+        :ancestors as ancestors, :retry_of as retry_of, null as snapshot, null as cost_usd
+"""
+NEW_PAYLOAD = """
+    insert into payloads (task, description, model, cwd, options, ancestors, retry_of)
+    values (:n, :description, :model, :cwd, :options, :ancestors, :retry_of)
+"""
+NEW_NEED = "insert into dependencies values (:n, :needs)"
+NEEDS = f"""
+    select d.needs, coalesce(t.state, 'completed') as state
+    from dependencies d left join tasks t on t.id = d.needs where d.task = {_N} order by d.needs
+"""
+"""Who is needed and not there any more had completed, or it would have failed this one."""
+
+_UNMET = """
+    exists (
+        select 1 from dependencies d join tasks x on x.id = d.needs where d.task = tasks.n and x.state <> 'completed'
+    )
+"""
+_DEPENDANTS = "state = 'waiting' and n in (select task from dependencies where needs = :needs)"
+FREE_DEPENDANTS = f"""
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, text = null
+    where {_DEPENDANTS} and waiting_for = 'dependency' and not {_UNMET}
+"""
+FAIL_DEPENDANTS = f"""
+    update tasks set state = 'failed', open = 0, since = :now, updated_at = :now, waiting_for = null, due_at = null,
+        text = :text
+    where {_DEPENDANTS}
+    returning n, id
+"""
+AWAIT_NEEDS = f"""
+    update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = 'dependency',
+        text = 'still has to run after other tasks'
+    where n = :n and state = 'idle' and {_UNMET}
+"""
 
 _MINE = " where id = :id and attempt = :attempt and owner = :owner"
 _MOVED = " returning n, attempt"
@@ -109,13 +175,24 @@ HOLD = (
     """
     + _MOVED
 )
-WAKE_DUE = """
-    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
-    where due_at <= :now and state = 'waiting' and (:cloud or waiting_for <> 'cloud')
+OVERDUE = """
+    select n, id, state, waiting_for, text, deadline from tasks
+    where deadline <= :now and open = 1 and +state in ('idle', 'waiting')
 """
-ANY_DUE = """
-    select 1 from tasks where due_at <= :now and state = 'waiting' and (:cloud or waiting_for <> 'cloud') limit 1
+ATTEMPTS = "select number, executor, end from attempts where task = :n order by number"
+EXPIRE = """
+    update tasks set state = 'failed', open = 0, since = :now, updated_at = :now, waiting_for = null, due_at = null,
+        text = :text
+    where n = :n and state in ('idle', 'waiting')
+    returning id
 """
+_DUE = """
+    where state = 'waiting' and (:cloud or waiting_for <> 'cloud')
+        and (due_at <= :now or (due_at > :now and since > :now and waiting_for <> 'reset'))
+"""
+"""What began to wait in the future was put to sleep before the clock was set back: its span means nothing any more."""
+WAKE_DUE = "update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null" + _DUE
+ANY_DUE = "select 1 from tasks" + _DUE + " limit 1"
 WAKE_HELD = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
     where n in (select n from tasks where waiting_for = 'cloud' order by priority desc, n limit :limit)
@@ -143,7 +220,7 @@ RESUME = (
     """
     update tasks set state = 'idle', since = :now, updated_at = :now, due_at = null, text = null,
         consented = (waiting_for = 'consent'), waiting_for = null
-    where id = :id and state = 'waiting' and (waiting_for <> 'consent' or :consent)
+    where id = :id and state = 'waiting' and (waiting_for <> 'consent' or :consent) and waiting_for <> 'dependency'
     """
     + _MOVED
 )
@@ -164,6 +241,7 @@ ANNOUNCE = """
     insert into engines (owner, pid, version, log, address, started_at, settings)
     values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
+DISMISS = "update engines set dismissed_at = coalesce(dismissed_at, :now) where owner = :owner and gone_at is null"
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"
 RETIRE = """
@@ -188,3 +266,18 @@ CHANGES = "select * from mode_changes order by n desc limit :limit"
 FORCE_MODE = "update modes set forced_mode = :mode, forced_at = :at, forced_until = :until"
 UNTOLD = "select * from notices where told_at is null order by n"
 TOLD = "update notices set told_at = :now where n = :n and told_at is null"
+
+_OLD = "select n from tasks where open = 0 and since < :before"
+PURGEABLE = f"select count(*) as n from ({_OLD})"
+MARK_PURGED = f"""
+    update idempotency set purged = (select state from tasks where id = task_id)
+    where task_id in (select id from tasks where n in ({_OLD} limit :limit))
+"""
+PURGE = f"delete from tasks where n in ({_OLD} limit :limit)"
+
+END_OPEN_ATTEMPTS = "update attempts set ended_at = :now, end = 'unknown (restored)' where ended_at is null"
+ASK_ALL = """
+    update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = 'consent', due_at = null,
+        owner = null, lease_until = null, consented = 0, text = :text
+    where open = 1
+"""

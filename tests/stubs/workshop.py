@@ -6,6 +6,7 @@ python workshop.py LOG [--http PORT]
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -49,6 +50,16 @@ async def refuse(text: str) -> str:
     """Fail."""
     log("refuse", text)
     raise ValueError("this cannot be done")
+
+
+@server.tool
+async def hand_on(text: str) -> str:
+    """Hand the same work on to the orchestrator that it came from, as an agent with a shell would."""
+    log("hand on", text)
+    command = [sys.executable, "-m", "omni_mcp", "submit", text, "--type", "hand_on"]
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "OMNI_HOME")}  # no mark: many clients pass none on
+    done = await anyio.run_process(command, env=env, check=False)
+    return (done.stdout + done.stderr).decode()
 
 
 if arguments.http is None:

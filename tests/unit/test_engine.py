@@ -1,5 +1,6 @@
 """The engine, step by step: a real ledger, told time, executors that do as told."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -7,12 +8,14 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from omni_mcp.engine import MARK, POLL, Engine
+from omni_mcp.contract import RunRequest
+from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
+from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.servers_file import Routing, Rule
-from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Recovery, Task, TaskState, WaitingFor, new_id
-from omni_mcp.testing import FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
+from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor, new_id
+from omni_mcp.testing import DONE, FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -100,6 +103,171 @@ async def test_the_most_urgent_goes_first_and_among_equals_the_oldest(tmp_path: 
         for _ in ids:
             await stepped(engine)
         assert [request.task_id for request in fake.requests] == [ids[n] for n in (1, 3, 0, 2)]
+
+
+async def test_tasks_for_a_full_executor_hide_no_task_of_a_free_one(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        full = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"parallel": 1}))
+        free = FakeExecutor(name="free", row=FAKE_ROW.model_copy(update={"handles": ("free",)}))
+        engine = engine_for(ledger, full, free, home=tmp_path)
+        async with anyio.create_task_group() as callers:
+            for _ in range(CLAIM_WINDOW * 3):
+                callers.start_soon(submitted, ledger)
+        task_id = await submitted(ledger, type="free")
+        async with anyio.create_task_group() as attempts:
+            while await engine.step(attempts):
+                pass
+            await until(ledger, task_id, TaskState.COMPLETED)
+            assert full.running == 1
+            assert not await engine.step(attempts)
+            full.let_go()
+        while await stepped(engine):
+            pass
+        assert not await ledger.counts()
+
+
+async def test_one_principals_many_tasks_starve_nobody(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=FAKE_ROW.model_copy(update={"parallel": 1}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        for _ in range(30):
+            await submitted(ledger, principal="many", description="of many")
+        for _ in range(2):
+            await submitted(ledger, principal="few", description="of few")
+        for _ in range(4):
+            await stepped(engine)
+        assert [request.description for request in fake.requests] == ["of many", "of few"] * 2
+
+
+async def test_a_running_task_is_stopped_at_its_deadline_and_failed_with_the_story(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True, says=["half way"])
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        late, calm = await submitted(ledger, deadline=clock.now() + HOUR), await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun(2)
+            clock.advance(HOUR)
+            await engine.step(attempts)
+            task = await until(ledger, late, TaskState.FAILED)
+            assert [ref.task_id for ref in fake.cancelled] == [late]
+            fake.let_go()
+        assert "came during attempt 1 on fake, which was stopped; it last said: half way" in (task.text or "")
+        result = await ledger.result(late)
+        assert result is not None
+        assert result.error is FailureClass.DEADLINE
+        assert (await look(ledger, calm)).state is TaskState.COMPLETED
+
+
+async def test_a_task_that_waits_is_failed_at_its_deadline_and_not_begun(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        engine = engine_for(ledger, fake := FakeExecutor(), home=tmp_path, clock=clock)
+        task_id = await submitted(ledger, deadline=clock.now() + HOUR)
+        clock.advance(HOUR)
+        assert await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.FAILED
+        assert not fake.requests
+
+
+async def test_a_silent_executor_is_told_of_once_for_each_silence_and_left_alone(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            for told in (0, 1, 1):
+                await engine.step(attempts)
+                assert len(await watchdog(ledger, task_id)) == told
+                clock.advance(timedelta(minutes=4))
+            await ledger.checkpoint(task_id, attempt=1, owner="engine", progress="alive", snapshot=None)
+            await engine.step(attempts)
+            assert len(await watchdog(ledger, task_id)) == 1
+            clock.advance(timedelta(minutes=4))
+            await engine.step(attempts)
+            said = await watchdog(ledger, task_id)
+            assert said[0] == "fake is silent for 4 min; left alone until its time-out (1 h)"
+            assert len(said) == 2
+            assert (await look(ledger, task_id)).state is TaskState.EXECUTING
+            fake.let_go()
+        assert not engine.silent_since
+
+
+async def watchdog(ledger: Ledger, task_id: str) -> list[str]:
+    """Return what was told of silence."""
+    return [event.text for event in await ledger.events(task_id) if event.kind == "watchdog"]
+
+
+async def test_a_consent_is_spent_by_one_attempt_and_the_next_asks_again(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(
+            row=FAKE_ROW.model_copy(update={"recovery": Recovery.ASK}), outcome=ExecutorLost("the session went away")
+        )
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        for attempt in (1, 2):
+            await stepped(engine)
+            task = await look(ledger, task_id)
+            assert (task.waiting_for, task.attempt, task.consented) == (WaitingFor.CONSENT, attempt, False)
+            assert not await stepped(engine)
+            assert (await ledger.resume(task_id, consent=True)).consented
+        assert len(fake.requests) == 2
+
+
+async def test_a_task_may_ask_for_fewer_attempts(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        engine = engine_for(ledger, FakeExecutor(outcome=ExecutorLost("it went away")), home=tmp_path)
+        task_id = await submitted(ledger, options={"max_attempts": 1})
+        await stepped(engine)
+        assert "gave up after 1 faults" in ((await look(ledger, task_id)).text or "")
+
+
+async def test_what_is_over_for_longer_than_it_is_kept_is_purged(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        engine = engine_for(ledger, FakeExecutor(), home=tmp_path, clock=clock)
+        limits = engine.settings.servers.limits.model_copy(update={"keep_days": 1.0})
+        servers = engine.settings.servers.model_copy(update={"limits": limits})
+        engine.settings = replace(engine.settings, servers=servers)
+        old = await submitted(ledger)
+        await stepped(engine)
+        clock.advance(timedelta(days=1, hours=1))
+        young = await submitted(ledger)
+        await stepped(engine)
+        assert [task.id for task in (await ledger.page(principal=LOCAL)).tasks] == [young], old
+
+
+async def test_an_engine_that_is_asked_to_go_hands_over_what_goes_on_and_finishes_the_rest(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        row = FAKE_ROW.model_copy(update={"recovery": Recovery.RESUME, "handles": ("resumes",)})
+        resumes, stays = FakeExecutor(name="resumes", row=row, held=True), FakeExecutor(held=True)
+        engine = engine_for(ledger, stays, resumes, home=tmp_path, clock=clock)
+        await ledger.announce(EngineMark(owner="engine", pid=1, version="0", log="", address="", started_at=START))
+        moved, finished = await submitted(ledger, type="resumes"), await submitted(ledger)
+        ended: list[str | None] = []
+
+        async def run() -> None:
+            ended.append(await engine.run())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await stays.begun()
+            await resumes.begun()
+            await ledger.dismiss("engine")
+            clock.advance(HOUR)
+            engine.doorbell.ring()
+            await until(ledger, moved, TaskState.IDLE)
+            later = await submitted(ledger)
+            engine.doorbell.ring()
+            await anyio.wait_all_tasks_blocked()
+            assert not ended
+            stays.let_go()
+        assert ended == ["upgrade"]
+        assert (await look(ledger, finished)).state is TaskState.COMPLETED
+        assert [(await look(ledger, task_id)).state for task_id in (moved, later)] == [TaskState.IDLE] * 2
+        mark = await ledger.engine()
+        assert mark is not None
+        assert not mark.there
 
 
 async def test_a_running_task_is_cancelled_and_its_executor_told(tmp_path: Path) -> None:
@@ -416,3 +584,124 @@ async def test_an_engine_that_is_stopped_gives_back_what_runs(tmp_path: Path) ->
         task = await look(ledger, task_id)
         assert (task.state, task.owner, task.faults) == (TaskState.IDLE, None, 0)
         assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+async def test_what_runs_on_elsewhere_is_left_alone_by_an_engine_that_is_stopped(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+        task = await look(ledger, task_id)
+        assert (task.state, task.run_id) == (TaskState.IDLE, fake.requests[0].run_id)
+        assert fake.cancelled == []
+
+
+async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await ledger.request_cancel(task_id, reason=None)
+            await engine.step(attempts)
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+async def test_a_clock_that_jumps_a_day_stops_no_duty_of_the_engine(jump: timedelta, tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, is_over=dead)
+        mine = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            clock.advance(jump)
+            theirs = await held_by_another(ledger)
+            await engine.step(attempts)
+            assert (await look(ledger, mine)).lease_until == clock.now() + LEASE
+            await fake.begun(2)
+            assert (await look(ledger, theirs)).attempt == 2
+            fake.let_go()
+
+
+async def test_what_waits_for_a_span_does_not_wait_a_day_longer_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(outcome=ExecutorUnusable("not installed", next_step="install it"))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        for _ in range(2):
+            await stepped(engine)
+        assert (await look(ledger, task_id)).waiting_for is WaitingFor.EXECUTOR
+        fake.outcome = DONE
+        clock.advance(-DAY)
+        assert await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_usage_limit_ends_when_its_reset_time_says_so_also_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        resets = clock.now() + HOUR
+        fake = FakeExecutor(outcome=Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=resets))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        clock.advance(-DAY)
+        assert not await stepped(engine)
+        assert (await look(ledger, task_id)).due_at == resets
+
+
+class Stubborn(FakeExecutor):
+    """Brings its result although it is being stopped."""
+
+    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+        outcomes: list[Outcome] = []
+        with anyio.CancelScope(shield=True):
+            outcomes.append(await super().run(request, on_progress))
+        return outcomes[0]
+
+
+async def test_a_result_that_arrives_at_a_stop_is_the_outcome(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = Stubborn(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+            fake.let_go()
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_task_of_our_own_that_nothing_runs_any_more_goes_on(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        assert await ledger.begin(task_id, owner="engine") is not None
+        await ledger.bind(task_id, attempt=1, owner="engine", choice=CHOICE, endpoint="none", run_id="run-1")
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.attempt) == (TaskState.COMPLETED, 2)
+
+
+async def test_a_wish_to_cancel_outlives_the_engine_that_should_have_heard_it(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path, is_over=dead)
+        task_id = await held_by_another(ledger)
+        await ledger.request_cancel(task_id, reason="enough")
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert fake.requests == []

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from omni_mcp.errors import TransitionRefused
+from omni_mcp.errors import TaskPurged, TransitionRefused
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import (
     LOCAL,
@@ -68,6 +68,11 @@ class Model:
     """Every state that it has been in, in order."""
     late: int = 0
     """Ends that were refused."""
+    needs: tuple[str, ...] = ()
+    """Tasks that it runs after."""
+    deadline: int | None = None
+    over: int | None = None
+    """The minute in which it was over."""
 
     def to(self, state: TaskState, **changes: Any) -> "Model":
         """Return it after a move: nobody holds it and nothing is waited for, unless `changes` say so."""
@@ -100,6 +105,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.ledger = SqliteLedger(self.folder / "ledger.db", clock=self.clock)
         self.model: dict[str, Model] = {}
+        self.keys: dict[str, str] = {}
+        """Key -> task."""
 
     def teardown(self) -> None:
         self.do(self.ledger.__aexit__())
@@ -119,7 +126,23 @@ class LedgerMachine(RuleBasedStateMachine):
     def moved(self, task: str, *, expected: bool, allowed: bool, to: Model) -> None:
         assert allowed == expected
         if expected:
-            self.model[task] = to
+            self.put(task, to)
+
+    def put(self, task: str, to: Model) -> None:
+        """Have a task moved, and with its end those that run after it."""
+        self.model[task] = to
+        if to.state not in TERMINAL:
+            return
+        self.model[task] = replace(to, over=self.minute)
+        for other in [i for i, model in self.model.items() if task in model.needs]:
+            if self.model[other].state is TaskState.WAITING:
+                self.follow(other, self.model[other], to.state)
+
+    def follow(self, task: str, model: Model, end: TaskState) -> None:
+        if end is not TaskState.COMPLETED:
+            self.put(task, model.to(TaskState.FAILED))
+        elif all(need not in self.model or self.model[need].state is TaskState.COMPLETED for need in model.needs):
+            self.put(task, model.to(TaskState.IDLE))
 
     def pick(self, n: int, *fitting: TaskState) -> tuple[str, Model]:
         """Return a task: first come those in a fitting state, then the other open ones, then the one over last."""
@@ -132,12 +155,55 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(["k", "l"]))
     def submit_with_a_key(self, key: str) -> None:
-        self.submit(key)
+        known = self.keys.get(key)
+        try:
+            self.keys[key] = self.submit(key)
+        except TaskPurged:
+            assert known is not None
+            assert known not in self.model
+        else:
+            assert known in (None, self.keys[key])
 
-    def submit(self, key: str | None) -> None:
+    def submit(self, key: str | None) -> str:
         submitted = self.do(self.ledger.submit(a_spec(idempotency_key=key), task_id=new_id(), choice=None))
         assert submitted.deduplicated == (submitted.task.id in self.model)
         self.model.setdefault(submitted.task.id, Model())
+        return submitted.task.id
+
+    @rule(n=numbers, m=numbers, end=st.sampled_from(sorted(TaskState)))
+    def submit_after_others(self, n: int, m: int, end: TaskState) -> None:
+        needs = tuple({self.pick(n)[0], self.pick(m, end)[0]})
+        task = self.do(self.ledger.submit(a_spec(after=needs), task_id=new_id(), choice=None)).task.id
+        states = {self.model[need].state for need in needs}
+        if states == {TaskState.COMPLETED}:
+            self.model[task] = Model(needs=needs)
+            return
+        waiting = {"state": TaskState.WAITING, "path": (TaskState.WAITING,), "waiting_for": WaitingFor.DEPENDENCY}
+        self.model[task] = Model(needs=needs, **waiting)
+        if states & {TaskState.FAILED, TaskState.CANCELLED}:
+            self.put(task, self.model[task].to(TaskState.FAILED))
+
+    @rule()
+    def submit_with_a_deadline(self) -> None:
+        spec = a_spec(deadline=self.clock.now() + MINUTE)
+        task = self.do(self.ledger.submit(spec, task_id=new_id(), choice=None)).task.id
+        self.model[task] = Model(deadline=self.minute + 1)
+
+    @rule()
+    def expire(self) -> None:
+        late = [i for i, m in self.model.items() if m.deadline is not None and m.deadline <= self.minute]
+        free = [i for i in late if self.model[i].state in (TaskState.IDLE, TaskState.WAITING)]
+        assert self.do(self.ledger.expire()) == len(free)
+        for task in free:
+            if self.model[task].state not in TERMINAL:  # nor failed by another that it runs after
+                self.put(task, self.model[task].to(TaskState.FAILED))
+
+    @rule()
+    def purge(self) -> None:
+        old = [i for i, m in self.model.items() if m.over is not None and m.over < self.minute]
+        assert self.do(self.ledger.purge(self.clock.now())) == len(old)
+        for task in old:
+            del self.model[task]
 
     @rule(n=numbers, owner=owners)
     def begin(self, n: int, owner: str) -> None:
@@ -207,7 +273,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def resume(self, n: int, consent: bool) -> None:
         task, old = self.pick(n, TaskState.WAITING)
         asks = old.waiting_for is WaitingFor.CONSENT
-        expected = old.state is TaskState.WAITING and (consent or not asks)
+        runs_after = old.waiting_for is WaitingFor.DEPENDENCY
+        expected = old.state is TaskState.WAITING and (consent or not asks) and not runs_after
         resumed = self.allowed(self.ledger.resume(task, consent=consent))
         self.moved(task, expected=expected, allowed=resumed, to=old.to(TaskState.IDLE, consented=asks))
 
@@ -216,7 +283,7 @@ class LedgerMachine(RuleBasedStateMachine):
         task, old = self.pick(n)
         self.do(self.ledger.request_cancel(task, reason=None))
         if old.state in (TaskState.IDLE, TaskState.WAITING):
-            self.model[task] = old.to(TaskState.CANCELLED)
+            self.put(task, old.to(TaskState.CANCELLED))
 
     @precondition(was_begun)
     @rule(n=numbers, caller=callers)

@@ -4,8 +4,20 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from omni_mcp.decide.retry import FIRST_BACKOFF, LONGEST_LIMIT, SOONEST_LIMIT, Finish, Next, Park, Reroute, after
+from omni_mcp.decide.retry import (
+    FIRST_BACKOFF,
+    LONGEST_BACKOFF,
+    LONGEST_LIMIT,
+    SOONEST_LIMIT,
+    Finish,
+    Next,
+    Park,
+    Reroute,
+    after,
+    attempts_of,
+)
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskState, WaitingFor
+from omni_mcp.testing import a_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLOUD_RETRY = timedelta(seconds=7)
@@ -17,6 +29,49 @@ def following(outcome: Outcome, *, faults: int = 0, recovery: Recovery = Recover
 
 def failed(kind: FailureClass, **more: str) -> Failed:
     return Failed(kind=kind, message="it broke", **more)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "waiting_for"),
+    [
+        (FailureClass.PROVIDER, None, WaitingFor.CLOUD),
+        (FailureClass.RATE_LIMIT, None, WaitingFor.RESET),
+        (FailureClass.AUTH, None, None),
+        (FailureClass.CONFIG, None, None),
+        (FailureClass.TASK, TaskState.FAILED, None),
+        (FailureClass.DEADLINE, TaskState.FAILED, None),
+        (FailureClass.DEPENDENCY, TaskState.FAILED, None),
+        (FailureClass.CANCELLED, TaskState.CANCELLED, None),
+        (FailureClass.INTERRUPTED, None, WaitingFor.RETRY),
+        (FailureClass.UNKNOWN, None, WaitingFor.RETRY),
+    ],
+)
+def test_the_table_of_failure_classes(
+    kind: FailureClass, state: TaskState | None, waiting_for: WaitingFor | None
+) -> None:
+    end = following(failed(kind))
+    assert (end.state if isinstance(end, Finish) else None) is state
+    assert (end.waiting_for if isinstance(end, Park) else None) is waiting_for
+    assert isinstance(end, Reroute) == (kind in (FailureClass.AUTH, FailureClass.CONFIG))
+    nobodys = {FailureClass.PROVIDER, FailureClass.RATE_LIMIT, FailureClass.AUTH, FailureClass.CONFIG}
+    assert not (kind in nobodys and isinstance(end, Park) and end.fault)
+
+
+@pytest.mark.parametrize("kind", list(FailureClass))
+def test_every_failure_class_that_waits_for_time_says_until_when(kind: FailureClass) -> None:
+    for recovery in Recovery:
+        end = following(failed(kind), recovery=recovery)
+        if isinstance(end, Park) and end.waiting_for is not WaitingFor.CONSENT:
+            assert end.due_at is not None
+            assert end.due_at > NOW
+
+
+def test_a_task_may_lower_the_number_of_its_attempts_and_not_raise_it() -> None:
+    assert [attempts_of(a_spec(options=options), 3) for options in ({}, {"max_attempts": 1}, {"max_attempts": 9})] == [
+        3,
+        1,
+        3,
+    ]
 
 
 def test_a_good_end_completes_the_task() -> None:
@@ -76,6 +131,12 @@ def test_a_resumable_run_that_was_cut_off_goes_on_but_an_unknown_end_asks() -> N
     assert isinstance(cut, Park)
     assert isinstance(unknown, Park)
     assert (cut.waiting_for, unknown.waiting_for) == (WaitingFor.RETRY, WaitingFor.CONSENT)
+
+
+def test_the_back_off_grows_no_further_than_an_hour_however_many_faults_there_were() -> None:
+    end = after(failed(FailureClass.UNKNOWN), faults=98, max_attempts=100, recovery=Recovery.RETRY, now=NOW)
+    assert isinstance(end, Park)
+    assert end.due_at == NOW + LONGEST_BACKOFF
 
 
 @pytest.mark.parametrize("kind", list(FailureClass))

@@ -1,0 +1,40 @@
+"""Fail what nobody holds and whose deadline has come, with its whole story."""
+
+import sqlite3
+
+from omni_mcp.ledger import statements as sql
+from omni_mcp.ledger.dependants import is_over
+from omni_mcp.ledger.rows import moment
+from omni_mcp.task import FailureClass, TaskState
+
+
+def fail_overdue(db: sqlite3.Connection, now: int) -> int:
+    """Fail all idle and waiting tasks that are overdue, and those that wait for them; returns how many were overdue."""
+    rows = db.execute(sql.OVERDUE, {"now": now}).fetchall()
+    for row in rows:
+        if _fail(db, row, now):
+            is_over(db, row["id"], TaskState.FAILED, now)
+    return len(rows)
+
+
+def _fail(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> bool:
+    text = _story(db, row)
+    if db.execute(sql.EXPIRE, {"n": row["n"], "now": now, "text": text}).fetchone() is None:
+        return False  # it waited for another overdue one, and failed with that
+    end = {"result": text, "structured": None, "notes": None, "error": FailureClass.DEADLINE}
+    db.execute(sql.NEW_RESULT, {**end, "n": row["n"]})
+    return True
+
+
+def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
+    """Return what became of it until its deadline."""
+    state = f"{row['state']} ({row['waiting_for']})" if row["waiting_for"] else row["state"]
+    why = [row["text"]] if row["text"] else []
+    tried = [f"attempt {a['number']} on {a['executor'] or 'nobody yet'}: {a['end']}" for a in _attempts(db, row)]
+    when = moment(row["deadline"]).isoformat(timespec="seconds")
+    told = f"its deadline {when} came while it was {state}"
+    return "; ".join([told, *why, *(tried or ["never begun"])])
+
+
+def _attempts(db: sqlite3.Connection, row: sqlite3.Row) -> list[sqlite3.Row]:
+    return db.execute(sql.ATTEMPTS, {"n": row["n"]}).fetchall()

@@ -1,0 +1,29 @@
+"""What the list of tools costs a model that connects: measured, so that nobody adds to it unseen."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastmcp import Client
+
+from omni_mcp.faces.mcp import create_face
+from omni_mcp.service import Service
+
+CHARACTERS_A_TOKEN = 3.9
+"""As counted for this list: 15,746 characters are 3,950 tokens of gpt-4o; claude's own tokenizer is not public."""
+MOST = 4500
+"""Tokens of all tools with their schemas."""
+
+
+@asynccontextmanager
+async def nobody() -> AsyncGenerator[Any]:
+    """Stand in for a service that is not asked."""
+    yield Service.__new__(Service)
+
+
+async def test_the_list_of_tools_stays_small() -> None:
+    async with Client(create_face(nobody)) as client:
+        listed = await client.list_tools_mcp()
+    size = len(listed.model_dump_json(exclude_none=True, by_alias=True))
+    assert size / CHARACTERS_A_TOKEN < MOST
+    assert all(len((tool.description or "").encode()) < 2048 for tool in listed.tools)
