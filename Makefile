@@ -27,7 +27,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check reference bench words wheel wheel-check image-check lock clean
+.PHONY: help install run test check reference bench chaos endurance mutants words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -49,7 +49,7 @@ check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pylint omni_mcp
-	$(BIN)/pylint --disable=$(TESTS_MAY) tests benchmarks tools
+	$(BIN)/pylint --disable=$(TESTS_MAY) tests benchmarks chaos tools
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
@@ -59,6 +59,17 @@ reference: install ## Renew what follows from servers_file.py: the JSON schema a
 bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
+
+chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
+	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+endurance: install ## Measure take-overs, 1,000 submissions of dying clients, forty faces (FOR=300 seconds)
+	$(BIN)/python -m chaos.takeover
+	$(BIN)/python -m chaos.submissions
+	$(BIN)/python -m chaos.faces --seconds $(or $(FOR),30)
+
+mutants: install ## Take one safeguard away at a time and see a named test fail for it
+	$(BIN)/python -m chaos.mutants
 
 wheel: install ## Build dist/*.whl
 	rm -rf dist

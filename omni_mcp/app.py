@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FALLBACK_POLL = 2.0
-"""Seconds between two looks of a face while no engine is alive."""
-TROUBLED_POLL = 30.0
-"""Seconds until a face tries again to start an engine that did not come up."""
+"""Seconds between two looks of a face while no engine is alive; doubled with each one that did not come up."""
+LONGEST_POLL = 30.0
+"""Seconds until a face tries again to start an engine that never comes up."""
+SPARE_TIME = 0.5
+"""Seconds that a face leaves the spare of a killed engine to take over."""
 HANDOVER_LIMIT = 30.0
 """Seconds that a new engine waits for one that has said goodbye to let go of the lock."""
 
@@ -86,6 +89,8 @@ class EngineKeeper:
     tasks: TaskGroup
     _trouble: str | None = None
     """Why the last engine that we started did not come up."""
+    failures: int = 0
+    """How many in a row did not."""
 
     @property
     def trouble(self) -> str | None:
@@ -129,10 +134,14 @@ class EngineKeeper:
             with anyio.CancelScope(shield=True):
                 await run_sync(starting.wait, self.home.engine_lock)
         except EngineError as error:
+            self.failures += 1
             self._trouble = f"{error.message}; {error.next_step}"
             logger.warning("%s", self._trouble, extra={"action": "engine_start"})
         else:
-            self._trouble = None
+            self._all_is_well()
+
+    def _all_is_well(self) -> None:
+        self._trouble, self.failures = None, 0
 
     async def watch(self) -> None:
         """Start an engine for the tasks that are open now, and later whenever one died over its tasks."""
@@ -140,12 +149,17 @@ class EngineKeeper:
         with self._logged():
             await self._take_over()
         while True:
+            if holder(self.home.engine_lock) is not None:
+                self._all_is_well()
             await until_free(self.home.engine_lock)
+            if not asked_for:
+                await anyio.sleep(SPARE_TIME)
             with self._logged():
                 if await self.ledger.counts() and (asked_for or not await self._gone()):
                     await self.ensure(None)
             asked_for = False
-            await anyio.sleep(FALLBACK_POLL if self._trouble is None else TROUBLED_POLL)
+            if holder(self.home.engine_lock) is None:
+                await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
 
     @contextmanager
     def _logged(self) -> Generator[None]:
@@ -177,6 +191,12 @@ def is_older(version: str, than: str) -> bool:
 
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def preload_engine() -> None:
+    """Import what an engine needs, so that a spare forked from now on has it."""
+    for name in ("engine", "executors.pool", "llm.relay", "llm.router"):  # litellm itself comes with the first call
+        import_module(f"omni_mcp.{name}")
 
 
 @asynccontextmanager

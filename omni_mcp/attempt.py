@@ -22,7 +22,7 @@ from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.settle import settle, until_written
-from omni_mcp.task import Choice, Clock, Completed, Failed, FailureClass, Outcome, Task
+from omni_mcp.task import Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,9 @@ class Attempt:
                 self.stop("lost")
 
     async def _stopped(self, why: Stop) -> Outcome:
-        """Make sure that the other side has stopped, and say so."""
+        """Make sure that the other side has stopped, and say so; what lives on elsewhere is let go of at a shutdown."""
+        if self.spec.recovery is Recovery.ATTACH and why not in ("cancel", "deadline"):
+            return Failed(kind=FailureClass.INTERRUPTED, message="we let go of it; it runs on")
         ref = RunRef(task_id=self.task.id, attempt=self.task.attempt, run_id=self.task.run_id or "")
         left: list[str] = ["the executor did not confirm"]
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_LIMIT):

@@ -105,6 +105,7 @@ def _fresh_log(log: Path) -> Path:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
+    log.touch(mode=0o600)
     return log
 
 

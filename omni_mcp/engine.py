@@ -158,7 +158,7 @@ class Engine:
         if self.idle_exit is None or stepped or await self.ledger.counts():
             self.done_at["work"] = self.clock.now()
             return None
-        if self.clock.now() - self.done_at.setdefault("work", self.clock.now()) < self.idle_exit:
+        if abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now())) < self.idle_exit:
             return None
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True) else None
 
@@ -318,7 +318,7 @@ class Engine:
     async def _refresh_marks(self) -> None:
         """Forget marks that are over; who queues elsewhere because of them is routed anew."""
         now = self.clock.now()
-        lasting = {name: mark for name, mark in self.marks.items() if mark.until > now}
+        lasting = {name: mark for name, mark in self.marks.items() if now < mark.until <= now + MARK}
         if len(lasting) < len(self.marks):
             await self.ledger.forget_queues()
         self.marks = lasting
@@ -405,7 +405,7 @@ class Engine:
     def _is_due(self, duty: str, every: timedelta) -> bool:
         now = self.clock.now()
         last = self.done_at.get(duty)
-        if last is not None and now - last < every:
+        if last is not None and abs(now - last) < every:  # the clock may have been set back
             return False
         self.done_at[duty] = now
         return True

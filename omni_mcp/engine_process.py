@@ -6,19 +6,23 @@ import signal
 
 import anyio
 
-from omni_mcp.app import serve_engine
+from omni_mcp import background
+from omni_mcp.app import preload_engine, serve_engine
 from omni_mcp.home import Home
+from omni_mcp.spare import spared
 
 logger = logging.getLogger(__name__)
 
 
 def run_engine(home: Home) -> None:
-    """Serve until idle for long, or SIGTERM or SIGINT. Raises EngineRunning."""
+    """Serve until idle for long, or SIGTERM or SIGINT; after a kill a spare serves on. Raises EngineRunning."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for client in ("httpx", "httpx2"):  # they log whole URLs, and a URL may carry a key
         logging.getLogger(client).setLevel(logging.WARNING)
     logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
-    anyio.run(_serve, home)
+    preload_engine()
+    with spared(background.is_up):
+        anyio.run(_serve, home)
     logger.info(
         "engine down, pid %d", os.getpid(), extra={"action": "engine_down"}
     )  # a log without it tells of a crash

@@ -29,6 +29,7 @@ NOT_FOR_PEOPLE = {
     "faces/mcp.py": "what a model reads",
     "ledger/statements.py": "statements",
     "llm/sse.py": "a protocol",
+    "setup/text.py": "what is written into a file",
     "testing.py": "fakes",
 }
 """Files whose strings nobody reads at a terminal."""
@@ -41,6 +42,15 @@ AS_THEY_ARE = {
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
     *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
     *("json", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
+    *(
+        "preset: {}",
+        "handles: [{}]",
+        "models.for: {}",
+        "litellm_params: {model: {}, …}",
+        "--config {}",
+        "openai",
+        "server",
+    ),
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),

@@ -20,6 +20,7 @@ LONGEST_LIMIT = timedelta(days=31)
 """No usage limit is believed to last longer."""
 FIRST_BACKOFF = timedelta(seconds=2)
 """Doubles with each fault."""
+LONGEST_BACKOFF = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _again(outcome: Failed, *, faults: int, max_attempts: int, recovery: Recover
     if faults >= max_attempts:
         told = Failed(kind=outcome.kind, message=f"gave up after {faults} faults, the last: {_said(outcome)}")
         return Finish(state=TaskState.FAILED, outcome=told)
-    backoff = FIRST_BACKOFF * 2 ** (faults - 1)
+    backoff = min(FIRST_BACKOFF * 2 ** min(faults - 1, 16), LONGEST_BACKOFF)
     return Park(waiting_for=WaitingFor.RETRY, text=_said(outcome), due_at=now + backoff, fault=True)
 
 

@@ -102,6 +102,9 @@ class AdapterExecutor:
 
 def outcome_of(result: RunResult) -> Outcome:
     """Return a run's end in the words of the house."""
+    if result.status == "completed" and not result.text and result.structured is None:
+        message = "lying executor: it says that the run is completed, but brought no result"
+        return Failed(kind=FailureClass.UNKNOWN, message=message, fix="it has to keep to the adapter contract")
     if result.status == "completed":
         return Completed(text=result.text, structured=result.structured, notes=_notes(result))
     return Failed(

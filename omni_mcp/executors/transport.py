@@ -1,19 +1,26 @@
 """How an executor is reached: a child process over its pipes, or Streamable HTTP."""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TextIO, Unpack
 
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from fastmcp.client.transports import ClientTransport, StreamableHttpTransport
 from fastmcp.client.transports.base import SessionKwargs, TransportOptions
 from mcp import ClientSession, StdioServerParameters, stdio_client
+from mcp.shared.message import SessionMessage
 
+from omni_mcp.executors import lines
 from omni_mcp.executors.surroundings import surroundings
+from omni_mcp.executors.unreadable import mended
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import die_with_parent
 from omni_mcp.servers_file import ExecutorRow
+
+Message = SessionMessage | Exception
 
 LOG_BYTES = 5 << 20
 """A log of a child's stderr larger than this is begun anew when a session opens."""
@@ -31,6 +38,7 @@ class StderrLog:
     def open(self) -> TextIO:
         """Open it for a new child; the folder is made, and an overgrown file is begun anew."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(mode=0o600)
         overgrown = self.path.exists() and self.path.stat().st_size > LOG_BYTES
         file = self.path.open("w" if overgrown else "a", encoding="utf-8")
         self._begin = file.tell()
@@ -60,8 +68,25 @@ class Pipe(ClientTransport):
         session_class = (transport_options or TransportOptions()).session_class
         with self._log.open() as errlog:
             async with stdio_client(self._parameters, errlog=errlog) as (reading, writing):
-                async with session_class(reading, writing, **session_kwargs) as session:
+                async with mending(reading) as heard, session_class(heard, writing, **session_kwargs) as session:
                     yield session
+
+
+@asynccontextmanager
+async def mending(reading: AsyncIterable[Message]) -> AsyncGenerator[MemoryObjectReceiveStream[Message]]:
+    """Yield what is read, with what can be made of lines that the client could not read."""
+    ours, theirs = anyio.create_memory_object_stream[Message](0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_mend, reading, ours, name="mend messages")
+        yield theirs
+        tasks.cancel_scope.cancel()
+
+
+async def _mend(reading: AsyncIterable[Message], to: MemoryObjectSendStream[Message]) -> None:
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async with to:
+            async for message in reading:
+                await to.send(mended(message) if isinstance(message, Exception) else message)
 
 
 def transport_for(spec: ExecutorSpec, *, owner: str, mark: str, home: Home, log: StderrLog) -> ClientTransport:
@@ -75,6 +100,7 @@ def transport_for(spec: ExecutorSpec, *, owner: str, mark: str, home: Home, log:
         env=dict(surroundings(spec, owner=owner, mark=mark)),
         # Not the engine's: a repository must not be able to put its own modules in the way.
         cwd=spec.row.cwd or home.root,
+        encoding=lines.NAME,
         encoding_error_handler="replace",
     )
     return Pipe(parameters, log)

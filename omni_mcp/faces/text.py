@@ -38,6 +38,8 @@ COLOURS = {
     TaskState.WAITING: "yellow",
 }
 SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
+SEVERITY = 7
+"""Columns of a severity."""
 SHORT_ID = 8
 LABEL = 13
 """Columns of a label, on its right the fact."""
@@ -282,24 +284,28 @@ def print_doctor(out: Console, report: DoctorView) -> None:
     """Print what was mended, what was found, and how much of what."""
     for fix in report.mended or []:
         told = f": {fix.text}" if fix.text else ""
-        out.print(_harmless(f"{'ran' if fix.done else 'FAILED'}  {fix.fix}{told}"), markup=False, highlight=False)
+        out.print(_harmless(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
     for finding in report.findings:
         _print_finding(out, finding)
     found = [finding.severity for finding in report.findings]
-    out.print(", ".join(f"{found.count(word)} {word}" for word in SEVERITIES), highlight=False)
+    out.print(Text(", ".join(f"{found.count(word)} {say(word)}" for word in SEVERITIES)))
     if any(finding.safe for finding in report.findings):
         out.print("omni-mcp doctor --fix runs the fixes that are safe", highlight=False)
 
 
 def _print_finding(out: Console, finding: FindingView) -> None:
     about = f"{finding.about}: " if finding.about else ""
-    out.print(f"{finding.severity:>7}", style=SEVERITIES[finding.severity], end="  ", highlight=False)
-    out.print(_harmless(f"{finding.code}  {about}{finding.text}"), markup=False, highlight=False)
+    severity = _in_column(say(finding.severity), style=SEVERITIES[finding.severity])
+    out.print(severity + _harmless(f"  {finding.code}  {about}{say(finding.text)}"))
     if finding.fix:
-        needs = f"   (needs {finding.needs})" if finding.needs else ""
-        out.print(_harmless(f"{'fix':>7}  {finding.fix}{needs}"), markup=False, highlight=False)
+        needs = f"   ({say('needs')} {say(finding.needs)})" if finding.needs else ""
+        out.print(_in_column(say("fix")) + _harmless(f"  {finding.fix}{needs}"))
 
 
-def _harmless(text: str) -> str:
+def _in_column(word: str, style: str = "") -> Text:
+    return Text(" " * (SEVERITY - cell_len(word)) + word, style=style)
+
+
+def _harmless(text: str) -> Text:
     """Return a text without what could move a terminal: it may come from a file or a program of others."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from importlib import resources
@@ -100,6 +100,8 @@ class SqliteLedger(Ledger):
         self._reader: aiosqlite.Connection | None = None
         self._reads: int | None = None
         """The inode that the reader reads."""
+        self._writes: int | None = None
+        """The inode that the writer had open when we last looked: one that it forsook is to be read no more."""
         self._looked: datetime | None = None
         self._opening = anyio.Lock()
         self._written = 0
@@ -468,21 +470,46 @@ class SqliteLedger(Ledger):
 
     async def _is_replaced(self) -> bool:
         now = self._clock.now()
-        if self._looked is not None and now - self._looked < LOOK:
-            return self._reads != self._writer.inode
+        wrote, self._writes = self._writes, self._writer.inode
+        if wrote is not None and wrote != self._writes:
+            return True
+        if self._looked is not None and abs(now - self._looked) < LOOK:
+            return False
         self._looked = now
         return self._reads != await run_sync(inode, self._path)
 
     async def _open_reader(self) -> aiosqlite.Connection:
-        """Open the reading connection; the writer opens first, because it makes and migrates the file."""
+        """Open the reading connection; where the file is not yet as it has to be, the writer makes and migrates it.
+
+        Else nothing waits for the gate: a frozen holder stops those who write, not those who read.
+        """
         async with self._opening:
             if self._reader is None:
+                self._reader = await self._ready_reader()
+            if self._reader is None:
                 await self._writer.do(lambda db: db.execute("select 1").fetchone())
-                self._reads = self._writer.inode
-                reader = await aiosqlite.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)
-                reader.row_factory = sqlite3.Row
-                self._reader = reader
+                self._reader = await self._connected()
             return self._reader
+
+    async def _ready_reader(self) -> aiosqlite.Connection | None:
+        """Return a connection to a file of our version; None when there is none."""
+        there = await run_sync(inode, self._path)
+        if there is None or self._writer.inode not in (None, there):
+            return None
+        ours = await run_sync(newest_version)
+        with anyio.CancelScope(shield=True):
+            reader = await self._connected()
+            with suppress(sqlite3.Error):
+                if next(iter(await reader.execute_fetchall("pragma user_version")))[0] == ours:
+                    return reader
+            await reader.close()
+        return None
+
+    async def _connected(self) -> aiosqlite.Connection:
+        self._reads = await run_sync(inode, self._path)
+        reader = await aiosqlite.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        reader.row_factory = sqlite3.Row
+        return reader
 
     async def _close_reader(self) -> None:
         """Close it; watermarks that were taken from it count no more."""

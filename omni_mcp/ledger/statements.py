@@ -175,10 +175,6 @@ HOLD = (
     """
     + _MOVED
 )
-WAKE_DUE = """
-    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
-    where due_at <= :now and state = 'waiting' and (:cloud or waiting_for <> 'cloud')
-"""
 OVERDUE = """
     select n, id, state, waiting_for, text, deadline from tasks
     where deadline <= :now and open = 1 and +state in ('idle', 'waiting')
@@ -190,9 +186,13 @@ EXPIRE = """
     where n = :n and state in ('idle', 'waiting')
     returning id
 """
-ANY_DUE = """
-    select 1 from tasks where due_at <= :now and state = 'waiting' and (:cloud or waiting_for <> 'cloud') limit 1
+_DUE = """
+    where state = 'waiting' and (:cloud or waiting_for <> 'cloud')
+        and (due_at <= :now or (due_at > :now and since > :now and waiting_for <> 'reset'))
 """
+"""What began to wait in the future was put to sleep before the clock was set back: its span means nothing any more."""
+WAKE_DUE = "update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null" + _DUE
+ANY_DUE = "select 1 from tasks" + _DUE + " limit 1"
 WAKE_HELD = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
     where n in (select n from tasks where waiting_for = 'cloud' order by priority desc, n limit :limit)

@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 from omni_mcp import background
@@ -168,7 +169,16 @@ def patient(template: Path, tmp_path: Path) -> Iterator[Patient]:
     shutil.copytree(template, tmp_path / "all", symlinks=True)
     patient = Patient(tmp_path / "all")
     yield patient
-    background.stop(patient.home)
+    if (pid := background.stop(patient.home)) is not None:
+        until(lambda: is_gone(pid))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended: one that gave back its lock may have a while to go on a busy machine."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def report(printed: str) -> Mapping[str, Any]:

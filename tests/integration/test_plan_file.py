@@ -23,7 +23,7 @@ async def test_its_temperature_and_its_key_reach_the_cloud_and_its_example_is_ro
             assert "comes in a later version" in mode["executors"]["openclaw"]
             assert "rewrites" in mode["settings"]
             task = await call(client, "submit_task", description="查一下天气", type="general")
-            done = await ended(client, task["task_id"])
+            done = await ended(client, task["task_id"], limit=90)  # it loads LiteLLM
             assert (done["state"], done["requested"], done["served_by"]) == ("completed", "openclaw", "assistant")
             assert done["model"] == "claude-3-5-sonnet"
         assert {(seen.said.get("temperature"), seen.key) for seen in cloud.requests} == {(0.7, "1234")}

@@ -26,6 +26,11 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
             answer = {"status": "failed", "text": "half of it", **limit}
         case "lie":
             answer = {"status": "splendid"}
+        case "empty":
+            answer = {"status": "completed"}
+        case str(said) if said.startswith("tell "):
+            await ctx.report_progress(1, None, said)
+            answer = {"status": "failed", "failure": "task", "message": said}
         case "stumble":
             raise ValueError("a bug in the adapter")
         case "orphan":

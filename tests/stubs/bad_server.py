@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -143,11 +144,65 @@ def mismatch(request: Any) -> None:
     reply(request, "{}", structuredContent={"number": "none"})
 
 
+def surrogate(request: Any) -> None:
+    """Answer with half a surrogate pair, which no UTF-8 can carry."""
+    raw(request, '{"content": [{"type": "text", "text": "half \\ud800 pair"}]}')
+
+
+def deep(request: Any) -> None:
+    """Answer with more brackets than any reader likes."""
+    raw(request, '{"content": [], "structuredContent": {"deep": ' + "[" * 5000 + "]" * 5000 + "}}")
+
+
+def raw(request: Any, result: str) -> None:
+    """Write an answer as it stands."""
+    with writing:
+        sys.stdout.write(f'{{"jsonrpc": "2.0", "id": {request["id"]}, "result": {result}}}\n')
+        sys.stdout.flush()
+
+
+def huge(request: Any) -> None:
+    """Answer with fifty megabytes."""
+    reply(request, "x" * 50_000_000)
+
+
+def flood(request: Any) -> None:
+    """Tell ten thousand steps at once."""
+    for number in range(10_000):
+        progress(request, number, f"step {number}")
+    reply(request, "after the flood")
+
+
+def twice(request: Any) -> None:
+    """Answer two times."""
+    reply(request, "one")
+    reply(request, "two")
+
+
+def nothing(request: Any) -> None:
+    """Answer with an empty result."""
+    send(id=request["id"], result={"content": []})
+
+
+def late(request: Any) -> None:
+    """Answer after it was cancelled, all the same."""
+    progress(request, 1, "began")
+    while request["id"] not in cancelled:
+        time.sleep(0.01)
+    reply(request, "late")
+
+
+def exit_well(_request: Any) -> None:
+    """End in mid call with the exit code of success."""
+    os._exit(0)
+
+
 TOOLS: dict[str, Callable[[Any], None]] = {
     tool.__name__: tool
     for tool in (
         *(echo, environment, steps, never, heard, meet, die, begin_and_die, child, freeze),
         *(garbage, binary, fails, protocol_error, refuses, malformed, mismatch),
+        *(surrogate, deep, huge, flood, twice, nothing, late, exit_well),
     )
 }
 NUMBER = {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]}

@@ -8,12 +8,14 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from omni_mcp.contract import RunRequest
 from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
+from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.servers_file import Routing, Rule
-from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Recovery, Task, TaskState, WaitingFor, new_id
-from omni_mcp.testing import FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
+from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor, new_id
+from omni_mcp.testing import DONE, FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -582,3 +584,124 @@ async def test_an_engine_that_is_stopped_gives_back_what_runs(tmp_path: Path) ->
         task = await look(ledger, task_id)
         assert (task.state, task.owner, task.faults) == (TaskState.IDLE, None, 0)
         assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+async def test_what_runs_on_elsewhere_is_left_alone_by_an_engine_that_is_stopped(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+        task = await look(ledger, task_id)
+        assert (task.state, task.run_id) == (TaskState.IDLE, fake.requests[0].run_id)
+        assert fake.cancelled == []
+
+
+async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await ledger.request_cancel(task_id, reason=None)
+            await engine.step(attempts)
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+async def test_a_clock_that_jumps_a_day_stops_no_duty_of_the_engine(jump: timedelta, tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, is_over=dead)
+        mine = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            clock.advance(jump)
+            theirs = await held_by_another(ledger)
+            await engine.step(attempts)
+            assert (await look(ledger, mine)).lease_until == clock.now() + LEASE
+            await fake.begun(2)
+            assert (await look(ledger, theirs)).attempt == 2
+            fake.let_go()
+
+
+async def test_what_waits_for_a_span_does_not_wait_a_day_longer_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(outcome=ExecutorUnusable("not installed", next_step="install it"))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        for _ in range(2):
+            await stepped(engine)
+        assert (await look(ledger, task_id)).waiting_for is WaitingFor.EXECUTOR
+        fake.outcome = DONE
+        clock.advance(-DAY)
+        assert await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_usage_limit_ends_when_its_reset_time_says_so_also_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        resets = clock.now() + HOUR
+        fake = FakeExecutor(outcome=Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=resets))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        clock.advance(-DAY)
+        assert not await stepped(engine)
+        assert (await look(ledger, task_id)).due_at == resets
+
+
+class Stubborn(FakeExecutor):
+    """Brings its result although it is being stopped."""
+
+    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+        outcomes: list[Outcome] = []
+        with anyio.CancelScope(shield=True):
+            outcomes.append(await super().run(request, on_progress))
+        return outcomes[0]
+
+
+async def test_a_result_that_arrives_at_a_stop_is_the_outcome(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = Stubborn(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            await fake.begun()
+            tasks.cancel_scope.cancel()
+            fake.let_go()
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_task_of_our_own_that_nothing_runs_any_more_goes_on(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path)
+        task_id = await submitted(ledger)
+        assert await ledger.begin(task_id, owner="engine") is not None
+        await ledger.bind(task_id, attempt=1, owner="engine", choice=CHOICE, endpoint="none", run_id="run-1")
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.attempt) == (TaskState.COMPLETED, 2)
+
+
+async def test_a_wish_to_cancel_outlives_the_engine_that_should_have_heard_it(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor()
+        engine = engine_for(ledger, fake, home=tmp_path, is_over=dead)
+        task_id = await held_by_another(ledger)
+        await ledger.request_cancel(task_id, reason="enough")
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert fake.requests == []

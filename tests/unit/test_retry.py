@@ -6,6 +6,7 @@ import pytest
 
 from omni_mcp.decide.retry import (
     FIRST_BACKOFF,
+    LONGEST_BACKOFF,
     LONGEST_LIMIT,
     SOONEST_LIMIT,
     Finish,
@@ -130,6 +131,19 @@ def test_a_resumable_run_that_was_cut_off_goes_on_but_an_unknown_end_asks() -> N
     assert isinstance(cut, Park)
     assert isinstance(unknown, Park)
     assert (cut.waiting_for, unknown.waiting_for) == (WaitingFor.RETRY, WaitingFor.CONSENT)
+
+
+def test_the_back_off_grows_no_further_than_an_hour_however_many_faults_there_were() -> None:
+    end = after(
+        failed(FailureClass.UNKNOWN),
+        faults=98,
+        max_attempts=100,
+        recovery=Recovery.RETRY,
+        now=NOW,
+        cloud_retry=CLOUD_RETRY,
+    )
+    assert isinstance(end, Park)
+    assert end.due_at == NOW + LONGEST_BACKOFF
 
 
 @pytest.mark.parametrize("kind", list(FailureClass))

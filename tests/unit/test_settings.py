@@ -475,7 +475,7 @@ def test_a_variable_that_holds_for_every_task_is_required(
         "models: {gateway: {base_url: 'http://x', api_key: '${NOWHERE}'}}",
         "models: {for: {coding: '${NOWHERE}'}}",
         "models: {defaults: {temperature: '${NOWHERE}'}}",
-        "direct: {mine: {base_url: 'http://x', key: '${NOWHERE}'}}",
+        "direct: {mine: {base_url: 'http://x', models: {default: m}, key: '${NOWHERE}'}}",
         "github_key: ${NOWHERE}",
         "fault_handler: {check_interval: '${NOWHERE}'}",
     ],
@@ -546,9 +546,16 @@ def no_github_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "GITHUB_LITELLM_KEY=d", {"anthropic": "d", "openrouter": "d"}),
         ("github_key: f", "GITHUB_LITELLM_KEY=d", {"anthropic": "f", "openrouter": "f"}),
         ("github_key: ${GITHUB_LITELLM_KEY}", "GITHUB_LITELLM_KEY=d", {"anthropic": "d", "openrouter": "d"}),
-        ("direct: {mine: {base_url: 'http://x', key: own}}", "GITHUB_LITELLM_KEY=d", {"mine": "own"}),
         (
-            "github_key: f\ndirect: {mine: {base_url: 'http://x', key: own}, other: {base_url: 'http://y'}}",
+            "direct: {mine: {base_url: 'http://x', models: {default: m}, key: own}}",
+            "GITHUB_LITELLM_KEY=d",
+            {"mine": "own"},
+        ),
+        (
+            (
+                "github_key: f\ndirect:\n  mine: {base_url: 'http://x', models: {default: m}, key: own}\n"
+                "  other: {base_url: 'http://y', models: {default: m}}"
+            ),
             "",
             {"mine": "own", "other": "f"},
         ),
@@ -574,8 +581,8 @@ def test_the_environment_goes_before_the_dotenv_also_for_the_backup_key(
         "github_key: ${GITHUB_LITELLM_KEY}",
         "github_key: ${NOWHERE}",
         "github_key: ${BROKEN",
-        "direct: {mine: {base_url: 'http://x', key: '${NOWHERE}'}}",
-        "direct: {mine: {base_url: 'http://x', key: 'sk-${NOWHERE}'}}",
+        "direct: {mine: {base_url: 'http://x', models: {default: m}, key: '${NOWHERE}'}}",
+        "direct: {mine: {base_url: 'http://x', models: {default: m}, key: 'sk-${NOWHERE}'}}",
     ],
 )
 def test_a_variable_without_a_value_never_becomes_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str):
@@ -587,6 +594,8 @@ def test_a_variable_without_a_value_never_becomes_a_key(monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("no_github_key")
 def test_a_base_url_of_ones_own_goes_with_a_key_of_ones_own(tmp_path: Path):
-    settings = settings_from(tmp_path, "direct: {anthropic: {base_url: 'http://relay:1/', key: k}}")
+    settings = settings_from(
+        tmp_path, "direct: {anthropic: {base_url: 'http://relay:1/', models: {default: m}, key: k}}"
+    )
     assert settings.servers.direct["anthropic"].base_url == "http://relay:1"
     assert keys_of(settings) == {"anthropic": "k"}

@@ -1,0 +1,229 @@
+"""What is done to a world: each fault point once, then kills, freezes, cuts and hunger as a seed tells."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import psutil
+
+from chaos.face import FaceLost, Refused
+from chaos.points import ARMED, ENGINE_POINTS, FACE_POINTS, FIRED
+from chaos.world import World
+
+POINT_LIMIT = 20.0
+"""Seconds until a point that nobody reaches is given up."""
+PATIENCE = 3.0
+"""Seconds until what leads there is done once more."""
+COMMON = tuple(
+    point
+    for point in (*ENGINE_POINTS, *FACE_POINTS)
+    if point.split()[-1]
+    in ("announce", "begin", "bind", "checkpoint", "finish", "release", "wake_due", "run", "submit")
+)
+"""Points that are reached all the time."""
+BURN = "import time\nend = time.time() + 2\nwhile time.time() < end: pass"
+
+
+class Monkey:
+    """Does harm; `random` alone decides what comes next."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._world = world
+        self._random = random.Random(seed)
+
+    async def every_point(self) -> Sequence[str]:
+        """Let a process die at each point once; returns those that nobody reached."""
+        return [point for point in (*ENGINE_POINTS, *FACE_POINTS) if not await self._die_at(point)]
+
+    async def one(self) -> None:
+        """Do one thing."""
+        deeds, weights = zip(*DEEDS.items(), strict=True)
+        (deed,) = self._random.choices(deeds, weights)
+        await deed(self)
+        await anyio.sleep(self._random.uniform(0.05, 0.4))
+
+    async def _die_at(self, point: str) -> bool:
+        armed, fired = self._world.home / ARMED, self._world.home / FIRED
+        fired.unlink(missing_ok=True)
+        armed.with_suffix(".new").write_text(point)
+        armed.with_suffix(".new").rename(armed)
+        with anyio.move_on_after(POINT_LIMIT):
+            while not fired.exists():
+                await self._provoke(point.split()[-1])
+                await self._within(PATIENCE, fired)
+        if not fired.exists():
+            armed.unlink(missing_ok=True)
+            return False
+        self._world.kills[point] += 1
+        if not point.startswith("face"):
+            self._world.deaths.append(time.time())
+        return True
+
+    async def _within(self, seconds: float, fired: Path) -> None:
+        with anyio.move_on_after(seconds):
+            while not fired.exists():
+                await anyio.sleep(0.01)
+
+    async def _provoke(self, verb: str) -> None:
+        """Have happen what does not happen by itself."""
+        match verb:
+            case "announce" | "release":
+                await self.kill_engine()
+            case "retire":
+                await self.stop_engine()
+            case "park" | "resume":
+                await self.kill_executor()
+            case "cancel" | "request_cancel":
+                await self.cancel()
+            case _:
+                pass
+
+    async def common_point(self) -> None:
+        """Die at a point that is reached all the time."""
+        await self._die_at(self._random.choice(COMMON))
+
+    async def kill_engine(self) -> None:
+        """Kill the engine; its spare goes on."""
+        await self._engine_is_up()
+        for process in self._engine():
+            self._world.kill(process, "engine")
+
+    async def kill_engine_and_spare(self) -> None:
+        """Kill both; a face has to start the next."""
+        await self._engine_is_up()
+        for process in self._world.spares():
+            self._world.kill(process, "spare")
+        for process in self._engine():
+            self._world.kill(process, "engine")
+
+    async def kill_spare(self) -> None:
+        """Kill the spare; nobody notices."""
+        self._kill_one(self._world.spares(), "spare")
+
+    async def kill_executor(self) -> None:
+        """Kill an adapter or a foreign server."""
+        stub = self._random.choice(["session", "attach", "tool"])
+        self._kill_one(self._world.processes(f"chaos.stubs.{stub}"), f"executor {stub}")
+
+    async def kill_worker(self) -> None:
+        """Kill the process in which a session works."""
+        self._kill_one(self._world.processes("chaos.stubs.worker"), "worker of a session")
+
+    async def kill_face(self) -> None:
+        """Kill a face in whatever it does."""
+        self._kill_one(self._world.processes("chaos.face_main"), "face")
+
+    async def stop_engine(self) -> None:
+        """Ask the engine to park and go."""
+        await self._engine_is_up()
+        for process in self._engine():
+            self._signal(process, signal.SIGTERM, "engine asked to go")
+
+    async def cancel(self) -> None:
+        """Cancel an open task."""
+        rows = self._world.rows(
+            "select id from tasks where open = 1 and executor in ('session', 'attach', 'repeat')"
+            " order by state = 'executing' desc, n limit 3"
+        )
+        if not rows:
+            return
+        task = self._random.choice(rows)["id"]
+        self._world.deeds["cancel"] += 1
+        with suppress(FaceLost, Refused):
+            await self._random.choice(self._world.faces).call("cancel_task", task_id=task)
+
+    async def freeze_engine(self) -> None:
+        """Stop the engine without ending it."""
+        await self._freeze(self._engine(), "engine frozen")
+
+    async def freeze_other(self) -> None:
+        """Stop an executor, a worker or a face without ending it."""
+        words = self._random.choice(["chaos.stubs.session", "chaos.stubs.tool", "chaos.stubs.worker", "face_main"])
+        await self._freeze(self._world.processes(words), f"{words.rpartition('.')[2]} frozen")
+
+    async def starve(self) -> None:
+        """Take the processors away from the engine for two seconds."""
+        for process in self._engine():
+            with suppress(psutil.Error):
+                process.nice(19)
+        burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(os.cpu_count() or 2)]
+        self._world.deeds["starved"] += 1
+        for burner in burners:
+            await anyio.to_thread.run_sync(burner.wait)
+
+    async def cut_executor(self) -> None:
+        """Have an executor close its pipe and live on."""
+        stub = self._random.choice(["session", "attach", "tool"])
+        self._signal_one(self._world.processes(f"chaos.stubs.{stub}"), signal.SIGUSR1, "executor's pipe cut")
+
+    async def cut_gateway(self) -> None:
+        """Drop all connections to the gateway."""
+        self._signal_one(self._world.processes("chaos.stubs.gateway"), signal.SIGUSR1, "gateway's connections cut")
+
+    async def cut_face(self) -> None:
+        """End a face's stdin."""
+        self._world.deeds["face's pipe cut"] += 1
+        await self._random.choice(self._world.faces).cut()
+
+    async def _engine_is_up(self) -> None:
+        with anyio.move_on_after(POINT_LIMIT):
+            while self._world.engine is None or not self._announced():
+                await anyio.sleep(0.02)
+
+    def _announced(self) -> bool:
+        return bool(self._world.rows("select 1 from engines where pid = ? and gone_at is null", self._world.engine))
+
+    def _engine(self) -> Sequence[psutil.Process]:
+        try:
+            return [psutil.Process(self._world.engine)] if self._world.engine else []
+        except psutil.NoSuchProcess:
+            return []
+
+    def _kill_one(self, processes: Sequence[psutil.Process], what: str) -> None:
+        if processes:
+            self._world.kill(self._random.choice(processes), what)
+
+    def _signal_one(self, processes: Sequence[psutil.Process], number: int, what: str) -> None:
+        if processes:
+            self._signal(self._random.choice(processes), number, what)
+
+    def _signal(self, process: psutil.Process, number: int, what: str) -> None:
+        with suppress(psutil.Error):
+            process.send_signal(number)
+            self._world.deeds[what] += 1
+
+    async def _freeze(self, processes: Sequence[psutil.Process], what: str) -> None:
+        if not processes:
+            return
+        process = self._random.choice(processes)
+        self._signal(process, signal.SIGSTOP, what)
+        await anyio.sleep(self._random.uniform(0.2, 2.5))
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGCONT)
+
+
+DEEDS: Mapping[Callable[[Monkey], Awaitable[None]], int] = {
+    Monkey.kill_engine: 24,
+    Monkey.kill_engine_and_spare: 3,
+    Monkey.kill_spare: 3,
+    Monkey.kill_executor: 20,
+    Monkey.kill_worker: 14,
+    Monkey.kill_face: 8,
+    Monkey.common_point: 18,
+    Monkey.stop_engine: 2,
+    Monkey.cancel: 4,
+    Monkey.freeze_engine: 2,
+    Monkey.freeze_other: 3,
+    Monkey.starve: 1,
+    Monkey.cut_executor: 5,
+    Monkey.cut_gateway: 3,
+    Monkey.cut_face: 3,
+}
+"""What may be done, and how often."""

@@ -1,0 +1,43 @@
+"""A world for one measurement: its seed-less frame, and how figures are printed."""
+
+import shutil
+import statistics
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import anyio
+
+from chaos.world import World, world
+
+
+def on_stage(play: Callable[[World], Awaitable[bool]]) -> int:
+    """Run a play in a home of its own; returns the exit code, and keeps the home when it went badly."""
+    home = Path(tempfile.mkdtemp(prefix="omni-chaos-"))
+    with world(home) as here:
+        went_well = anyio.run(_played, play, here)
+    if went_well:
+        shutil.rmtree(home, ignore_errors=True)
+    else:
+        say(f"broken; see {home}")
+    return 0 if went_well else 1
+
+
+async def _played(play: Callable[[World], Awaitable[bool]], here: World) -> bool:
+    try:
+        return await play(here)
+    finally:
+        with anyio.CancelScope(shield=True):
+            for face in here.faces:
+                await face.close()
+
+
+def quantiles(values: Sequence[float], unit: str) -> str:
+    """Return the middle, the 99th percentile and the longest of some values."""
+    cuts = statistics.quantiles(values, n=100)
+    return f"p50 {cuts[49]:.3f} {unit}, p99 {cuts[98]:.3f} {unit}, longest {max(values):.3f} {unit}"
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
