@@ -220,7 +220,8 @@ async def running_engine(
         monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
         relay = await stack.enter_async_context(_relay(settings, ledger, monitor))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
-        engine = Engine(
+        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
+        yield Engine(
             ledger=ledger,
             pool=pool,
             settings=settings,
@@ -234,8 +235,6 @@ async def running_engine(
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
             is_well=is_well,
         )
-        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        yield engine
 
 
 @asynccontextmanager
