@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from omni_mcp import __version__
+from omni_mcp.app import is_older
 from omni_mcp.background import START_LIMIT
 from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.ledger import reading
@@ -26,7 +27,6 @@ TAIL_BYTES = 8192
 
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """The beginning of a line that the engine wrote while it was well; a last line without it is an error."""
-_NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def engine(scene: Scene) -> Iterator[Finding]:
     elif _is_stopped(pid):
         text = f"the engine (pid {pid}) is paused: it holds its tasks and does nothing"
         yield Finding(code="engine-paused", severity=Severity.ERROR, text=text, fix=f"kill -CONT {pid}", safe=True)
-    elif said.there and _age(said.version) < _age(__version__):
+    elif said.there and is_older(said.version, __version__):
         text = f"the engine (pid {pid}) is version {said.version}, this program is {__version__}"
         yield Finding(code="engine-old", severity=Severity.WARNING, text=text, fix=restart, safe=True)
     elif said.there and said.settings not in ("", str(scene.home.servers)):
@@ -107,10 +107,6 @@ def _is_stopped(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.Error:
         return False
-
-
-def _age(version: str) -> list[int]:
-    return [int(number) for number in _NUMBERS.findall(version)]
 
 
 def _last_lines(log: Path) -> Sequence[str]:
