@@ -32,7 +32,8 @@ from omni_mcp.errors import (
 )
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import EngineMark, ExecutorHealth
-from omni_mcp.ledger.sqlite import SqliteLedger, migrate, newest_version
+from omni_mcp.ledger.migrations import migrate, newest_version
+from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import (
     LOCAL,
     Choice,
