@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.modes import Ran
+from omni_mcp.decide.mode_state import Ran
 from omni_mcp.decide.permit import Modes, Permit
 from omni_mcp.decide.recovery import after_death
 from omni_mcp.decide.retry import attempts_of

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from omni_mcp.decide.health import Health
-from omni_mcp.decide.modes import ModeState, Seen, Setup, half_open, holds, in_force, next_probe_at, ramp, usable
+from omni_mcp.decide.mode_state import ModeState, Seen, Setup, in_force
+from omni_mcp.decide.modes import half_open, holds, next_probe_at, ramp, usable
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.task import Mode
 
