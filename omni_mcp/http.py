@@ -13,7 +13,7 @@ from omni_mcp.errors import BadRequest
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
-from omni_mcp.loopback import is_loopback
+from omni_mcp.this_machine import is_loopback
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:

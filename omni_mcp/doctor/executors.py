@@ -19,8 +19,8 @@ from omni_mcp.doctor.finding import Finding, Severity, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import AN_EDIT, edit, ours
 from omni_mcp.executors.surroundings import surroundings
-from omni_mcp.loopback import leads_here
 from omni_mcp.presets import INSTALL, NO_MODELS, ExecutorSpec, find
+from omni_mcp.this_machine import leads_here
 
 CLAUDE_TESTED = (2, 1, 330)
 """The release of Claude Code that this one was tested with; it tells the ends of a run by fields that change."""

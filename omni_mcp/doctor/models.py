@@ -10,9 +10,9 @@ from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.settings_file import given
 from omni_mcp.doctor.shell import AN_EDIT, edit, first_keys, replaced
-from omni_mcp.loopback import leads_here
 from omni_mcp.servers_file import Gateway
 from omni_mcp.settings import GITHUB_KEY
+from omni_mcp.this_machine import leads_here
 
 if TYPE_CHECKING:
     import httpx

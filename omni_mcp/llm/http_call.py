@@ -16,8 +16,8 @@ from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
 from omni_mcp.llm.failures import BAD_GATEWAY, answer_error, error_in, parsed, transport_error
 from omni_mcp.llm.sse import DONE
 from omni_mcp.llm.usage import Tokens
-from omni_mcp.loopback import leads_here
 from omni_mcp.task import FailureClass
+from omni_mcp.this_machine import leads_here
 
 CONNECT_LIMIT = 10.0
 """Seconds to reach the other side."""

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import httpx
 
-from omni_mcp.loopback import leads_here
 from omni_mcp.setup.clouds import CLOUDS, MASTER_KEY, OTHER_KEYS
+from omni_mcp.this_machine import leads_here
 
 PROGRAMS = ("claude", "openclaw", "codex")
 GATEWAY = "http://127.0.0.1:4000"

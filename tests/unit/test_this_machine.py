@@ -1,6 +1,6 @@
 import pytest
 
-from omni_mcp.loopback import is_loopback, leads_here
+from omni_mcp.this_machine import is_loopback, leads_here
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.0.1", "::1"])
