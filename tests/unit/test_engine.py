@@ -149,9 +149,10 @@ async def test_a_running_task_is_stopped_at_its_deadline_and_failed_with_the_sto
             await fake.begun(2)
             clock.advance(HOUR)
             await engine.step(attempts)
-            task = await until(ledger, late, TaskState.FAILED)
+            await until(ledger, late, TaskState.FAILED)
             assert [ref.task_id for ref in fake.cancelled] == [late]
             fake.let_go()
+        task = await look(ledger, late)
         assert "came during attempt 1 on fake, which was stopped; it last said: half way" in (task.text or "")
         result = await ledger.result(late)
         assert result is not None
@@ -244,6 +245,7 @@ async def test_an_engine_that_is_asked_to_go_hands_over_what_goes_on_and_finishe
         engine = engine_for(ledger, stays, resumes, home=tmp_path, clock=clock)
         await ledger.announce(EngineMark(owner="engine", pid=1, version="0", log="", address="", started_at=START))
         moved, finished = await submitted(ledger, type="resumes"), await submitted(ledger)
+        later = ""
         ended: list[str | None] = []
 
         async def run() -> None:
