@@ -207,14 +207,13 @@ async def running_engine(
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import Pool
 
-    clock = SystemClock()
     owner = new_id()
     live = LiveSettings(home)
     settings = live.now()
     async with AsyncExitStack() as stack:
         doorbell = await stack.enter_async_context(LocalDispatch().listen())
         stack.enter_context(owner_lock(home.owners, owner))
-        await ledger.announce(_mark(home, owner, doorbell.address, clock))
+        await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
         monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
@@ -225,7 +224,7 @@ async def running_engine(
             ledger=ledger,
             pool=pool,
             settings=settings,
-            clock=clock,
+            clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
             relay=relay,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -304,8 +304,14 @@ class DirectRow(_Row):
     """The wire format; None: `anthropic` for the row of that name, else `openai`."""
     key: SecretStr | None = None
     """None: `github_key`, the one backup key."""
-    models: Annotated[Mapping[str, str], Field(min_length=1)]
-    """Task type -> the provider's model name; `default` for the rest."""
+    models: Mapping[str, str] = Field(default_factory=dict)
+    """Task type -> the provider's model name; `default` for the rest. `anthropic` and `openrouter` need none."""
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if not self.models:
+            raise ValueError("needs models: task type -> the provider's model name, such as {default: its-model}")
+        return self
 
     def model_for(self, task_type: str | None) -> str:
         """Return the model name for a task type: its own, else `default`, else the first one."""
@@ -326,6 +332,12 @@ def _default_direct() -> dict[str, DirectRow]:
             base_url="https://openrouter.ai/api/v1", models={"default": "anthropic/claude-sonnet-4.6"}
         ),
     }
+
+
+def _with_models(row: Any, plan: DirectRow | None) -> Any:
+    if plan is None or not isinstance(row, dict):
+        return row  # pyright: ignore[reportUnknownVariableType]
+    return {"models": plan.models, **cast("dict[str, Any]", row)}
 
 
 class FaultHandler(_Row):
@@ -398,3 +410,12 @@ class ServersFile(_Row):
     """When the mode changes."""
     limits: Limits = Limits()
     """Bounds that hold for every task."""
+
+    @field_validator("direct", mode="before")
+    @classmethod
+    def _with_the_models_of_the_plan(cls, rows: Any) -> Any:
+        """Give a row that has the name of one of the plan's providers, but no models, those of the plan."""
+        if not isinstance(rows, dict):
+            return rows
+        plan = _default_direct()
+        return {name: _with_models(row, plan.get(name)) for name, row in cast("dict[str, Any]", rows).items()}

@@ -31,8 +31,8 @@ def price_table() -> Table:
 
 def cost_usd(table: Table, model: str, vendors: Iterable[str], tokens: Tokens) -> float | None:
     """Return what a call of a model of one of these vendors cost; None: nobody knows."""
-    rows = (_row(table, model, vendor) for vendor in vendors)
-    return cost_by(next(filter(None, rows), None) or {}, tokens)
+    found = next((row for vendor in vendors if (row := _row(table, model, vendor))), None)
+    return None if found is None else cost_by(found, tokens)
 
 
 def cost_by(row: Mapping[str, Any], tokens: Tokens) -> float | None:

@@ -196,10 +196,9 @@ def _loaded(models: Models) -> tuple[Any, Any]:
 
 
 def _apply(litellm: Any, settings: LitellmSettings) -> None:
-    """Set what the file says of the module; what it leaves out is as litellm has it, but for `drop_params`."""
-    for name, value in settings.model_dump(exclude_unset=True, exclude={"request_timeout"}).items():
+    """Set what the file says of the module, and the rest back: the settings before may have been others."""
+    for name, value in settings.model_dump(exclude={"request_timeout"}).items():
         setattr(litellm, name, value)
-    litellm.drop_params = settings.drop_params
 
 
 def _defaults(settings: LitellmSettings) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """The real LiteLLM Router over the stub cloud: text, tools, prices, order and every kind of failure."""
 
+import importlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -10,9 +11,12 @@ import httpx
 import pytest
 
 from omni_mcp.demo.cloud import Cloud, running_cloud
+from omni_mcp.llm import prices
 from omni_mcp.llm.base import Answer, Dialect, ModelError
+from omni_mcp.llm.price_table import cost_usd, price_table
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.router import RouterGateway
+from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import Models
 from omni_mcp.task import FailureClass
 from tests.integration.models import LITELLM, PRICES, Book
@@ -258,3 +262,41 @@ async def test_the_key_stays_with_the_engine():
     async with running_cloud() as cloud, through_the_relay(cloud, Book(), "claude") as client:
         await client.post("/v1/messages", json=prompt())
         assert cloud.requests[0].key == "loud"
+
+
+async def test_the_prices_of_litellms_list_are_read_as_litellm_reads_them():
+    """The direct backend reads the list as a file; see that it comes to the same price."""
+    litellm: Any = importlib.import_module("litellm")
+    counted = Tokens(input=1000, output=100, cache_read=300, cache_stored=200)
+    usage = prices.anthropic_usage(
+        litellm,
+        {
+            "input_tokens": 500,
+            "output_tokens": 100,
+            "cache_read_input_tokens": 300,
+            "cache_creation_input_tokens": 200,
+        },
+    )
+    rows = {name: row for name, row in price_table().items() if row.get("litellm_provider") == "anthropic"}
+    told = {name: cost_usd(price_table(), name, ["anthropic"], counted) for name in rows}
+    same = {
+        name: sum(litellm.cost_per_token(model=name, usage_object=usage, custom_llm_provider="anthropic"))
+        for name, cost in told.items()
+        if cost is not None
+    }
+    assert len(same) > 10
+    assert same == pytest.approx({name: told[name] for name in same})
+
+
+async def test_a_request_timeout_is_the_time_of_one_route():
+    async with running_cloud() as cloud:
+        cloud.fail("hang")
+        models = Models.model_validate(
+            {
+                "model_list": [row(cloud, "chat", "openai/demo")],
+                "litellm_settings": {"request_timeout": 0.5},
+            }
+        )
+        error = await failing(RouterGateway(models, deadline=30))
+    assert (error.status, error.kind) == (504, FailureClass.PROVIDER)
+    assert "in time" in error.message

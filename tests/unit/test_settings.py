@@ -552,12 +552,9 @@ def no_github_key(monkeypatch: pytest.MonkeyPatch) -> None:
             {"mine": "own"},
         ),
         (
-            (
-                "github_key: f\ndirect:\n  mine: {base_url: 'http://x', models: {default: m}, key: own}\n"
-                "  other: {base_url: 'http://y', models: {default: m}}"
-            ),
+            "github_key: f\ndirect: {anthropic: {base_url: 'http://x', key: own}, openrouter: {base_url: 'http://y'}}",
             "",
-            {"mine": "own", "other": "f"},
+            {"anthropic": "own", "openrouter": "f"},
         ),
     ],
 )
@@ -599,3 +596,66 @@ def test_a_base_url_of_ones_own_goes_with_a_key_of_ones_own(tmp_path: Path):
     )
     assert settings.servers.direct["anthropic"].base_url == "http://relay:1"
     assert keys_of(settings) == {"anthropic": "k"}
+
+
+# what LiteLLM knows otherwise
+
+
+def test_a_variable_as_litellm_writes_it_is_filled_in_from_the_home_or_costs_its_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    text = """\
+models:
+  model_list:
+    - model_name: a
+      litellm_params: {model: openai/x, api_key: os.environ/KEY}
+    - model_name: b
+      litellm_params: {model: openai/x, api_key: os.environ/NOWHERE}
+"""
+    settings = settings_from(tmp_path, text, dotenv="KEY=sk-1")
+    assert [row["litellm_params"]["api_key"] for row in settings.servers.models.model_list] == ["sk-1"]
+    problem = the_problem(settings)
+    assert problem.where == "servers.yaml line 6, models.model_list.1.litellm_params.api_key"
+    assert problem.what == "the variable NOWHERE is not set"
+    assert "KEY" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("setting", "words", "fix"),
+    [
+        ("drop_parms: true", "'drop_parms' is no key here", "did you mean 'drop_params'?"),
+        ("callbacks: [a.b]", "'callbacks' loads code of its own", "leave it in the LiteLLM proxy"),
+        ("success_callback: [langfuse]", "'success_callback' loads code of its own", "leave it in the LiteLLM proxy"),
+        ("set_verbose: true", "'set_verbose' has LiteLLM print prompts", "leave it in the LiteLLM proxy"),
+    ],
+)
+def test_a_setting_of_litellm_that_means_nothing_here_is_named_and_the_others_hold(
+    tmp_path: Path, setting: str, words: str, fix: str
+):
+    settings = settings_from(tmp_path, f"models: {{litellm_settings: {{modify_params: true, {setting}}}}}")
+    problem = the_problem(settings)
+    assert words in problem.what
+    assert fix in problem.fix
+    assert settings.servers.models.litellm_settings.modify_params
+
+
+@pytest.mark.parametrize("section", ["litellm_settings: {drop_params: false}", "router_settings: {timeout: 5}"])
+def test_settings_for_litellm_in_process_do_nothing_beside_a_proxy_and_say_so(tmp_path: Path, section: str):
+    settings = settings_from(tmp_path, f"models: {{gateway: {{base_url: 'http://localhost:4000'}}, {section}}}")
+    assert "does nothing beside gateway" in the_problem(settings).what
+    assert settings.servers.models.gateway is not None
+
+
+def test_a_default_that_no_call_has_is_named_and_the_others_hold(tmp_path: Path):
+    settings = settings_from(tmp_path, "models: {defaults: {temperature: 0.7, temprature: 1}}")
+    assert the_problem(settings).fix == "did you mean 'temperature'?"
+    assert settings.servers.models.defaults.said == {"temperature": 0.7}
+
+
+def test_a_provider_without_a_model_is_a_problem(tmp_path: Path):
+    settings = settings_from(tmp_path, "direct: {mine: {base_url: 'https://x'}, anthropic: {base_url: 'https://y'}}")
+    problem = the_problem(settings)
+    assert problem.where == "servers.yaml line 1, direct.mine"
+    assert "needs models" in problem.what
+    assert settings.servers.direct["anthropic"].model_for("coding") == "claude-sonnet-4-6"
