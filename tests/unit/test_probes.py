@@ -1,3 +1,5 @@
+"""What the monitor sees through is the way that a model call takes."""
+
 import pytest
 from anyio import create_task_group, create_tcp_listener
 from anyio.abc import SocketAttribute, SocketStream

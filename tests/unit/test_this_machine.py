@@ -1,3 +1,5 @@
+"""This machine, by all its names, and nothing else."""
+
 import pytest
 
 from omni_mcp.this_machine import is_loopback, leads_here
