@@ -32,7 +32,7 @@ from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
 
 if TYPE_CHECKING:
-    from omni_mcp.engine import Engine
+    from omni_mcp.engine import End, Engine
     from omni_mcp.llm.relay import Relay
     from omni_mcp.monitor import Monitor
 
@@ -45,7 +45,9 @@ LONGEST_POLL = 30.0
 SPARE_TIME = 0.5
 """Seconds that a face leaves the spare of a killed engine to take over."""
 HANDOVER_LIMIT = 30.0
-"""Seconds that a new engine waits for one that has said goodbye to let go of the lock."""
+"""Seconds that a new engine waits for one that has said goodbye to let go of the lock, and that one for the new."""
+HANDOVER_STEP = 0.05
+"""Seconds between two looks for the new one."""
 
 
 @asynccontextmanager
@@ -259,18 +261,20 @@ async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doo
         tasks.cancel_scope.cancel()
 
 
-async def serve_engine(home: Home, *, idle_exit: bool = False) -> None:
+async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
     """Run the one engine of a home until it is idle for long or cancelled; open it anew when the settings change.
 
-    Raises EngineRunning. The lock is held over a reload too: nobody may think that the engine has gone.
+    Returns why it ended. Raises EngineRunning. The lock is held over a reload too: nobody may think that the engine has
+    gone.
     """
     with await _the_lock(home), crashes.counted(home) as is_well:
         async with SqliteLedger(home.ledger) as ledger:
-            end: str | None = "reload"
+            end: End | None = "reload"
             while end == "reload":
                 async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well) as engine:
                     end = await engine.run()
                 logger.info("engine ends: %s", end, extra={"action": "engine_end"})
+            return end
 
 
 @asynccontextmanager
@@ -303,10 +307,19 @@ class EngineHere:
 
     async def _serve(self) -> None:
         try:
-            await serve_engine(self._home)
+            end = await serve_engine(self._home)
         except EngineRunning as error:
             logger.warning("%s; using that one", error, extra={"action": "engine_elsewhere"})
-            await until_free(self._home.engine_lock)
+        else:
+            if end == "upgrade":
+                await self._make_way()
+        await until_free(self._home.engine_lock)
+
+    async def _make_way(self) -> None:
+        """Leave the lock to the engine of the newer release, which is waiting for it."""
+        with anyio.move_on_after(HANDOVER_LIMIT):
+            while holder(self._home.engine_lock) is None:  # noqa: ASYNC110 - another process takes it
+                await anyio.sleep(HANDOVER_STEP)
 
     async def stop(self) -> None:
         """Give back what runs and let go of the lock."""

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,18 +90,26 @@ def _ask_all(path: Path) -> int:
 
 
 def _swap(ledger: Path, staged: Path) -> Path | None:
-    """Move the ledger with its log aside and the copy into its place, while nobody writes."""
+    """Move the ledger aside, what is in its log brought in before, and the copy into its place, while nobody writes."""
     gate = WriteGate(ledger.with_suffix(".gate"))
     try:
         with gate.held():
             kept = ledger.with_name(f"{ledger.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}")
             there = ledger.exists()
-            for end in ("-shm", "-wal", ""):
+            if there:
+                _bring_in_the_log(ledger)
+            for end in ("", "-wal", "-shm"):
                 _move(ledger.with_name(ledger.name + end), kept.with_name(kept.name + end))
             staged.replace(ledger)
     finally:
         gate.close()
     return kept if there else None
+
+
+def _bring_in_the_log(ledger: Path) -> None:
+    """Write what is in the log into the file itself: a kill in the middle of the move must not part the two."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(ledger, isolation_level=None)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
 
 
 def _move(source: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ Then whoever finds it while no engine holds the lock knows that the last one die
 
 import json
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -51,9 +51,9 @@ def counted(home: Home) -> Generator[Callable[[], None]]:
     """Count an engine's start as a crash until it calls what this yields, or ends in order."""
     well = partial(home.engine_crashes.unlink, missing_ok=True)
     before = _read(home.engine_crashes)
-    home.engine_crashes.write_text(
-        json.dumps({"count": (before[0] if before else 0) + 1, "at": datetime.now(UTC).isoformat()}), encoding="utf-8"
-    )
+    count = (before[0] if before else 0) + 1
+    with suppress(OSError):  # a full disk must not keep an engine from coming up: then it is not counted
+        home.engine_crashes.write_text(json.dumps({"count": count, "at": datetime.now(UTC).isoformat()}), "utf-8")
     try:
         yield well
     except Exception:

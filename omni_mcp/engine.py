@@ -256,11 +256,12 @@ class Engine:
                     attempt.stop("shutdown")
 
     async def _purge(self) -> None:
-        """Remove what is over for longer than it is kept."""
+        """Remove what is over for longer than it is kept: some in each step, so that nothing else waits for it."""
         days = self.settings.servers.limits.keep_days
-        if days is not None and self._is_due("purge", PURGE):
-            while await self.ledger.purge(self.clock.now() - timedelta(days=days)):
-                pass
+        if days is None or not self._is_due("purge", PURGE):
+            return
+        if await self.ledger.purge(self.clock.now() - timedelta(days=days)):
+            del self.done_at["purge"]
 
     async def _claim(self, attempts: TaskGroup) -> int:
         """Begin the idle tasks that an executor with a free slot may take, as far as the mode admits it.

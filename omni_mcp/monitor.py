@@ -89,12 +89,14 @@ class Monitor:
                 await self.step()
             except LedgerError as error:
                 logger.warning("the mode is not written yet: %s", error, extra={"action": "mode_not_written"})
+                await anyio.sleep(POLL)
+                continue
             with anyio.move_on_after(self._pause()):
                 await news.wait()
 
     def _pause(self) -> float:
-        """Return the seconds until something is due."""
-        at = next_probe_at(self.state, self.setup)
+        """Return the seconds until something is due; who may not probe only follows."""
+        at = next_probe_at(self.state, self.setup) if self._leads_until is not None else None
         left = POLL if at is None else (at - self.clock.now()).total_seconds()
         return min(POLL, max(0.0, left))
 

@@ -51,6 +51,8 @@ CANCEL_LIMIT = 25
 """Seconds that `cancel` waits for the confirmation."""
 RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
+WAITING_PAGE = 500
+"""Waiting tasks that are read at a time."""
 PRIORITIES = range(-100, 101)
 EVENTS = 100
 """Lines of history in one answer."""
@@ -367,8 +369,15 @@ class Service:
         return task
 
     async def _waiting(self) -> Sequence[Task]:
-        page = await self.ledger.page(principal=self.principal, states=[TaskState.WAITING], limit=1000)
-        return page.tasks
+        tasks: list[Task] = []
+        cursor = None
+        while True:
+            page = await self.ledger.page(
+                principal=self.principal, states=[TaskState.WAITING], limit=WAITING_PAGE, cursor=cursor
+            )
+            tasks.extend(page.tasks)
+            if (cursor := page.cursor) is None:
+                return tasks
 
     async def _resume_one(self, task: Task, *, named: bool, dry_run: bool) -> ResumedView:
         refusal = _why_not(task, named=named)

@@ -452,6 +452,8 @@ class SqliteLedger(Ledger):
         try:
             db = await self._current_reader()
             return list(await db.execute_fetchall(statement, values))
+        except ValueError:  # closed meanwhile by another reader, who found the file replaced
+            return await self._read(statement, values)
         except sqlite3.Error as error:
             await self._close_reader()
             raise understood(error, self._path) from error
