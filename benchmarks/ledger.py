@@ -18,8 +18,9 @@ import aiosqlite
 import anyio
 
 from omni_mcp.ledger import statements as sql
+from omni_mcp.ledger.migrations import migrate
 from omni_mcp.ledger.rows import stamp
-from omni_mcp.ledger.sqlite import SqliteLedger, migrate
+from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.writer import PRAGMAS
 from omni_mcp.task import Choice, Completed, SystemClock, TaskSpec, TaskState, new_id
 

@@ -12,19 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.modes import (
-    LITELLM,
-    Called,
-    ModeState,
-    Probed,
-    Round,
-    Setup,
-    Tick,
-    after,
-    begin,
-    due,
-    next_probe_at,
-)
+from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Probed, Round, Setup, Tick, begin
+from omni_mcp.decide.modes import after, due, next_probe_at
 from omni_mcp.monitor import LAST_TRIES
 from omni_mcp.servers_file import FaultHandler
 from omni_mcp.task import Mode

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -15,6 +16,8 @@ from chaos.world import KINDS, NOBODY, World
 OPEN = 14
 """Tasks that are open at once."""
 CLIENTS = 2
+AGAIN = 5.0
+"""Seconds between two submits beyond that, while there is no engine."""
 
 
 class Clients:
@@ -25,6 +28,7 @@ class Clients:
         self._random = random.Random(seed)
         self._numbers: Iterator[int] = count(1)
         self.submitting = True
+        self._asked = 0.0
 
     async def submit(self) -> None:
         """Submit one task after the other, each with its key, again and again until it is acknowledged."""
@@ -65,7 +69,8 @@ class Clients:
         while True:
             with suppress(FaceLost, Refused):
                 await self._tend_once(face)
-            if self._world.engine is None and self.submitting:
+            if self._world.engine is None and self.submitting and time.monotonic() > self._asked + AGAIN:
+                self._asked = time.monotonic()
                 await self._submit_one(face)  # one that was asked to go comes back with a submit
             self._world.unreasoned.update(unexplained(self._world))
             await anyio.sleep(0.25)

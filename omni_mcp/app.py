@@ -207,24 +207,24 @@ async def running_engine(
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import Pool
 
-    clock = SystemClock()
     owner = new_id()
     live = LiveSettings(home)
     settings = live.now()
     async with AsyncExitStack() as stack:
         doorbell = await stack.enter_async_context(LocalDispatch().listen())
         stack.enter_context(owner_lock(home.owners, owner))
-        await ledger.announce(_mark(home, owner, doorbell.address, clock))
+        await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
         monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
         relay = await stack.enter_async_context(_relay(settings, ledger, monitor))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
-        engine = Engine(
+        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
+        yield Engine(
             ledger=ledger,
             pool=pool,
             settings=settings,
-            clock=clock,
+            clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
             relay=relay,
@@ -234,8 +234,6 @@ async def running_engine(
             idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
             is_well=is_well,
         )
-        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        yield engine
 
 
 @asynccontextmanager

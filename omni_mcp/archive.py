@@ -11,9 +11,9 @@ from omni_mcp.home import Home
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.check import check
 from omni_mcp.ledger.gate import WriteGate
+from omni_mcp.ledger.migrations import migrate
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.rows import stamp
-from omni_mcp.ledger.sqlite import migrate
 from omni_mcp.ledger.writer import understood
 from omni_mcp.views import CheckView, CopyView
 

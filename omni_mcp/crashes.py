@@ -5,7 +5,7 @@ Then whoever finds it while no engine holds the lock knows that the last one die
 """
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -69,7 +69,7 @@ def look(home: Home) -> Crashes | None:
     found = _read(home.engine_crashes)
     if found is None or holder(home.engine_lock) is not None:
         return None
-    return Crashes(count=found[0], at=found[1], reason=_last_line(home.engine_log))
+    return Crashes(count=found[0], at=found[1], reason=_reason(home.engine_log))
 
 
 def is_paused(home: Home) -> bool:
@@ -86,11 +86,17 @@ def _read(path: Path) -> tuple[int, datetime] | None:
         return None
 
 
-def _last_line(log: Path) -> str:
+def last_lines(log: Path) -> Sequence[str]:
+    """Return the lines at the end of a log that say something; none where it cannot be read."""
     try:
-        with log.open("rb") as lines:
-            lines.seek(max(0, log.stat().st_size - TAIL))
-            said = [line.strip(FRAME) for line in lines.read().decode(errors="replace").splitlines()]
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL))
+            said = file.read().decode(errors="replace")
     except OSError:
-        said = []
-    return next((line[:LINE] for line in reversed(said) if line), "its log is empty")
+        return []
+    return [line for line in said.splitlines() if line.strip(FRAME)]
+
+
+def _reason(log: Path) -> str:
+    said = last_lines(log)
+    return said[-1].strip(FRAME)[:LINE] if said else "its log is empty"

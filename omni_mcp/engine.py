@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup
 
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.modes import Ran, Seen
-from omni_mcp.decide.permit import Permit
+from omni_mcp.decide.mode_state import Ran
+from omni_mcp.decide.permit import Modes, Permit
 from omni_mcp.decide.recovery import after_death
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
@@ -58,18 +58,6 @@ PURGE = timedelta(hours=1)
 """How often we look for tasks that are over for longer than they are kept."""
 GOES_ON = frozenset({Recovery.ATTACH, Recovery.RESUME})
 """What an engine that was asked to go gives back at once: the next one goes on with it; the rest it finishes."""
-
-
-class Modes(Protocol):
-    """Who knows the mode (the monitor)."""
-
-    def permit(self) -> Permit:
-        """Say what the mode in force allows now."""
-        ...
-
-    def saw(self, seen: Seen) -> None:
-        """Take in how an attempt ended whose model calls nobody else sees."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """The face over Streamable HTTP, with the engine in the same process."""
 
-import ipaddress
 import signal
 import socket
 from functools import partial
@@ -14,11 +13,12 @@ from omni_mcp.errors import BadRequest
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
+from omni_mcp.this_machine import is_loopback
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:
     """Serve until a signal. Raises BadRequest for a port in use, and beyond loopback: this version has no tokens."""
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise BadRequest(
             f"refusing to listen on {host}: without tokens anybody who reaches it could run tasks",
             next_step="omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
@@ -52,12 +52,3 @@ def _must_be_free(host: str, port: int) -> None:
             raise BadRequest(
                 f"cannot listen on {host} port {port}: {error.strerror}", next_step="omni-mcp serve --port with another"
             ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

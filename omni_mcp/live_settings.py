@@ -25,7 +25,7 @@ class LiveSettings:
         return self._settings
 
     def _look(self) -> list[Sight | None]:
-        return [_sight(path) for path in (self._home.servers, self._home.root / ".env")]
+        return [_sight(path) for path in (self._home.servers, self._home.dotenv)]
 
 
 def _sight(path: Path) -> Sight | None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.modes import (
+from omni_mcp.decide.mode_state import (
     Due,
     Forced,
     ModeState,
@@ -22,16 +22,13 @@ from omni_mcp.decide.modes import (
     Seen,
     Setup,
     Tick,
-    after,
     begin,
-    due,
     dumped,
     essence,
     in_force,
     loaded,
-    next_probe_at,
-    taken_up,
 )
+from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, cause_of, meaning, permit
 from omni_mcp.errors import LedgerError
 from omni_mcp.ledger.base import Ledger, ModeMark

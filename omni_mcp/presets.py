@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omni_mcp.decide.modes import Setup
+from omni_mcp.decide.mode_state import Setup
 from omni_mcp.decide.routing import Candidate
 from omni_mcp.home import Home
 from omni_mcp.servers_file import ExecutorRow

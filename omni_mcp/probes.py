@@ -9,13 +9,14 @@ import httpx
 from pydantic import SecretStr
 
 from omni_mcp.decide.health import Look, Verdict
+from omni_mcp.llm.direct import ANTHROPIC_VERSION
 from omni_mcp.servers_file import DirectRow, Gateway, dialect_of
+from omni_mcp.this_machine import leads_here
 
 ALIVE = b"alive"
 """What LiteLLM says of itself at `/health/liveliness` ("I'm alive!"); another program on its port does not."""
 OK, SERVER_ERROR = 200, 500
 REFUSALS = frozenset({401, 402, 403})
-ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
 
 class Probes(Protocol):
@@ -52,9 +53,9 @@ class HttpProbes:
     async def provider(self, name: str, *, limit: float) -> Look:
         """Look at the provider's list of models."""
         row, key = self._direct[name], self._keys[name].get_secret_value()
-        anthropic = dialect_of(name, row) == "anthropic"
-        headers = {"x-api-key": key, **ANTHROPIC} if anthropic else {"authorization": f"Bearer {key}"}
-        return _open(await _get(_models_of(row.base_url), headers, limit=limit, outside=True))
+        anthropic = {"x-api-key": key, "anthropic-version": ANTHROPIC_VERSION}
+        headers = anthropic if dialect_of(name, row) == "anthropic" else {"authorization": f"Bearer {key}"}
+        return _open(await _get(_models_of(row.base_url), headers, limit=limit))
 
 
 def _models_of(base_url: str) -> str:
@@ -67,12 +68,12 @@ class _Answer:
     begin: bytes = b""
 
 
-async def _get(url: str, headers: Mapping[str, str], *, limit: float, outside: bool = False) -> _Answer | Look:
-    """Ask for a page, of which only the beginning is read; `outside` goes through the proxy of the environment."""
+async def _get(url: str, headers: Mapping[str, str], *, limit: float) -> _Answer | Look:
+    """Ask for a page as a model call would, of which only the beginning is read."""
     try:
         with anyio.fail_after(limit):
             async with (
-                httpx.AsyncClient(timeout=None, trust_env=outside) as client,  # noqa: S113 - the limit is around all
+                httpx.AsyncClient(timeout=None, trust_env=not leads_here(url)) as client,  # noqa: S113 - the limit is around all
                 client.stream("GET", url, headers=dict(headers)) as response,
             ):
                 begin = await anext(response.aiter_bytes(), b"")

@@ -6,29 +6,17 @@ It stands between the relay and the gateways, so that a change of mode moves a r
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.modes import LITELLM, Called, Seen
-from omni_mcp.decide.permit import Permit, Serves
+from omni_mcp.decide.mode_state import LITELLM, Called
+from omni_mcp.decide.permit import Modes, Permit, Serves
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
 from omni_mcp.task import Clock, FailureClass
 
 UNAVAILABLE = 503
 SOON = 1.0
 """Seconds after which a caller that was turned away may ask again, when nobody knows better."""
-
-
-class Watcher(Protocol):
-    """What the switch needs of the monitor."""
-
-    def permit(self) -> Permit:
-        """Say what the mode in force allows now."""
-        ...
-
-    def saw(self, seen: Seen) -> None:
-        """Take in how a call ended."""
-        ...
 
 
 class Switch:
@@ -39,27 +27,27 @@ class Switch:
         primary: ModelGateway,
         direct: ModelGateway | None,
         providers: tuple[str, ...],
-        watcher: Watcher,
+        modes: Modes,
         clock: Clock,
     ) -> None:
         self._primary = primary
         self._direct = direct
         self._providers = providers
-        self._watcher = watcher
+        self._modes = modes
         self._clock = clock
         self._trying = False
 
     @property
     def name(self) -> str:
         """Who serves now, as `endpoint` shows it."""
-        direct = self._watcher.permit().serves is Serves.DIRECT
+        direct = self._modes.permit().serves is Serves.DIRECT
         return self._direct.name if direct and self._direct is not None else self._primary.name
 
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
     ) -> Answer:
         """Make one call where the mode says. Raises ModelError, at once where nobody serves."""
-        allowed = self._watcher.permit()
+        allowed = self._modes.permit()
         if allowed.serves is Serves.LITELLM:
             return await self._asked(self._primary, dialect, body, task_type, beta)
         if allowed.trial and not self._trying:
@@ -114,7 +102,7 @@ class Switch:
         except ModelError as error:
             self._failed(error, direct=direct, trial=trial)
             raise
-        self._watcher.saw(
+        self._modes.saw(
             Called(target=self._served(answer, direct=direct), verdict=Verdict.OK, said="served a call", trial=trial)
         )
         return answer if answer.body is not None else _Watched(answer, lambda error: self._failed(error, direct=direct))
@@ -130,7 +118,7 @@ class Switch:
         if verdict is None:
             return
         for target in self._providers if direct else (LITELLM,):
-            self._watcher.saw(Called(target=target, verdict=verdict, said=error.message, trial=trial))
+            self._modes.saw(Called(target=target, verdict=verdict, said=error.message, trial=trial))
 
 
 def _verdict(error: ModelError) -> Verdict | None:

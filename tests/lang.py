@@ -280,7 +280,7 @@ def _meant(template: str) -> bool:
     command = COMMAND.fullmatch(template) and not PROSE.search(re.sub(r"\".*\"", "", template))
     return (
         bool(words)
-        and template[0] not in "%#"
+        and not template.startswith(("%", "#", "(?"))
         and not (command or STATEMENT.fullmatch(template) or TYPE.fullmatch(template))
     )
 

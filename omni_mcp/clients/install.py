@@ -56,8 +56,7 @@ def installing(
         change = Change(path=path, before=before, after=client.editor.insert(before or "", client.keys, entry))
     done = f"{client.title} has it, and will start it the next time that you open it: {path}"
     if program := _program(name):
-        removing = [claude.removing(program)] if found is not None else []
-        commands = [*removing, claude.adding(program, entry)]
+        commands = [*([claude.removing(program)] if found is not None else []), claude.adding(program, entry)]
         return _by_claude(commands, done=done, first=lambda: _back_up(client, change))
     return Step(shown=change.diff(), done=done, carry_out=lambda: _install(client, change))
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from omni_mcp.decide.health import Health
-from omni_mcp.decide.modes import ModeState, Setup, half_open, holds, in_force, next_probe_at, ramp, usable
+from omni_mcp.decide.mode_state import ModeState, Seen, Setup, in_force
+from omni_mcp.decide.modes import half_open, holds, next_probe_at, ramp, usable
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.task import Mode
 
@@ -44,6 +46,18 @@ class Permit:
         if self.held is not None and concerned:
             return 1 if self.trial else 0
         return self.limit
+
+
+class Modes(Protocol):
+    """Who knows the mode (the monitor)."""
+
+    def permit(self) -> Permit:
+        """Say what the mode in force allows now."""
+        ...
+
+    def saw(self, seen: Seen) -> None:
+        """Take in how a call or an attempt ended."""
+        ...
 
 
 def permit(state: ModeState, setup: Setup, now: datetime) -> Permit:

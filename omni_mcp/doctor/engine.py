@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import psutil
 
 from omni_mcp import __version__
+from omni_mcp.app import is_older
 from omni_mcp.background import START_LIMIT
+from omni_mcp.crashes import last_lines
 from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.ledger import reading
 from omni_mcp.doctor.scene import Scene
@@ -21,12 +23,9 @@ from omni_mcp.ledger.owners import holder
 
 LAST_LINES = 5
 """Lines of the engine's log that are shown where it ended badly."""
-TAIL_BYTES = 8192
-"""Of the log, where they are looked for."""
 
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """The beginning of a line that the engine wrote while it was well; a last line without it is an error."""
-_NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,7 @@ def engine(scene: Scene) -> Iterator[Finding]:
     elif _is_stopped(pid):
         text = f"the engine (pid {pid}) is paused: it holds its tasks and does nothing"
         yield Finding(code="engine-paused", severity=Severity.ERROR, text=text, fix=f"kill -CONT {pid}", safe=True)
-    elif said.there and _age(said.version) < _age(__version__):
+    elif said.there and is_older(said.version, __version__):
         text = f"the engine (pid {pid}) is version {said.version}, this program is {__version__}"
         yield Finding(code="engine-old", severity=Severity.WARNING, text=text, fix=restart, safe=True)
     elif said.there and said.settings not in ("", str(scene.home.servers)):
@@ -63,7 +62,7 @@ def engine(scene: Scene) -> Iterator[Finding]:
 
 
 def _none_runs(scene: Scene, said: Announced, restart: str) -> Finding:
-    last = _last_lines(scene.home.engine_log)
+    last = last_lines(scene.home.engine_log)[-LAST_LINES:]
     if last and not _LOGGED.match(last[-1]):
         text = f"the last engine ended with an error: {' | '.join(last)}"
         return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=restart, safe=True)
@@ -107,16 +106,3 @@ def _is_stopped(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.Error:
         return False
-
-
-def _age(version: str) -> list[int]:
-    return [int(number) for number in _NUMBERS.findall(version)]
-
-
-def _last_lines(log: Path) -> Sequence[str]:
-    if not log.is_file():
-        return []
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()
-    return [line for line in lines if line.strip()][-LAST_LINES:]

@@ -20,6 +20,7 @@ from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import edit, ours
 from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.presets import INSTALL, NO_MODELS, ExecutorSpec, find
+from omni_mcp.this_machine import leads_here
 
 CLAUDE_TESTED = (2, 1, 330)
 """The release of Claude Code that this one was tested with; it tells the ends of a run by fields that change."""
@@ -97,11 +98,9 @@ def _unusable(spec: ExecutorSpec, scene: Scene) -> Finding:
 
 def _listening(spec: ExecutorSpec, scene: Scene) -> Finding:
     """Say whether something listens at the url of an executor, if that is on this machine; others are not asked."""
-    from omni_mcp.llm.http_call import is_loopback
-
     url = urlsplit(str(spec.row.url))
     port = url.port or (443 if url.scheme in ("https", "wss") else 80)
-    if not is_loopback(str(spec.row.url)):
+    if not leads_here(str(spec.row.url)):
         return ok("executor", f"{url.hostname} is elsewhere: not checked (omni-mcp executors asks it)", about=spec.name)
     try:
         socket.create_connection((str(url.hostname), port), timeout=CONNECT_LIMIT).close()

@@ -17,7 +17,7 @@ from omni_mcp.doctor.settings_file import OTHERS
 from omni_mcp.doctor.shell import ours, pip_install
 from omni_mcp.errors import LedgerUnusable
 from omni_mcp.ledger.gate import refuse_network
-from omni_mcp.ledger.sqlite import newest_version
+from omni_mcp.ledger.migrations import newest_version
 
 CHECK_LIMIT = 3.0
 """Seconds for the quick check of the file; a large one is checked as far as that goes."""

@@ -12,6 +12,7 @@ from omni_mcp.doctor.settings_file import given
 from omni_mcp.doctor.shell import edit, first_keys, replaced
 from omni_mcp.servers_file import Gateway
 from omni_mcp.settings import GITHUB_KEY
+from omni_mcp.this_machine import leads_here
 
 if TYPE_CHECKING:
     import httpx
@@ -32,9 +33,7 @@ def gateway(scene: Scene) -> Iterator[Finding]:
         return
     import httpx
 
-    from omni_mcp.llm.http_call import is_loopback
-
-    outside = not is_loopback(row.base_url)  # as the engine's own calls: what is here is asked past any proxy
+    outside = not leads_here(row.base_url)  # as the engine's own calls: what is here is asked past any proxy
     key = {"Authorization": f"Bearer {row.api_key.get_secret_value()}"} if row.api_key else {}
     with httpx.Client(base_url=row.base_url, headers=key, timeout=LIMIT, trust_env=outside) as client:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.errors import LedgerError
-from omni_mcp.ledger.sqlite import newest_version
+from omni_mcp.ledger.migrations import newest_version
 from omni_mcp.ledger.writer import understood
 
 SHOWN = 5

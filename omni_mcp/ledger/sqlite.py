@@ -2,11 +2,10 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -16,11 +15,6 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.errors import (
     BadRequest,
-    IdempotencyConflict,
-    LedgerOld,
-    LedgerTooNew,
-    TaskNotFound,
-    TaskPurged,
     TransitionRefused,
 )
 from omni_mcp.ledger import statements as sql
@@ -36,9 +30,9 @@ from omni_mcp.ledger.base import (
     Submitted,
     Watermark,
 )
-from omni_mcp.ledger.dependants import failed_one, id_range, is_over, needed, the_one
+from omni_mcp.ledger.dependants import id_range, is_over, the_one
+from omni_mcp.ledger.migrations import migrate, newest_version
 from omni_mcp.ledger.overdue import fail_overdue
-from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.rows import (
     TITLE,
     a_change,
@@ -52,11 +46,11 @@ from omni_mcp.ledger.rows import (
     fingerprint,
     maybe_json,
     maybe_stamp,
-    moment,
     plain,
     stamp,
     to_json,
 )
+from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
 from omni_mcp.task import (
     Choice,
@@ -137,7 +131,7 @@ class SqliteLedger(Ledger):
             retry_of=spec.retry_of,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
-        row, deduplicated, engine = await self._write(lambda db: _submit(db, values, spec.after))
+        row, deduplicated, engine = await self._write(lambda db: submit(db, values, spec.after))
         mark = None if engine is None else an_engine(engine)
         return Submitted(task=a_task(row), deduplicated=deduplicated, engine=mark)
 
@@ -153,7 +147,7 @@ class SqliteLedger(Ledger):
             elif (held := db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
                 wish = {**values, "kind": "note", "text": f"asked to be {text}", "data": None}
                 db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
-            return _task(db, task_id)
+            return the_task(db, task_id)
 
         return a_task(await self._write(unit))
 
@@ -519,60 +513,6 @@ class SqliteLedger(Ledger):
             self._tell()
 
 
-def _submit(
-    db: sqlite3.Connection, values: Values, after: tuple[str, ...]
-) -> tuple[sqlite3.Row, bool, sqlite3.Row | None]:
-    """Insert the task, or find the one of its key; and see in the same transaction which engine is there."""
-    known = _known(db, values)
-    row = _insert_after(db, values, after) if known is None else _task(db, known)
-    return row, known is not None, db.execute(sql.ENGINE).fetchone()
-
-
-def _known(db: sqlite3.Connection, values: Values) -> str | None:
-    if values["key"] is None:
-        return None
-    row = db.execute(sql.KNOWN_KEY, values).fetchone()
-    if row is None:
-        return None
-    if row["fingerprint"] != values["fingerprint"]:
-        raise IdempotencyConflict(values["key"], row["task_id"])
-    if row["purged"] is not None:
-        raise TaskPurged(values["key"], row["task_id"], row["purged"])
-    return row["task_id"]
-
-
-def _insert_after(db: sqlite3.Connection, values: Values, after: tuple[str, ...]) -> sqlite3.Row:
-    """Insert a task that runs after others; one whose others can never complete is failed at once."""
-    _refuse_past(values)
-    needs = needed(db, after, values["principal"])
-    if all(state is TaskState.COMPLETED for state in needs.values()):
-        return _insert(db, {**values, "state": TaskState.IDLE, "waiting_for": None, "text": None})
-    text = f"runs after {', '.join(needs)}"
-    row = _insert(db, {**values, "state": TaskState.WAITING, "waiting_for": WaitingFor.DEPENDENCY, "text": text})
-    db.executemany(sql.NEW_NEED, [{"n": row["n"], "needs": task_id} for task_id in needs])
-    if (failed := failed_one(needs)) is None:
-        return row
-    is_over(db, failed, needs[failed], values["now"])
-    return _task(db, values["id"])
-
-
-def _refuse_past(values: Values) -> None:
-    """Refuse a deadline that has passed, here and not earlier: a repeat with a known key is no new task."""
-    if values["deadline"] is not None and values["deadline"] <= values["now"]:
-        raise BadRequest(
-            f"deadline {moment(values['deadline']).isoformat()} has passed already",
-            next_step='call submit_task with a later one, or a span such as "2h"',
-        )
-
-
-def _insert(db: sqlite3.Connection, values: Values) -> sqlite3.Row:
-    row = db.execute(sql.NEW_TASK, values).fetchone()
-    db.execute(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
-    if values["key"] is not None:
-        db.execute(sql.NEW_KEY, values)
-    return row
-
-
 def _moved(db: sqlite3.Connection, guarded: str, values: Values, *then: str) -> sqlite3.Row | None:
     """Run one guarded write and what belongs to it; None when it did not find its row."""
     row = db.execute(guarded, values).fetchone()
@@ -582,13 +522,6 @@ def _moved(db: sqlite3.Connection, guarded: str, values: Values, *then: str) -> 
     for statement in then:
         db.execute(statement, place)
     return db.execute(sql.TASK_BY_N, place).fetchone()
-
-
-def _task(db: sqlite3.Connection, task_id: str) -> sqlite3.Row:
-    row = db.execute(sql.TASK, {"id": task_id}).fetchone()
-    if row is None:
-        raise TaskNotFound(task_id)
-    return row
 
 
 def _held(row: sqlite3.Row | None, task_id: str, verb: str) -> Task:
@@ -621,37 +554,3 @@ def _from_cursor(cursor: str | None) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", cursor):
         raise BadRequest(f"{cursor[:64]!r} is no cursor", next_step="call list_tasks again without a cursor")
     return int(cursor)
-
-
-def migrate(db: sqlite3.Connection, engine_lock: Path | None = None) -> None:
-    """Bring the file to our version, forward only. Raises LedgerTooNew; LedgerOld while an engine holds the lock."""
-    db.row_factory = sqlite3.Row
-    ours = _migrations()
-    version = db.execute("pragma user_version").fetchone()[0]
-    newest = newest_version()
-    if version > newest:
-        raise LedgerTooNew(
-            f"the ledger has version {version}, this release knows {newest}",
-            next_step="upgrade: pip install --upgrade omni-mcp",
-        )
-    with _alone(engine_lock) if 0 < version < newest and engine_lock is not None else nullcontext():
-        for number in sorted(number for number in ours if number > version):
-            db.executescript(f"begin immediate; {ours[number]}; pragma user_version = {number}; commit;")
-
-
-def _alone(engine_lock: Path) -> HeldLock:
-    held = try_hold(engine_lock)
-    if held is None:
-        raise LedgerOld(holder(engine_lock))
-    return held
-
-
-@cache
-def newest_version() -> int:
-    """Return the version of a ledger that this release writes."""
-    return max(_migrations())
-
-
-def _migrations() -> Mapping[int, str]:
-    files: Iterable[Any] = resources.files("omni_mcp.ledger").joinpath("sql").iterdir()
-    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")}

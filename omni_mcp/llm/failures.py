@@ -45,7 +45,7 @@ class _Exception:
     """What the body says where the status says something else."""
 
     statuses: frozenset[int]
-    said: re.Pattern[str]
+    said: str
     status: int
     kind: FailureClass
 
@@ -54,23 +54,23 @@ _EXCEPTIONS = (
     # LiteLLM: every route rests after faults, which it calls a rate limit
     _Exception(
         statuses=frozenset({429}),
-        said=re.compile(r"(?i)all_deployments_in_cooldown|no deployments available"),
+        said=r"(?i)all_deployments_in_cooldown|no deployments available",
         status=UNAVAILABLE,
         kind=FailureClass.PROVIDER,
     ),
     # LiteLLM without a database: a key that is not the master key
-    _Exception(statuses=frozenset({400}), said=re.compile("no_db_connection"), status=401, kind=FailureClass.AUTH),
+    _Exception(statuses=frozenset({400}), said="no_db_connection", status=401, kind=FailureClass.AUTH),
     # LiteLLM: it has no such model
     _Exception(
         statuses=frozenset({400}),
-        said=re.compile(r"(?i)invalid model name passed|no healthy deployments for this model"),
+        said=r"(?i)invalid model name passed|no healthy deployments for this model",
         status=404,
         kind=FailureClass.CONFIG,
     ),
     # Anthropic and OpenAI: the account is empty, which no task can help
     _Exception(
         statuses=frozenset({400, 429}),
-        said=re.compile(r"(?i)credit balance is too low|insufficient_quota"),
+        said=r"(?i)credit balance is too low|insufficient_quota",
         status=402,
         kind=FailureClass.AUTH,
     ),
@@ -160,7 +160,7 @@ def clean(text: str) -> str:
 def _meaning(status: int, said: str) -> tuple[int, FailureClass]:
     """Return the status to pass on, and the class."""
     for known in _EXCEPTIONS:
-        if status in known.statuses and known.said.search(said):
+        if status in known.statuses and re.search(known.said, said):
             return known.status, known.kind
     return status, KINDS.get(status, FailureClass.PROVIDER)
 

@@ -4,7 +4,6 @@ What LiteLLM's proxy and a provider's own API have in common. Every way in which
 there, silence, an error under HTTP 200, an answer that no model API gives, a stream that breaks off.
 """
 
-import ipaddress
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from omni_mcp.llm.failures import BAD_GATEWAY, answer_error, error_in, parsed, t
 from omni_mcp.llm.sse import DONE
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.task import FailureClass
+from omni_mcp.this_machine import leads_here
 
 CONNECT_LIMIT = 10.0
 """Seconds to reach the other side."""
@@ -56,16 +56,7 @@ def http_client(base_url: str) -> httpx.AsyncClient:
     """Return a client for calls of one place. Proxies of the environment are for places that are not this machine."""
     timeout = httpx.Timeout(SILENCE_LIMIT, connect=CONNECT_LIMIT)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=not is_loopback(base_url))
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine."""
-    host = httpx.URL(url).host
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=not leads_here(base_url))
 
 
 async def send(client: httpx.AsyncClient, call: HttpCall) -> Answer:

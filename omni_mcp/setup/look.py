@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx
 
 from omni_mcp.setup.clouds import CLOUDS, MASTER_KEY, OTHER_KEYS
+from omni_mcp.this_machine import leads_here
 
 PROGRAMS = ("claude", "openclaw", "codex")
 GATEWAY = "http://127.0.0.1:4000"
@@ -97,7 +98,7 @@ def look_for_proxy(base_url: str, key: str | None) -> Proxy:
     """Return a LiteLLM proxy, whether it lives, and its models; others on that port say nothing of being alive."""
     base_url = base_url.rstrip("/")
     try:
-        with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+        with httpx.Client(timeout=TIMEOUT, trust_env=not leads_here(base_url)) as client:
             alive = client.get(f"{base_url}/health/liveliness")
             if not alive.is_success or "alive" not in alive.text:
                 return Proxy(base_url=base_url, answers=False)

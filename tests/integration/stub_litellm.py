@@ -84,6 +84,10 @@ class StubLiteLLM:
         rows = [{"model_name": "x", "model_info": info} for info in self.prices or ()]
         return JSONResponse({"data": rows} if request.headers.get("authorization") else NO_DB)
 
+    async def be_alive(self, _request: Request) -> Response:
+        """Answer a probe: a proxy is alive whatever becomes of its calls."""
+        return JSONResponse("I'm alive!")
+
     async def handle(self, request: Request) -> Response:
         """Answer a request."""
         self.asked.append((request.url.path, dict(request.headers), await request.json()))
@@ -94,6 +98,11 @@ class StubLiteLLM:
 async def stub_litellm() -> AsyncGenerator[StubLiteLLM]:
     """Run one in this event loop until the body ends."""
     stub = StubLiteLLM()
-    routes = [Route("/v1/model/info", stub.list_prices), Route("/{path:path}", stub.handle, methods=["POST"])]
+    routes = [
+        Route("/v1/model/info", stub.list_prices),
+        Route("/health/liveliness", stub.be_alive),
+        Route("/v1/models", stub.be_alive),
+        Route("/{path:path}", stub.handle, methods=["POST"]),
+    ]
     async with serving(Starlette(routes=routes)) as stub.port:
         yield stub

@@ -38,13 +38,14 @@ def cloud_row(cloud: Cloud, model: str = "openai/gpt-4o-mini", **params: Any) ->
 
 
 async def test_a_task_is_served_by_the_proxy_and_the_defaults_reach_its_request(tmp_path: Path):
-    async with running_cloud() as cloud, house(tmp_path) as here:
-        models = {"gateway": gateway(cloud.url), "defaults": {"temperature": 0.7}}
-        status = await run(here, models)
+    async with stub_litellm() as stub, house(tmp_path) as here:
+        stub.stream({"choices": [{"delta": {"content": "晴"}, "finish_reason": "stop"}]})
+        status = await run(here, {"gateway": gateway(stub.url), "defaults": {"temperature": 0.7, "top_k": 40}})
         assert (status["state"], status["endpoint"], status["model"]) == ("completed", "litellm-proxy", "auto-chat")
-        seen = cloud.requests[0]
-        assert (seen.path, seen.model, seen.key) == ("/v1/chat/completions", "auto-chat", MASTER_KEY[-4:])
-        assert seen.said.get("temperature") == 0.7
+        path, headers, body = stub.asked[0]
+        assert (path, headers["authorization"]) == ("/v1/chat/completions", f"Bearer {MASTER_KEY}")
+        assert (body["model"], body["temperature"]) == ("auto-chat", 0.7)
+        assert "top_k" not in body, "chat completions have none"
 
 
 @pytest.mark.parametrize(
@@ -66,11 +67,11 @@ async def test_a_failure_of_the_proxy_parks_the_task_with_what_to_do(
     assert words in told["text"]
 
 
-async def test_a_proxy_that_is_not_there_is_a_reason_to_wait_that_says_what_to_start(tmp_path: Path):
+async def test_a_proxy_that_is_not_there_is_a_reason_to_wait_that_names_it(tmp_path: Path):
     async with house(tmp_path) as here:
         told = await run(here, {"gateway": gateway(f"http://127.0.0.1:{free_port()}")})
     assert (told["state"], told["waiting_for"]) == ("waiting", "cloud")
-    assert "start the proxy" in told["text"]
+    assert "LiteLLM" in told["text"]
 
 
 class TestInProcess:
@@ -164,7 +165,7 @@ class TestTheRealProxy:
                 await proxy.kill()
                 told = await run(here, models)
                 assert (told["state"], told["waiting_for"]) == ("waiting", "cloud"), told
-                assert "start the proxy" in told["text"]
+                assert "LiteLLM" in told["text"]
 
     async def _serves(self, proxy: RealProxy, cloud: Cloud) -> None:
         """See that both dialects are served, whole and streamed, with tokens and prices."""

@@ -45,7 +45,8 @@ REFUSED: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"description": "x", "surprise": 1}, "bad_request", "surprise"),
     ({"description": 3}, "bad_request", "string"),
     ({}, "bad_request", "description"),
-    ({"description": "x", "deadline": "tomorrow"}, "not_available_yet", "deadline"),
+    ({"description": "x", "deadline": "tomorrow"}, "bad_request", "neither a time"),
+    ({"description": "x", "after": ["nobody-knows-it"]}, "task_not_found", "nobody-knows-it"),
     ({"description": "x", "budget_usd": 1.0}, "not_available_yet", "budget_usd"),
     ({"description": "x", "type": "system_repair"}, "bad_request", "engine's own"),
 )

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from omni_mcp.ledger.owners import try_hold
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import LOCAL, TERMINAL, Choice, Completed, TaskState, WaitingFor, new_id
 from omni_mcp.testing import a_spec
+from omni_mcp.views import CopyView
 from tests.unit.test_check import broken
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
@@ -41,19 +41,25 @@ async def finished(ledger: SqliteLedger, task_id: str) -> str:
     return task_id
 
 
+def found_in(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
+
+
 async def test_a_backup_while_others_write_is_a_sound_ledger_of_one_moment(tmp_path: Path) -> None:
     home, file = Home(tmp_path), tmp_path / "copy.db"
     async with SqliteLedger(home.ledger) as ledger:
         before = [await submitted(ledger) for _ in range(20)]
+        copies: list[CopyView] = []
         async with anyio.create_task_group() as callers:
             for _ in range(200):
                 callers.start_soon(submitted, ledger)
-            copy = await run_sync(backup, home, file)
-        assert copy.tasks >= len(before)
+            copies.append(await run_sync(backup, home, file))
+        tasks = copies[0].tasks
+        assert tasks >= len(before)
     found = await run_sync(soundness, file)
-    assert (found.tasks, found.problems) == (copy.tasks, [])
+    assert (found.tasks, found.problems) == (tasks, [])
     assert (await run_sync(file.stat)).st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in await run_sync(partial(list, tmp_path.glob("copy*")))) == ["copy.db"]
+    assert sorted(path.name for path in await run_sync(found_in, tmp_path, "copy*")) == ["copy.db"]
 
 
 async def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
@@ -94,7 +100,7 @@ async def test_what_was_open_in_a_backup_waits_for_consent_and_the_ledger_before
         await ledger.resume(free, consent=True)
         assert [task.id for task in await ledger.claimable(limit=9)] == [free]
     assert (await run_sync(soundness, home.ledger)).problems == []
-    (kept,) = await run_sync(partial(list, tmp_path.glob("ledger.db.before-*")))
+    (kept,) = await run_sync(found_in, tmp_path, "ledger.db.before-*")
     async with SqliteLedger(kept) as before:
         assert (await before.find(later, principal=LOCAL)).state is TaskState.IDLE
 
@@ -124,7 +130,7 @@ async def test_while_an_engine_lives_or_starts_nothing_is_restored(lock: str, tm
     assert held is not None
     with held, pytest.raises(EngineRunning):
         await run_sync(restore, home, file)
-    assert not await run_sync(partial(list, tmp_path.glob("*.before-*")))
+    assert not await run_sync(found_in, tmp_path, "*.before-*")
 
 
 async def test_a_backup_is_restored_into_an_empty_home(tmp_path: Path) -> None:

@@ -149,10 +149,11 @@ async def test_a_running_task_is_stopped_at_its_deadline_and_failed_with_the_sto
             await fake.begun(2)
             clock.advance(HOUR)
             await engine.step(attempts)
-            task = await until(ledger, late, TaskState.FAILED)
+            await until(ledger, late, TaskState.FAILED)
             assert [ref.task_id for ref in fake.cancelled] == [late]
             fake.let_go()
-        assert "came during attempt 1 on fake, which was stopped; it last said: half way" in (task.text or "")
+        told = (await look(ledger, late)).text or ""
+        assert "came during attempt 1 on fake, which was stopped; it last said: half way" in told
         result = await ledger.result(late)
         assert result is not None
         assert result.error is FailureClass.DEADLINE
@@ -245,6 +246,7 @@ async def test_an_engine_that_is_asked_to_go_hands_over_what_goes_on_and_finishe
         await ledger.announce(EngineMark(owner="engine", pid=1, version="0", log="", address="", started_at=START))
         moved, finished = await submitted(ledger, type="resumes"), await submitted(ledger)
         ended: list[str | None] = []
+        later: list[str] = []
 
         async def run() -> None:
             ended.append(await engine.run())
@@ -257,14 +259,14 @@ async def test_an_engine_that_is_asked_to_go_hands_over_what_goes_on_and_finishe
             clock.advance(HOUR)
             engine.doorbell.ring()
             await until(ledger, moved, TaskState.IDLE)
-            later = await submitted(ledger)
+            later.append(await submitted(ledger))
             engine.doorbell.ring()
             await anyio.wait_all_tasks_blocked()
             assert not ended
             stays.let_go()
         assert ended == ["upgrade"]
         assert (await look(ledger, finished)).state is TaskState.COMPLETED
-        assert [(await look(ledger, task_id)).state for task_id in (moved, later)] == [TaskState.IDLE] * 2
+        assert [(await look(ledger, task_id)).state for task_id in (moved, *later)] == [TaskState.IDLE] * 2
         mark = await ledger.engine()
         assert mark is not None
         assert not mark.there

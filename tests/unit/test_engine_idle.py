@@ -72,6 +72,7 @@ async def submitting(at: int, *, after: bool, folder: Path) -> str | None:
         engine = engine_for(cast(Ledger, halting), FakeExecutor(), home=folder, clock=clock, idle_exit=IDLE)
         await ledger.announce(EngineMark(owner="engine", pid=1, version="1", log="", address="", started_at=START))
         ended: list[str | None] = []
+        answers: list[Submitted] = []
 
         async def run() -> None:
             ended.append(await engine.run())
@@ -82,10 +83,12 @@ async def submitting(at: int, *, after: bool, folder: Path) -> str | None:
                 tasks.start_soon(run)
                 tasks.start_soon(until_gone, engine, clock, ended)
                 await halting.halted.wait()
-                if ended:
-                    return None
-                told = await submitted(ledger)
+                if not ended:
+                    answers.append(await submitted(ledger))
                 halting.let_go.set()
+        if not answers:
+            return None
+        (told,) = answers
         task = await ledger.find(told.task.id, principal=LOCAL)
         assert told.engine is not None
         expected = TaskState.COMPLETED if told.engine.there else TaskState.IDLE

@@ -178,8 +178,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if states == {TaskState.COMPLETED}:
             self.model[task] = Model(needs=needs)
             return
-        waiting = {"state": TaskState.WAITING, "path": (TaskState.WAITING,), "waiting_for": WaitingFor.DEPENDENCY}
-        self.model[task] = Model(needs=needs, **waiting)
+        first = Model(needs=needs, state=TaskState.WAITING, path=(TaskState.WAITING,))
+        self.model[task] = replace(first, waiting_for=WaitingFor.DEPENDENCY)
         if states & {TaskState.FAILED, TaskState.CANCELLED}:
             self.put(task, self.model[task].to(TaskState.FAILED))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.modes import (
+from omni_mcp.decide.mode_state import (
     LITELLM,
     Called,
     Forced,
@@ -21,15 +21,12 @@ from omni_mcp.decide.modes import (
     Seen,
     Setup,
     Tick,
-    after,
     begin,
-    due,
     dumped,
     in_force,
     loaded,
-    next_probe_at,
-    taken_up,
 )
+from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, Serves, meaning, permit
 from omni_mcp.servers_file import FaultHandler
 from omni_mcp.task import Mode

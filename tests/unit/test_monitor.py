@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.modes import LITELLM, Called, Setup
+from omni_mcp.decide.mode_state import LITELLM, Called, Setup
 from omni_mcp.errors import LedgerBusy
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from omni_mcp.decide.health import Health, Verdict
-from omni_mcp.decide.modes import LITELLM, Called, ModeState, Seen, Setup
+from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
 from omni_mcp.llm.base import Dialect, ModelError, Spent
 from omni_mcp.llm.relay import Relay
 from omni_mcp.switch import Switch

@@ -1,0 +1,20 @@
+"""What is on this machine: it is asked past any proxy of the environment, and only there may we listen unasked."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host names this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def leads_here(url: str) -> bool:
+    """Whether a URL names this machine."""
+    try:
+        return is_loopback(urlsplit(url).hostname)
+    except ValueError:
+        return False
