@@ -9,9 +9,9 @@ from typing import Any, cast
 from omni_mcp.clients import files
 from omni_mcp.clients.catalog import CLIENTS, ClientKind, Place
 from omni_mcp.clients.launch import SCRIPT, console_script
-from omni_mcp.doctor.finding import Finding, Severity, note, ok
+from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import AN_EDIT, edit, program
+from omni_mcp.doctor.shell import edit, program
 from omni_mcp.errors import SettingsError
 
 Entry = Mapping[str, Any]

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from omni_mcp.adapters.claude_command import LOGIN, environment, settings
 from omni_mcp.contract import Endpoint, RunRequest
-from omni_mcp.doctor.finding import Finding, Severity, ok
+from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import AN_EDIT, edit, ours
+from omni_mcp.doctor.shell import edit, ours
 from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.presets import INSTALL, NO_MODELS, ExecutorSpec, find
 from omni_mcp.this_machine import leads_here

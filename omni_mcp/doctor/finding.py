@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+AN_EDIT = "an edit"
+"""What a command that opens an editor needs."""
+
 
 class Severity(StrEnum):
     """How bad it is, the best first."""

@@ -12,9 +12,6 @@ from omni_mcp.clients.launch import SCRIPT, console_script
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 
-AN_EDIT = "an edit"
-"""What the command opens an editor for."""
-
 _WORD = re.compile(r"\w[\w./:-]*", re.ASCII)
 """What stands for itself in a pattern of sed, but for its dots."""
 
