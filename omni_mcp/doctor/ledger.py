@@ -179,7 +179,7 @@ def log(scene: Scene) -> Iterator[Finding]:
     size = _size(Path(f"{scene.home.ledger}-wal"))
     if size > WAL_BYTES:
         text = f"the ledger's log holds {size >> 20} MiB that are not in its file: reads get slow, a restore takes both"
-        fix = f"{ours(scene.home, 'engine', 'stop')} && {ours(scene.home, 'list', '--limit', '1')} > /dev/null"
+        fix = f"{ours(scene.home, 'engine', 'restart')} && {ours(scene.home, 'engine', 'stop')}"
         yield Finding(code="wal-large", severity=Severity.WARNING, text=text, fix=fix, safe=True)
 
 
