@@ -74,7 +74,7 @@ def test_pairs_are_put_before_the_first_keys_of_mappings(tmp_path: Path, text: s
     file.write_text(text)
     lines = [number for number, line in enumerate(text.splitlines(), 1) if "model" in line]
     command = first_keys(file, [(line, "model", f"order: {n}") for n, line in enumerate(lines, 1)])
-    subprocess.run(["/bin/sh", "-c", command], check=True)
+    subprocess.run(["/bin/sh", "-c", str(command)], check=True)
     assert yaml.safe_load(file.read_text())["a"] == {
         "p": {"order": 1, "model": "x", "key": "y"},
         "q": {"order": 2, "model": "z"},
@@ -88,6 +88,33 @@ def test_a_word_is_replaced_in_its_line_only_and_the_old_file_is_kept(tmp_path: 
     assert file.read_text() == "handels: 1\nhandles: 2\n"
     assert file.with_name("it's.yaml.bak").read_text() == "handels: 1\nhandels: 2\n"
     assert replaced(file, 1, "x|; rm -rf y:", "z:") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x: {command: /bin/cat, env: {arg: keepme}, arg: [hello]}",
+        'x: {"arg": [hello], command: "say arg: now"}',
+        "args: {env: 1}",
+    ],
+)
+def test_a_word_that_does_not_stand_exactly_once_in_its_line_is_left_to_the_editor(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "servers.yaml"
+    file.write_text(f"{line}\n")
+    assert replaced(file, 1, "arg:", "args:") is None
+
+
+def test_a_word_at_the_begin_of_a_longer_one_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "servers.yaml"
+    file.write_text("quick2: quick\n")
+    subprocess.run(["/bin/sh", "-c", str(replaced(file, 1, "quick", "slow"))], check=True)
+    assert file.read_text() == "quick2: slow\n"
+
+
+def test_a_pair_is_put_nowhere_when_two_mappings_of_the_line_begin_alike(tmp_path: Path) -> None:
+    file = tmp_path / "servers.yaml"
+    file.write_text("- {model_info: {model: x}, litellm_params: {model: x}}\n")
+    assert first_keys(file, [(1, "model", "order: 1")]) is None
 
 
 def test_a_value_is_asked_for_and_kept_for_its_owner_only(tmp_path: Path) -> None:
