@@ -1,17 +1,19 @@
 """What the doctor judges that cannot be injected into a home: the disk, packages, mounts; and its commands."""
 
+import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from omni_mcp.doctor import ledger, machine, report
+from omni_mcp.doctor import clients, ledger, machine, report
 from omni_mcp.doctor.finding import Finding, Severity
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.doctor.shell import first_keys, kept, replaced
@@ -122,6 +124,48 @@ def test_a_value_is_asked_for_and_kept_for_its_owner_only(tmp_path: Path) -> Non
     subprocess.run(["/bin/sh", "-c", kept("A_KEY", dotenv)], check=True, input=b"sk-$x #1\n")
     assert dotenv.read_text() == "\nA_KEY='sk-$x #1'\n"
     assert dotenv.stat().st_mode & 0o777 == 0o600
+
+
+def stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Mapping[str, Any]) -> Finding:
+    """Return what is said of a client whose entry starts a program that is gone."""
+    file = tmp_path / ".cursor/mcp.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"mcpServers": {"omni": {"command": "/gone/omni-mcp", **entry}}}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return next(each for each in clients.clients(scene_of(Home(tmp_path / "home"))) if each.code == "client-stale")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"args": [], "env": {"OMNI_HOME": "/a b"}}, "--home '/a b'"),
+        ({"args": ["--home", "/a", "--config=/c.yaml"]}, "--home /a --config /c.yaml"),
+        ({"args": ["--home", "/a"], "env": {"OMNI_HOME": "/other"}}, "--home /a"),
+    ],
+)
+def test_a_stale_entry_of_a_client_is_written_anew_with_the_places_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Mapping[str, Any], words: str
+) -> None:
+    found = stale(tmp_path, monkeypatch, entry)
+    assert f"install cursor {words} --force --yes" in str(found.fix)
+    assert (found.safe, found.needs) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "dropped"),
+    [
+        ({"env": {"OMNI_HOME": "--yes"}}, "--home '--yes'"),
+        ({"env": {"OMNI_HOME": "home"}}, "--home 'home'"),
+        ({"args": ["--home"]}, "--home ''"),
+        ({"args": ["serve"], "env": {"A_KEY": "sk-secret"}, "cwd": "/x"}, "cwd, env A_KEY, args"),
+    ],
+)
+def test_an_entry_of_a_client_that_would_lose_something_is_a_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Mapping[str, Any], dropped: str
+) -> None:
+    found = stale(tmp_path, monkeypatch, entry)
+    assert str(found.fix).endswith("install cursor --force --yes")
+    assert (found.safe, found.needs) == (False, f"a decision: it drops {dropped}")
 
 
 def test_every_code_is_in_the_documentation() -> None:
