@@ -613,3 +613,15 @@ def test_no_value_of_a_secret_is_told(patient: Patient) -> None:
     told = patient.sh(f"{console_script()} doctor; {console_script()} doctor --json")
     assert "A_KEY" in told.stdout
     assert "sk-secret" not in told.stdout + told.stderr
+
+
+def test_no_key_in_a_url_is_told(patient: Patient) -> None:
+    at = f"127.0.0.1:{free_port()}"
+    secret = f"http://user:sk-secret-a@{at}/mcp?key=sk-secret-b"
+    far = f"executors: {{far: {{url: '{secret}', tool: t, handles: [t]}}}}\n"
+    patient.configure(f"{far}models: {{gateway: {{base_url: 'http://user:sk-secret-a@{at}?key=sk-secret-b'}}}}\n")
+    patient.client.write_text(json.dumps({"mcpServers": {"omni": {"url": secret}}}))
+    told = patient.sh(f"{console_script()} doctor --json; {console_script()} doctor --deep")
+    assert f"reaches us at http://{at}/mcp" in told.stdout
+    assert f"the gateway at http://{at} does not serve" in told.stdout
+    assert "sk-secret" not in told.stdout + told.stderr

@@ -53,6 +53,22 @@ def test_a_home_below_a_file_names_the_file(tmp_path: Path, blocked: str) -> Non
     found = [finding for finding in report.examine(scene.home) if finding.severity is Severity.ERROR]
     assert [finding.code for finding in found] == ["home-is-a-file"]
     assert str(tmp_path / "file") in found[0].text
+    assert str(found[0].needs).startswith("a decision")
+
+
+@pytest.mark.parametrize(
+    ("holds", "mode", "fix"),
+    [("ledger.db", 0o755, "chmod 700"), ("servers.yaml", 0o750, "chmod 700"), ("a", 0o755, None), ("ledger.db", 0o1777, None)],
+)
+def test_only_a_home_of_ours_is_to_be_closed_and_that_is_a_decision(
+    tmp_path: Path, holds: str, mode: int, fix: str | None
+) -> None:
+    (tmp_path / holds).write_text("")
+    tmp_path.chmod(mode)
+    [found] = ledger.folder(scene_of(Home(tmp_path)))
+    assert found.code == "home-open"
+    assert found.fix == (fix and f"{fix} {tmp_path}")
+    assert bool(found.needs) == bool(fix)
 
 
 def test_a_check_that_breaks_is_a_finding_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
