@@ -71,6 +71,14 @@ def test_only_a_home_of_ours_is_to_be_closed_and_that_is_a_decision(
     assert bool(found.needs) == bool(fix)
 
 
+def test_models_that_lack_a_variable_are_one_finding_also_in_a_translated_file(tmp_path: Path) -> None:
+    row = "{model_name: m, litellm_params: {model: openai/m, api_key: '${NO_SUCH_KEY}'}}"
+    (tmp_path / "servers.yaml").write_text(f"model_list: [{row}]\nmcp_servers: {{a: {{preset: assistant}}}}\n")
+    codes = [each.code for each in report.examine(Home(tmp_path))]
+    assert codes.count("variable-unset") == 1
+    assert not {"no-model", "executor-unusable"} & set(codes)
+
+
 def test_a_check_that_breaks_is_a_finding_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(scene: Scene) -> Sequence[Finding]:
         raise OSError(str(scene.home.root))
