@@ -82,7 +82,8 @@ def _read(entry: Entry) -> tuple[Mapping[str, str], Sequence[str]]:
     env: Entry = cast("Entry", entry["env"]) if isinstance(entry.get("env"), dict) else {}
     args = list(map(str, cast("list[Any]", entry["args"]))) if isinstance(entry.get("args"), list) else []
     by_args, rest = _options(args)
-    named = {variable: str(env[variable]) for variable in OPTIONS if env.get(variable)} | by_args
+    by_env = {variable: str(env[variable]) for variable in OPTIONS if env.get(variable)}
+    named = {**by_env, **by_args}
     kept = {variable: value for variable, value in named.items() if _is_place(value)}
     others = [key for key in entry if key not in OURS]
     variables = [f"env {variable}" for variable in env if variable not in OPTIONS]

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 _URL = re.compile(r"""(\w://)(?:[^\s/?#'"]*@)?([^\s?#'"]*)(?:\?[^\s#'"]*)?""")
 
 

@@ -58,7 +58,12 @@ def test_a_home_below_a_file_names_the_file(tmp_path: Path, blocked: str) -> Non
 
 @pytest.mark.parametrize(
     ("holds", "mode", "fix"),
-    [("ledger.db", 0o755, "chmod 700"), ("servers.yaml", 0o750, "chmod 700"), ("a", 0o755, None), ("ledger.db", 0o1777, None)],
+    [
+        ("ledger.db", 0o755, "chmod 700"),
+        ("servers.yaml", 0o750, "chmod 700"),
+        ("a", 0o755, None),
+        ("ledger.db", 0o1777, None),
+    ],
 )
 def test_only_a_home_of_ours_is_to_be_closed_and_that_is_a_decision(
     tmp_path: Path, holds: str, mode: int, fix: str | None
