@@ -34,9 +34,9 @@ _UPGRADE = f"{INSTALL['claude']}@latest"
 
 def executors(scene: Scene) -> Iterator[Finding]:
     """Say of each executor whether it can run; what the settings are to blame for is told there."""
-    told = {str(problem) for problem in scene.settings.problems}
+    told = [str(problem) for problem in scene.settings.problems]
     for spec in scene.specs.values():
-        if spec.unusable not in told:
+        if not any(problem in str(spec.unusable) for problem in told):
             yield from _one(spec, scene)
     if not told and not any(spec.unusable is None for spec in scene.specs.values()):
         yield _nobody()
