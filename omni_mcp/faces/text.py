@@ -11,7 +11,7 @@ from rich.text import Text
 
 from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
-from omni_mcp.lang.console import Folding
+from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
     CheckView,
@@ -59,7 +59,7 @@ def standing(task: TaskView) -> str:
 
 def print_task(out: Console, task: TaskView) -> None:
     """Print everything about one task, a line a fact."""
-    facts = {
+    facts: dict[str, str | None] = {
         "task": task.task_id,
         "state": f"{standing(task)}, for {age(task.since)}",
         "why": task.text,
@@ -69,7 +69,6 @@ def print_task(out: Console, task: TaskView) -> None:
         "served by": _server(task),
         "because": task.reason,
         "attempt": str(task.attempt) if task.attempt else None,
-        "progress": task.progress,
         "last activity": f"{age(task.last_activity)} ago",
         "cost": money(task.cost_usd) if task.cost_usd is not None else None,
         "engine": task.engine,
@@ -78,8 +77,10 @@ def print_task(out: Console, task: TaskView) -> None:
     for name, value in facts.items():
         if value is not None:
             _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
+    if task.progress is not None:
+        _print_fact(out, "progress", task.progress)
     for event in task.events or []:
-        said = say(event.text, task=task.task_id[:SHORT_ID])
+        said = event.text if event.kind == "progress" else say(event.text, task=task.task_id[:SHORT_ID])
         _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
     if task.next_seq is not None:
         _print_fact(out, "more", f"--since {task.next_seq}")
@@ -87,7 +88,12 @@ def print_task(out: Console, task: TaskView) -> None:
 
 def _print_fact(out: Console, name: str, value: str) -> None:
     label = say(name)
-    out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
+    out.print(_others(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
+
+
+def news(task: TaskView) -> str:
+    """Return what there is to tell of a task: the words of its executor as they are, else ours."""
+    return task.progress or say(task.text or "", task=task.task_id[:SHORT_ID])
 
 
 def print_purged(out: Console, done: PurgeView) -> None:
@@ -131,9 +137,9 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             f"[{COLOURS.get(task.state, 'cyan')}]{standing(task)}",
             age(task.since),
             str(task.attempt),
-            task.requested or "",
-            task.served_by or "",
-            _cell(say(task.progress or task.text or "", task=task.task_id[:SHORT_ID])),
+            _cell(task.requested or ""),
+            _cell(task.served_by or ""),
+            _cell(news(task)),
             money(task.cost_usd) if task.cost_usd is not None else "",
             _cell(task.description),
         )
@@ -142,7 +148,7 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
 
 def _cell(text: str) -> Text:
     """Return one line as it is, cut to the columns of a cell."""
-    line = Text(" ".join(text.split()))
+    line = _others(" ".join(text.split()))
     line.truncate(CELL)
     return line
 
@@ -158,8 +164,12 @@ def print_list(out: Console, page: ListView) -> None:
 
 
 def print_result(out: Console, result: ResultView) -> None:
-    """Print a result as it is."""
-    out.print(Text(say(result.text) if result.error else result.text))
+    """Print a result: into a file or a pipe as it is, at a terminal without what could move it."""
+    said = say(result.text) if result.error else result.text
+    if out.is_terminal:
+        out.print(_others(said))
+    else:
+        out.file.write(f"{said}\n")
     if result.next_offset is not None:
         out.print(f"… {result.total_chars - result.next_offset} more characters: --offset {result.next_offset}")
 
@@ -183,13 +193,13 @@ def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
     table = Folding("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
     for row in executors:
         table.add_row(
-            row.name,
+            _others(row.name),
             "[green]yes" if row.usable else "[red]no",
             Text(", ".join(row.handles)),
             str(row.parallel),
             Text(row.recovery),
-            Text(", ".join(row.tools or [])),
-            Text(" ".join(say(row.detail or "").split())),
+            _others(", ".join(row.tools or [])),
+            _others(" ".join(say(row.detail or "").split())),
         )
     out.print(table)
 
@@ -225,7 +235,7 @@ def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
         task_id = task.task_id[:SHORT_ID]
-        out.print(Text(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
+        out.print(_others(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
 
@@ -276,7 +286,7 @@ def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
     """Return what was rewritten as a table."""
     table = Folding("in the file", "becomes", "because")
     for each in rewrites:
-        table.add_row(Text(say(each.where or "the whole")), Text(say(each.what)), Text(say(each.why)))
+        table.add_row(*map(_others, (say(each.where or "the whole"), say(each.what), say(each.why))))
     return table
 
 
@@ -284,7 +294,7 @@ def print_doctor(out: Console, report: DoctorView) -> None:
     """Print what was mended, what was found, and how much of what."""
     for fix in report.mended or []:
         told = f": {fix.text}" if fix.text else ""
-        out.print(_harmless(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
+        out.print(_others(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
     for finding in report.findings:
         _print_finding(out, finding)
     found = [finding.severity for finding in report.findings]
@@ -296,16 +306,16 @@ def print_doctor(out: Console, report: DoctorView) -> None:
 def _print_finding(out: Console, finding: FindingView) -> None:
     about = f"{finding.about}: " if finding.about else ""
     severity = _in_column(say(finding.severity), style=SEVERITIES[finding.severity])
-    out.print(severity + _harmless(f"  {finding.code}  {about}{say(finding.text)}"))
+    out.print(severity + _others(f"  {finding.code}  {about}{say(finding.text)}"))
     if finding.fix:
         needs = f"   ({say('needs')} {say(finding.needs)})" if finding.needs else ""
-        out.print(_in_column(say("fix")) + _harmless(f"  {finding.fix}{needs}"))
+        out.print(_in_column(say("fix")) + _others(f"  {finding.fix}{needs}"))
 
 
 def _in_column(word: str, style: str = "") -> Text:
     return Text(" " * (SEVERITY - cell_len(word)) + word, style=style)
 
 
-def _harmless(text: str) -> Text:
-    """Return a text without what could move a terminal: it may come from a file or a program of others."""
-    return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
+def _others(text: str) -> Text:
+    """Return what is said as it is, without what could move a terminal."""
+    return Text(harmless(text))

@@ -7,8 +7,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from omni_mcp.faces.text import SHORT_ID, mode_line, standing, task_table
+from omni_mcp.faces.text import SHORT_ID, mode_line, news, standing, task_table
 from omni_mcp.lang import say
+from omni_mcp.lang.console import harmless
 from omni_mcp.service import Service
 from omni_mcp.task import TERMINAL, Mode, TaskState
 from omni_mcp.views import ModeView, TaskView
@@ -49,10 +50,10 @@ def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None
     """Print a line for each task that has news."""
     for task in tasks:
         task_id = task.task_id[:SHORT_ID]
-        line = f"{task_id}  {say(standing(task))}  {say(task.progress or task.text or '', task=task_id)}"
+        line = f"{task_id}  {say(standing(task))}  {news(task)}"
         if told.get(task.task_id) != line:
             told[task.task_id] = line
-            out.print(Text(line))
+            out.print(Text(harmless(line)))
 
 
 def _tell_mode(out: Console, mode: ModeView, told: Mode) -> Mode:

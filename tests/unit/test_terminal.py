@@ -1,0 +1,73 @@
+"""What a person sees at a terminal of tasks whose executors say what they like."""
+
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from omni_mcp.faces.text import print_list, print_result, print_task
+from omni_mcp.lang.console import Speaking
+from omni_mcp.task import TaskState
+from omni_mcp.testing import START
+from omni_mcp.views import EventView, ListView, ResultView, TaskView
+
+TITLE = "\x1b]0;owned\x07\x9b2Jdone\tas told\n"
+
+
+def a_view(**changes: Any) -> TaskView:
+    """Return a task as it is shown, with changes."""
+    told: dict[str, Any] = {
+        "task_id": "a1b2c3d4e5f6",
+        "description": "count the sheep",
+        "state": TaskState.EXECUTING,
+        "since": START,
+        "last_activity": START,
+        "next_step": "task_result",
+    }
+    return TaskView(**{**told, **changes})
+
+
+def console(*, terminal: bool = False, width: int = 120) -> Speaking:
+    """Return a console that keeps what is printed."""
+    return Speaking(
+        file=io.StringIO(),
+        force_terminal=terminal,
+        color_system=None,
+        width=width,
+        soft_wrap=True,
+        legacy_windows=False,
+    )
+
+
+def printed(out: Speaking) -> str:
+    """Return what a console was told."""
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("words", ["task_result", "no", "stopped on request"])
+def test_the_progress_of_an_executor_stays_as_it_is(language: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMNI_LANG", language)
+    out = console()
+    line = EventView(seq=1, at=START, attempt=1, kind="progress", text=words)
+    print_task(out, a_view(progress=words, events=[line]))
+    print_list(out, ListView(tasks=[a_view(progress=words)]))
+    assert printed(out).count(words) == 3
+
+
+def test_what_could_move_a_terminal_is_taken_out_of_the_words_of_others() -> None:
+    out = console(terminal=True)
+    print_task(out, a_view(progress=TITLE, text=TITLE))
+    print_list(out, ListView(tasks=[a_view(description=TITLE, served_by=TITLE)]))
+    print_result(out, ResultView(task_id="a", state=TaskState.COMPLETED, text=TITLE, offset=0, total_chars=9))
+    out.print(f"omni-mcp: {TITLE}", markup=False)
+    assert not {"\x1b", "\x07", "\x9b"} & set(printed(out))
+    assert "\N{REPLACEMENT CHARACTER}]0;owned" in printed(out)
+
+
+def test_a_result_that_goes_into_a_pipe_stays_as_it_is() -> None:
+    out = console()
+    print_result(out, ResultView(task_id="a", state=TaskState.COMPLETED, text=TITLE, offset=0, total_chars=9))
+    assert printed(out) == TITLE + "\n"
