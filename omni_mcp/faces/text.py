@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +44,20 @@ SEVERITY = 7
 SHORT_ID = 8
 LABEL = 13
 """Columns of a label, on its right the fact."""
+WIDE = 100
+"""Columns of a terminal that has room for every column of the tasks."""
+COLUMNS = {
+    "task": (True, True),
+    "state": (True, True),
+    "age": (True, True),
+    "att.": (False, True),
+    "requested": (False, False),
+    "served by": (True, False),
+    "progress": (True, False),
+    "cost": (False, True),
+    "description": (True, False),
+}
+"""The columns of the tasks: whether each is there in a narrow terminal, and whether it is never cut."""
 CELL = 40
 """Columns of a longer text in a table."""
 
@@ -128,28 +143,38 @@ def money(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:.6f}".rstrip("0").rstrip(".")
 
 
-def task_table(tasks: Sequence[TaskView]) -> Table:
-    """Return the short rows as a table."""
-    table = Table("task", "state", "age", "att.", "requested", "served by", "progress", "cost", "description")
+def task_table(tasks: Sequence[TaskView], width: int) -> Table:
+    """Return a line for each task; `width` in columns, of which a narrow terminal spends none on the lesser facts."""
+    lesser = width >= WIDE
+    table = Table(box=box.HEAVY_HEAD if lesser else box.SIMPLE, pad_edge=lesser)
+    for name, (always, firm) in COLUMNS.items():
+        if always or lesser:
+            table.add_column(name, no_wrap=firm, overflow="ellipsis")
     for task in tasks:
-        table.add_row(
-            task.task_id[:SHORT_ID],
-            f"[{COLOURS.get(task.state, 'cyan')}]{standing(task)}",
-            age(task.since),
-            str(task.attempt),
-            _cell(task.requested or ""),
-            _cell(task.served_by or ""),
-            _cell(news(task)),
-            money(task.cost_usd) if task.cost_usd is not None else "",
-            _cell(task.description),
-        )
+        cells = zip(COLUMNS.values(), _cells(task), strict=True)
+        table.add_row(*(cell for (always, _), cell in cells if always or lesser))
     return table
 
 
+def _cells(task: TaskView) -> Sequence[str | Text]:
+    return (
+        task.task_id[:SHORT_ID],
+        f"[{COLOURS.get(task.state, 'cyan')}]{standing(task)}",
+        age(task.since),
+        str(task.attempt),
+        _cell(task.requested or ""),
+        _cell(task.served_by or ""),
+        _cell(news(task)),
+        money(task.cost_usd) if task.cost_usd is not None else "",
+        _cell(task.description),
+    )
+
+
 def _cell(text: str) -> Text:
-    """Return one line as it is, cut to the columns of a cell."""
+    """Return one line as it is, with an ellipsis if it is longer than the columns of a cell."""
     line = _others(" ".join(text.split()))
-    line.truncate(CELL)
+    line.truncate(CELL, overflow="ellipsis")
+    line.no_wrap, line.overflow = True, "ellipsis"
     return line
 
 
@@ -158,7 +183,7 @@ def print_list(out: Console, page: ListView) -> None:
     if not page.tasks:
         out.print('no tasks; omni-mcp submit "…" makes one')
         return
-    out.print(task_table(page.tasks))
+    out.print(task_table(page.tasks, out.width))
     if page.cursor:
         out.print(f"more: --cursor {page.cursor}", markup=False)
 

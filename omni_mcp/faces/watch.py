@@ -27,7 +27,7 @@ async def watch_tasks(service: Service, out: Console, task_id: str | None) -> No
             mode = await service.mode()
             tasks = await _look(service, task_id, told)
             if out.is_terminal:
-                live.update(Group(Text(mode_line(mode)), task_table(tasks)), refresh=True)
+                live.update(Group(Text(mode_line(mode)), task_table(tasks, out.width)), refresh=True)
             else:
                 told_mode = _tell_mode(out, mode, told_mode)
                 _tell(out, tasks, told)

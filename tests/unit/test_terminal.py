@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from omni_mcp.faces.text import print_list, print_result, print_task
 from omni_mcp.lang.console import Speaking
-from omni_mcp.task import TaskState
+from omni_mcp.task import TaskState, WaitingFor
 from omni_mcp.testing import START
 from omni_mcp.views import EventView, ListView, ResultView, TaskView
 
@@ -65,6 +66,18 @@ def test_what_could_move_a_terminal_is_taken_out_of_the_words_of_others() -> Non
     out.print(f"omni-mcp: {TITLE}", markup=False)
     assert not {"\x1b", "\x07", "\x9b"} & set(printed(out))
     assert "\N{REPLACEMENT CHARACTER}]0;owned" in printed(out)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_list_has_a_line_a_task_with_its_whole_id_and_state(width: int) -> None:
+    out = console(terminal=True, width=width)
+    long = {"served_by": "claude_code", "requested": "claude_code", "progress": "reads a file " * 9}
+    waits = a_view(state=TaskState.WAITING, waiting_for=WaitingFor.DEPENDENCY, description="数羊 " * 60, **long)
+    print_list(out, ListView(tasks=[waits, waits]))
+    rows = [line for line in printed(out).splitlines() if "a1b2c3d4" in line]
+    assert len(rows) == 2
+    assert all("waiting (dependency)" in row and "…" in row and cell_len(row) <= width for row in rows)
+    assert ("att." in printed(out)) == (width >= 100)
 
 
 def test_a_result_that_goes_into_a_pipe_stays_as_it_is() -> None:
