@@ -1,7 +1,7 @@
 """What the command line prints for people: `str` in their language, `Text` where it is somebody else's."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich import box
@@ -67,6 +67,13 @@ def age(then: datetime, now: datetime | None = None) -> str:
     return in_words((now or datetime.now(UTC)) - then)
 
 
+def local(when: datetime, now: datetime | None = None) -> str:
+    """Return a time to the second as clocks show it here, with how far off it is."""
+    at = f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
+    ahead = when - (now or datetime.now(UTC))
+    return f"{at} (in {in_words(ahead)})" if ahead > timedelta(0) else f"{at} ({in_words(-ahead)} ago)"
+
+
 def standing(task: TaskView) -> str:
     """Return the state in a word or two, with what it waits for."""
     return f"{task.state} ({task.waiting_for})" if task.waiting_for else str(task.state)
@@ -78,8 +85,8 @@ def print_task(out: Console, task: TaskView) -> None:
         "task": task.task_id,
         "state": f"{standing(task)}, for {age(task.since)}",
         "why": task.text,
-        "due": task.due_at.isoformat() if task.due_at else None,
-        "deadline": task.deadline.isoformat(timespec="seconds") if task.deadline else None,
+        "due": local(task.due_at) if task.due_at else None,
+        "deadline": local(task.deadline) if task.deadline else None,
         "retry of": task.retry_of,
         "served by": _server(task),
         "because": task.reason,
@@ -237,8 +244,8 @@ def print_mode(out: Console, mode: ModeView) -> None:
     for change in mode.history or []:
         out.print(f"  {change}", markup=False, highlight=False)
     if mode.next_probe_at is not None:
-        out.print(f"next probe: {mode.next_probe_at:%H:%M:%S} UTC", highlight=False)
-    out.print(f"waiting for: {mode.held or 'nothing'}", markup=False, highlight=False)
+        out.print(f"next probe: {local(mode.next_probe_at)}", highlight=False)
+    out.print(f"waiting for: {_counted(mode.held or {}) or 'nothing'}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)

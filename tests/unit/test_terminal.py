@@ -1,18 +1,33 @@
 """What a person sees at a terminal of tasks whose executors say what they like."""
 
 import io
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from rich.cells import cell_len
 
-from omni_mcp.faces.text import print_list, print_result, print_task
+from omni_mcp.faces.text import local, print_list, print_mode, print_result, print_task
+from omni_mcp.faces.watch import watch_tasks
+from omni_mcp.lang import say
 from omni_mcp.lang.console import Speaking
-from omni_mcp.task import TaskState, WaitingFor
+from omni_mcp.service import Service
+from omni_mcp.task import Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
-from omni_mcp.views import EventView, ListView, ResultView, TaskView
+from omni_mcp.views import NEXT_STEP_WAITING, EventView, ListView, ModeView, ResultView, TaskView
 
+A_MODE = ModeView(
+    mode=Mode.NORMAL,
+    since=START,
+    cause="all is well",
+    text="",
+    held={"executor": 1, "cloud": 2},
+    engine="running",
+    settings="servers.yaml",
+    open_tasks={},
+    executors={},
+)
 TITLE = "\x1b]0;owned\x07\x9b2Jdone\tas told\n"
 
 
@@ -78,6 +93,59 @@ def test_a_list_has_a_line_a_task_with_its_whole_id_and_state(width: int) -> Non
     assert len(rows) == 2
     assert all("waiting (dependency)" in row and "…" in row and cell_len(row) <= width for row in rows)
     assert ("att." in printed(out)) == (width >= 100)
+
+
+@dataclass
+class Stuck:
+    """A service whose one task waits for a person for a few looks, and is cancelled then."""
+
+    ledger: "Stuck | None" = None
+    looks: int = 0
+
+    async def watermark(self) -> int:
+        return self.looks
+
+    async def changed(self, seen: int, timeout: timedelta) -> None:
+        del seen, timeout
+
+    async def mode(self) -> ModeView:
+        return A_MODE
+
+    async def status(self, task_id: str) -> TaskView:
+        self.looks += 1
+        if self.looks > 3:
+            return a_view(task_id=task_id, state=TaskState.CANCELLED)
+        waits = WaitingFor.EXECUTOR
+        step = NEXT_STEP_WAITING[waits]
+        return a_view(task_id=task_id, state=TaskState.WAITING, waiting_for=waits, text="odd is gone", next_step=step)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_who_follows_a_task_that_only_a_person_can_mend_is_told_so_once(terminal: bool) -> None:
+    out, stuck = console(terminal=terminal), Stuck()
+    stuck.ledger = stuck
+    await watch_tasks(cast("Service", stuck), out, "a1b2c3d4e5f6")
+    assert "a1b2c3d4  odd is gone" in printed(out)
+    assert printed(out).count("at once with omni-mcp resume a1b2c3d4\n") == 1
+    assert printed(out).count("do that, or press Ctrl-C: the task stays") == 1
+
+
+def test_a_time_is_told_to_the_second_with_how_far_off_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 11, 25, 15, 17, 4, 473915, tzinfo=UTC)
+    at = f"{now.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert local(now, now - timedelta(seconds=20)) == f"{at} (in 20 s)"
+    assert local(now, now + timedelta(minutes=3)) == f"{at} (3 min ago)"
+    monkeypatch.setenv("OMNI_LANG", "zh")
+    assert say(local(now, now - timedelta(seconds=20))) == f"{at}（20 秒后）"
+
+
+def test_what_is_waited_for_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = console()
+    print_mode(out, A_MODE)
+    monkeypatch.setenv("OMNI_LANG", "zh")
+    print_mode(out, A_MODE)
+    assert "waiting for: executor 1, cloud 2\n" in printed(out)
+    assert "等待：执行器 1, 云端 2\n" in printed(out)
 
 
 def test_a_result_that_goes_into_a_pipe_stays_as_it_is() -> None:
