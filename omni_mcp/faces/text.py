@@ -1,9 +1,10 @@
 """What the command line prints for people: `str` in their language, `Text` where it is somebody else's."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
-from omni_mcp.lang.console import Folding
+from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.task import TaskState
 from omni_mcp.views import (
     CheckView,
@@ -43,6 +44,20 @@ SEVERITY = 7
 SHORT_ID = 8
 LABEL = 13
 """Columns of a label, on its right the fact."""
+WIDE = 100
+"""Columns of a terminal that has room for every column of the tasks."""
+COLUMNS = {
+    "task": (True, True),
+    "state": (True, True),
+    "age": (True, True),
+    "att.": (False, True),
+    "requested": (False, False),
+    "served by": (True, False),
+    "progress": (True, False),
+    "cost": (False, True),
+    "description": (True, False),
+}
+"""The columns of the tasks: whether each is there in a narrow terminal, and whether it is never cut."""
 CELL = 40
 """Columns of a longer text in a table."""
 
@@ -52,6 +67,13 @@ def age(then: datetime, now: datetime | None = None) -> str:
     return in_words((now or datetime.now(UTC)) - then)
 
 
+def local(when: datetime, now: datetime | None = None) -> str:
+    """Return a time to the second as clocks show it here, with how far off it is."""
+    at = f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
+    ahead = when - (now or datetime.now(UTC))
+    return f"{at} (in {in_words(ahead)})" if ahead > timedelta(0) else f"{at} ({in_words(-ahead)} ago)"
+
+
 def standing(task: TaskView) -> str:
     """Return the state in a word or two, with what it waits for."""
     return f"{task.state} ({task.waiting_for})" if task.waiting_for else str(task.state)
@@ -59,17 +81,16 @@ def standing(task: TaskView) -> str:
 
 def print_task(out: Console, task: TaskView) -> None:
     """Print everything about one task, a line a fact."""
-    facts = {
+    facts: dict[str, str | None] = {
         "task": task.task_id,
         "state": f"{standing(task)}, for {age(task.since)}",
         "why": task.text,
-        "due": task.due_at.isoformat() if task.due_at else None,
-        "deadline": task.deadline.isoformat(timespec="seconds") if task.deadline else None,
+        "due": local(task.due_at) if task.due_at else None,
+        "deadline": local(task.deadline) if task.deadline else None,
         "retry of": task.retry_of,
         "served by": _server(task),
         "because": task.reason,
         "attempt": str(task.attempt) if task.attempt else None,
-        "progress": task.progress,
         "last activity": f"{age(task.last_activity)} ago",
         "cost": money(task.cost_usd) if task.cost_usd is not None else None,
         "engine": task.engine,
@@ -78,8 +99,10 @@ def print_task(out: Console, task: TaskView) -> None:
     for name, value in facts.items():
         if value is not None:
             _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
+    if task.progress is not None:
+        _print_fact(out, "progress", task.progress)
     for event in task.events or []:
-        said = say(event.text, task=task.task_id[:SHORT_ID])
+        said = event.text if event.kind == "progress" else say(event.text, task=task.task_id[:SHORT_ID])
         _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
     if task.next_seq is not None:
         _print_fact(out, "more", f"--since {task.next_seq}")
@@ -87,7 +110,12 @@ def print_task(out: Console, task: TaskView) -> None:
 
 def _print_fact(out: Console, name: str, value: str) -> None:
     label = say(name)
-    out.print(Text(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
+    out.print(_others(f"{' ' * (LABEL - cell_len(label))}{label}  {value}"))
+
+
+def news(task: TaskView) -> str:
+    """Return what there is to tell of a task: the words of its executor as they are, else ours."""
+    return task.progress or say(task.text or "", task=task.task_id[:SHORT_ID])
 
 
 def print_purged(out: Console, done: PurgeView) -> None:
@@ -122,28 +150,38 @@ def money(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:.6f}".rstrip("0").rstrip(".")
 
 
-def task_table(tasks: Sequence[TaskView]) -> Table:
-    """Return the short rows as a table."""
-    table = Table("task", "state", "age", "att.", "requested", "served by", "progress", "cost", "description")
+def task_table(tasks: Sequence[TaskView], width: int) -> Table:
+    """Return a line for each task; `width` in columns, of which a narrow terminal spends none on the lesser facts."""
+    lesser = width >= WIDE
+    table = Table(box=box.HEAVY_HEAD if lesser else box.SIMPLE, pad_edge=lesser)
+    for name, (always, firm) in COLUMNS.items():
+        if always or lesser:
+            table.add_column(name, no_wrap=firm, overflow="ellipsis")
     for task in tasks:
-        table.add_row(
-            task.task_id[:SHORT_ID],
-            f"[{COLOURS.get(task.state, 'cyan')}]{standing(task)}",
-            age(task.since),
-            str(task.attempt),
-            task.requested or "",
-            task.served_by or "",
-            _cell(say(task.progress or task.text or "", task=task.task_id[:SHORT_ID])),
-            money(task.cost_usd) if task.cost_usd is not None else "",
-            _cell(task.description),
-        )
+        cells = zip(COLUMNS.values(), _cells(task), strict=True)
+        table.add_row(*(cell for (always, _), cell in cells if always or lesser))
     return table
 
 
+def _cells(task: TaskView) -> Sequence[str | Text]:
+    return (
+        task.task_id[:SHORT_ID],
+        f"[{COLOURS.get(task.state, 'cyan')}]{standing(task)}",
+        age(task.since),
+        str(task.attempt),
+        _cell(task.requested or ""),
+        _cell(task.served_by or ""),
+        _cell(news(task)),
+        money(task.cost_usd) if task.cost_usd is not None else "",
+        _cell(task.description),
+    )
+
+
 def _cell(text: str) -> Text:
-    """Return one line as it is, cut to the columns of a cell."""
-    line = Text(" ".join(text.split()))
-    line.truncate(CELL)
+    """Return one line as it is, with an ellipsis if it is longer than the columns of a cell."""
+    line = _others(" ".join(text.split()))
+    line.truncate(CELL, overflow="ellipsis")
+    line.no_wrap, line.overflow = True, "ellipsis"
     return line
 
 
@@ -152,14 +190,18 @@ def print_list(out: Console, page: ListView) -> None:
     if not page.tasks:
         out.print('no tasks; omni-mcp submit "…" makes one')
         return
-    out.print(task_table(page.tasks))
+    out.print(task_table(page.tasks, out.width))
     if page.cursor:
         out.print(f"more: --cursor {page.cursor}", markup=False)
 
 
 def print_result(out: Console, result: ResultView) -> None:
-    """Print a result as it is."""
-    out.print(Text(say(result.text) if result.error else result.text))
+    """Print a result: into a file or a pipe as it is, at a terminal without what could move it."""
+    said = say(result.text) if result.error else result.text
+    if out.is_terminal:
+        out.print(_others(said))
+    else:
+        out.file.write(f"{said}\n")
     if result.next_offset is not None:
         out.print(f"… {result.total_chars - result.next_offset} more characters: --offset {result.next_offset}")
 
@@ -183,13 +225,13 @@ def print_executors(out: Console, executors: Sequence[ExecutorView]) -> None:
     table = Folding("executor", "usable", "handles", "parallel", "recovery", "tools", "detail")
     for row in executors:
         table.add_row(
-            row.name,
+            _others(row.name),
             "[green]yes" if row.usable else "[red]no",
             Text(", ".join(row.handles)),
             str(row.parallel),
             Text(row.recovery),
-            Text(", ".join(row.tools or [])),
-            Text(" ".join(say(row.detail or "").split())),
+            _others(", ".join(row.tools or [])),
+            _others(" ".join(say(row.detail or "").split())),
         )
     out.print(table)
 
@@ -202,8 +244,8 @@ def print_mode(out: Console, mode: ModeView) -> None:
     for change in mode.history or []:
         out.print(f"  {change}", markup=False, highlight=False)
     if mode.next_probe_at is not None:
-        out.print(f"next probe: {mode.next_probe_at:%H:%M:%S} UTC", highlight=False)
-    out.print(f"waiting for: {mode.held or 'nothing'}", markup=False, highlight=False)
+        out.print(f"next probe: {local(mode.next_probe_at)}", highlight=False)
+    out.print(f"waiting for: {_counted(mode.held or {}) or 'nothing'}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
@@ -225,7 +267,7 @@ def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
         task_id = task.task_id[:SHORT_ID]
-        out.print(Text(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
+        out.print(_others(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
 
@@ -276,7 +318,7 @@ def rewrite_table(rewrites: Sequence[RewriteView]) -> Table:
     """Return what was rewritten as a table."""
     table = Folding("in the file", "becomes", "because")
     for each in rewrites:
-        table.add_row(Text(say(each.where or "the whole")), Text(say(each.what)), Text(say(each.why)))
+        table.add_row(*map(_others, (say(each.where or "the whole"), say(each.what), say(each.why))))
     return table
 
 
@@ -284,7 +326,7 @@ def print_doctor(out: Console, report: DoctorView) -> None:
     """Print what was mended, what was found, and how much of what."""
     for fix in report.mended or []:
         told = f": {fix.text}" if fix.text else ""
-        out.print(_harmless(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
+        out.print(_others(f"{say('ran' if fix.done else 'FAILED')}  {fix.fix}{told}"))
     for finding in report.findings:
         _print_finding(out, finding)
     found = [finding.severity for finding in report.findings]
@@ -296,16 +338,16 @@ def print_doctor(out: Console, report: DoctorView) -> None:
 def _print_finding(out: Console, finding: FindingView) -> None:
     about = f"{finding.about}: " if finding.about else ""
     severity = _in_column(say(finding.severity), style=SEVERITIES[finding.severity])
-    out.print(severity + _harmless(f"  {finding.code}  {about}{say(finding.text)}"))
+    out.print(severity + _others(f"  {finding.code}  {about}{say(finding.text)}"))
     if finding.fix:
         needs = f"   ({say('needs')} {say(finding.needs)})" if finding.needs else ""
-        out.print(_in_column(say("fix")) + _harmless(f"  {finding.fix}{needs}"))
+        out.print(_in_column(say("fix")) + _others(f"  {finding.fix}{needs}"))
 
 
 def _in_column(word: str, style: str = "") -> Text:
     return Text(" " * (SEVERITY - cell_len(word)) + word, style=style)
 
 
-def _harmless(text: str) -> Text:
-    """Return a text without what could move a terminal: it may come from a file or a program of others."""
-    return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
+def _others(text: str) -> Text:
+    """Return what is said as it is, without what could move a terminal."""
+    return Text(harmless(text))

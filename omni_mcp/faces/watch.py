@@ -7,12 +7,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from omni_mcp.faces.text import SHORT_ID, mode_line, standing, task_table
+from omni_mcp.faces.text import SHORT_ID, mode_line, news, standing, task_table
 from omni_mcp.lang import say
+from omni_mcp.lang.console import harmless
 from omni_mcp.service import Service
-from omni_mcp.task import TERMINAL, Mode, TaskState
+from omni_mcp.task import TERMINAL, Mode, TaskState, WaitingFor
 from omni_mcp.views import ModeView, TaskView
 
+FOR_A_PERSON = (WaitingFor.EXECUTOR, WaitingFor.CONSENT)
+"""What does not end by itself."""
 OPEN = [state for state in TaskState if state not in TERMINAL]
 
 
@@ -21,15 +24,17 @@ async def watch_tasks(service: Service, out: Console, task_id: str | None) -> No
     with Live(console=out, auto_refresh=False, transient=False) as live:
         told: dict[str, str] = {}
         told_mode = Mode.NORMAL
+        asked: set[tuple[str, str | None]] = set()
         while True:
             seen = await service.ledger.watermark()
             mode = await service.mode()
             tasks = await _look(service, task_id, told)
             if out.is_terminal:
-                live.update(Group(Text(mode_line(mode)), task_table(tasks)), refresh=True)
+                live.update(Group(Text(mode_line(mode)), task_table(tasks, out.width)), refresh=True)
             else:
                 told_mode = _tell_mode(out, mode, told_mode)
                 _tell(out, tasks, told)
+            _tell_what_to_do(out, tasks, asked)
             if all(task.state in TERMINAL for task in tasks):
                 return
             await service.ledger.changed(seen, timeout=timedelta(seconds=1))
@@ -49,10 +54,21 @@ def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None
     """Print a line for each task that has news."""
     for task in tasks:
         task_id = task.task_id[:SHORT_ID]
-        line = f"{task_id}  {say(standing(task))}  {say(task.progress or task.text or '', task=task_id)}"
+        line = f"{task_id}  {say(standing(task))}  {news(task)}"
         if told.get(task.task_id) != line:
             told[task.task_id] = line
-            out.print(Text(line))
+            out.print(Text(harmless(line)))
+
+
+def _tell_what_to_do(out: Console, tasks: Sequence[TaskView], asked: set[tuple[str, str | None]]) -> None:
+    """Print once what a person has to do for a task that does not go on by itself."""
+    for task in tasks:
+        if task.waiting_for in FOR_A_PERSON and (task.task_id, task.text) not in asked:
+            asked.add((task.task_id, task.text))
+            task_id = task.task_id[:SHORT_ID]
+            out.print(Text(harmless(f"{task_id}  {say(task.text or '', task=task_id)}")))
+            out.print(Text(say(f"next: {task.next_step}", task=task_id)))
+            out.print("do that, or press Ctrl-C: the task stays", highlight=False)
 
 
 def _tell_mode(out: Console, mode: ModeView, told: Mode) -> Mode:

@@ -29,6 +29,15 @@ JOINTS = ("; ", ". ", ": ", " → ")
 DEEPEST = 8
 """How many messages may be within each other."""
 _IN_BRACKETS = re.compile(r"(.*?) ?\((.+)\)", re.DOTALL)
+_WORD = re.compile(r"[\w-]+")
+"""One word says nothing of who said it: it is ours as a whole message alone, never within one that may be others'."""
+OF_OURS = ("state", "mode", "waits", "verb", "how")
+"""Placeholders that hold a word of ours."""
+A_NAME = ("name", "executor", "model", "client", "program", "tool")
+"""Placeholders that hold a name, which has no other message before it."""
+_LONGEST_END = 4
+"""At how many of the first joints the rest may be one message that has a joint in itself."""
+_CHANGE = re.compile(r"(?:([a-z]+) )?→ ([a-z]+)(?: \(([a-z]+)\))?(?:: (.+))?", re.DOTALL)
 _NAMED = re.compile(r"([\w.-]+) (.+)", re.DOTALL)
 
 
@@ -50,6 +59,8 @@ class Template:
         ):
             raise ValueError(f"the placeholders of {text!r} do not fit {other!r}")
         holes = [_hole(name, quoted=bool(mark)) for name, mark in zip(names, quoted, strict=True)]
+        if not literals[0] and literals[1]:
+            holes[0] = holes[0].replace(".*?", f"(?:(?!{'[:;]' if names[0] in A_NAME else ';'} ).)*?")
         return cls(tuple(filter(None, literals)), _pattern([re.escape(each) for each in literals], holes), other)
 
     @property
@@ -95,7 +106,7 @@ class Catalogue:
 
     def _said(self, text: str, saying: "_Saying", deep: int = DEEPEST) -> str:
         bare = text.strip()
-        if not (bare and deep):
+        if not (bare and deep) or (deep < DEEPEST and _WORD.fullmatch(bare)):
             return text
         if bare not in saying.said:
             saying.said[bare] = self._found(bare, saying, deep - 1) or bare
@@ -103,7 +114,8 @@ class Catalogue:
 
     def _found(self, text: str, saying: "_Saying", deep: int) -> str | None:
         return (
-            self._whole(text, saying, deep)
+            self._change(text, saying, deep)
+            or self._whole(text, saying, deep)
             or self._after_a_name(text, saying, deep)
             or self._in_parts(text, saying, deep)
             or self._around_brackets(text, saying, deep)
@@ -124,6 +136,8 @@ class Catalogue:
             name = hole["name"]
             if (value := held.get(name)) is None:
                 return saying.known.get(name, name.upper())
+            if name in OF_OURS and value in self._fixed:
+                return self._fixed[value]
             return value if hole["quoted"] else _unquoted(value) or self._said(value, saying, deep)
 
         return HOLE.sub(fill, other)
@@ -131,17 +145,36 @@ class Catalogue:
     def _after_a_name(self, text: str, saying: "_Saying", deep: int) -> str | None:
         """Say what is said of an executor: `claude_code is not configured`."""
         found = _NAMED.fullmatch(text)
-        said = found and self._whole(found[2], saying, deep)
-        return found and said and f"{found[1]} {said}"
+        if found is None or _WORD.fullmatch(found[2]) or self._whole(text.partition("; ")[0], saying, deep):
+            return None
+        said = self._whole(found[2], saying, deep)
+        return said and f"{found[1]} {said}"
 
     def _in_parts(self, text: str, saying: "_Saying", deep: int) -> str | None:
         """Say two messages that were put together."""
         for joint in JOINTS:
             parts = text.split(joint)
-            said = [self._said(part, saying, deep) for part in parts] if len(parts) > 1 else parts
+            said = self._said_each(parts, joint, saying, deep) if len(parts) > 1 else parts
             if said != parts:
                 return self._joints[joint].join(said)
         return None
+
+    def _said_each(self, parts: Sequence[str], joint: str, saying: "_Saying", deep: int) -> Sequence[str]:
+        """Say each part; the last message may have the joint in itself."""
+        for cut in range(1, min(len(parts) - 1, _LONGEST_END)):
+            if end := self._whole(joint.join(parts[cut:]), saying, deep):
+                return [*(self._said(part, saying, deep) for part in parts[:cut]), end]
+        return [self._said(part, saying, deep) for part in parts]
+
+    def _change(self, text: str, saying: "_Saying", deep: int) -> str | None:
+        """Say a line of a history: `executing → waiting (retry): the text`."""
+        found = _CHANGE.fullmatch(text)
+        if found is None or deep < DEEPEST - 1 or not {*filter(None, found.groups()[:3])} <= {*self._fixed}:
+            return None
+        was, now, waits, why = found.groups()
+        now = self._whole(f"{now} ({waits})", saying, deep) if waits else self._fixed[now]
+        changed = f"{self._fixed[was]} → {now}" if was else f"→ {now}"
+        return f"{changed}{self._joints[': ']}{self._said(why, saying, deep)}" if why else changed
 
     def _around_brackets(self, text: str, saying: "_Saying", deep: int) -> str | None:
         if (found := _IN_BRACKETS.fullmatch(text)) is None:

@@ -9,8 +9,16 @@ from rich.text import Text
 
 from omni_mcp.lang import say
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What could move a terminal or change its title: C0 and C1 without line feed and tab."""
+
 _STYLED = re.compile(r"((?:\[[a-z /]+\])?)(.*?)((?:\[/\])?)", re.DOTALL)
 """Words in one style: `[green]yes`."""
+
+
+def harmless(text: str) -> str:
+    """Return a text that may come from a file or a program of others without what could move a terminal."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Speaking(Console):
@@ -20,7 +28,7 @@ class Speaking(Console):
         """Render a string in the user's language."""
         found = _STYLED.fullmatch(text)
         before, words, after = found.groups() if found else ("", text, "")
-        return super().render_str(f"{before}{say(words)}{after}", **how)
+        return super().render_str(f"{before}{harmless(say(words))}{after}", **how)
 
 
 class Folding(Table):

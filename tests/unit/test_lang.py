@@ -73,11 +73,14 @@ def test_what_is_quoted_stays_quoted_or_loses_its_quotes_as_the_catalogue_says()
 
 
 def test_a_message_within_a_message_is_said_too() -> None:
-    assert said("a.yaml: the disk is full. Fix: task_result", task="a1") == "a.yaml：磁盘已满。改法：omni-mcp result a1"
+    assert (
+        said("a.yaml: the disk is full. Fix: call task_status with task_id 'a1'")
+        == "a.yaml：磁盘已满。改法：omni-mcp status a1"
+    )
 
 
 def test_messages_that_were_put_together_are_said_one_by_one() -> None:
-    assert said("the disk is full; task 7 waits (waiting)") == "磁盘已满；task 7 waits（等待中）"
+    assert said("the disk is full; task 7 waits (the disk is full)") == "磁盘已满；task 7 waits（磁盘已满）"
     assert said("openclaw is not configured → assistant") == "openclaw 没有配置 → assistant"
 
 
@@ -92,6 +95,26 @@ def test_an_or_of_others_stays_as_it_is_and_that_between_values_does_not() -> No
     chinese = load(FOLDER / "zh.yaml")
     assert chinese.say("bread or butter", {}) == "bread or butter"
     assert chinese.say("Input should be 'a', 'b' or 'c'", {}) == "应为 'a', 'b' 或 'c'"
+
+
+def test_one_word_within_a_message_is_left_to_whoever_said_it() -> None:
+    spoken = load(FOLDER / "zh.yaml")
+    assert spoken.say("Error calling tool 'bad': no: x; stopped", {}) == "Error calling tool 'bad': no: x; stopped"
+    assert spoken.say("no", {}) == "否"
+    assert spoken.say("executing → waiting", {}) == "执行中 → 等待中"
+    assert spoken.say("waiting (executor)", {}) == "等待执行器"
+    assert spoken.say("executing → waiting (retry): no: x", {}) == "执行中 → 等待重试：no: x"
+
+
+def test_a_message_that_has_a_joint_in_itself_ends_another() -> None:
+    told = (
+        "its deadline 2026-11-25T15:17:59+00:00 came during attempt 1 on slow, which was stopped; "
+        "left: slow.nap was told to stop; an MCP server does not confirm that"
+    )
+    assert load(FOLDER / "zh.yaml").say(told, {}) == (
+        "截止时间 2026-11-25T15:17:59+00:00 在 slow 的第 1 次尝试中到了，尝试已停止；"
+        "仍在运行：已通知 slow.nap 停止；MCP 服务器不会确认"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "  ", "the disk", "a: b; c (d)\ne", "is bread of five bytes", "{id!r}", "[bold]"])
