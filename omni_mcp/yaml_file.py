@@ -197,7 +197,7 @@ def entries(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(number), child) for number, child in enumerate(cast("list[Any]", value)))
 
 
-def _like(value: Any, entries: list[tuple[str, Any]]) -> Any:
+def _like(value: Any, rows: list[tuple[str, Any]]) -> Any:
     if isinstance(value, dict):
-        return dict(entries)
-    return [child for _, child in entries] if isinstance(value, list) else value
+        return dict(rows)
+    return [child for _, child in rows] if isinstance(value, list) else value
