@@ -125,8 +125,17 @@ def load(home: Home) -> Settings:
 def check(translation: Translation, variables: Mapping[str, str]) -> tuple[ServersFile, Sequence[Problem]]:
     """Return what of a file can be used, and what is wrong with the rest."""
     document = translation.document
-    servers, flaws = _usable(document.tree, translation.flaws, variables)
+    try:
+        servers, flaws = _usable(document.tree, translation.flaws, variables)
+    except ValidationError as error:
+        return ServersFile(), [_unusable(document, error)]
     return servers, [_problem(flaw, document) for flaw in _gathered(flaws, document)]
+
+
+def _unusable(document: Document, error: ValidationError) -> Problem:
+    """Return the problem of a file of which nothing can be used: what is wrong cannot be taken out of it."""
+    what = error.errors(include_input=False, include_url=False)[0]["msg"]
+    return Problem(where=document.name, what=what, fix=f"mend {document.name}", disables_all=True)
 
 
 def _gathered(flaws: Sequence[Flaw], document: Document) -> Iterator[Flaw]:

@@ -1,17 +1,41 @@
 """Read a settings file in the notation that it is in: YAML, or JSON as MCP clients write it (comments and all)."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omni_mcp.clients.jsonc import Member, Node, parse
 from omni_mcp.errors import SettingsError
-from omni_mcp.yaml_file import Document, KeyPath, read_yaml, text_of
+from omni_mcp.yaml_file import Document, KeyPath, entries, read_yaml, text_of
 
 
 def read(path: Path) -> Document:
     """Read a file. Raises FileNotFoundError, and SettingsError with line and column for what cannot be read."""
-    text = text_of(path)
+    document = _read(text_of(path), path)
+    if (broken := next(_halves(document.tree), None)) is not None:
+        raise SettingsError(
+            f"line {document.line(broken)}: holds half a character (a surrogate that stands alone)",
+            next_step=f"write the character itself: {path}",
+        )
+    return document
+
+
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""A surrogate: an escape can write it, and nothing can be done with it, not even print it."""
+
+
+def _halves(tree: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield where a key or value holds half a character."""
+    if isinstance(tree, str) and _HALF.search(tree):
+        yield path
+    for key, child in entries(tree):
+        if _HALF.search(key):
+            yield (*path, key)
+        yield from _halves(child, (*path, key))
+
+
+def _read(text: str, path: Path) -> Document:
     if path.suffix.lower() in (".json", ".jsonc", ".json5"):
         return _read_json(text, path)
     return (

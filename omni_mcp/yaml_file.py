@@ -6,6 +6,7 @@ Values may be secrets, so no text made here ever repeats one.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import re
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +90,10 @@ def read_yaml(text: str, path: Path) -> Document:
 def text_of(path: Path) -> str:
     """Return what is in a file. Raises FileNotFoundError, and SettingsError for what can be no settings file."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        about = path.stat()
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            raise SettingsError("is no regular file", next_step="name a file: a pipe or device is not read")
+        if about.st_size > MAX_FILE_BYTES:
             raise SettingsError(f"is larger than {MAX_FILE_BYTES} bytes", next_step="this is not a settings file")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -162,7 +166,7 @@ def expand(tree: Any, variables: Mapping[str, str], path: KeyPath = ()) -> tuple
         text = _ENVIRON.sub(r"${\1}", tree)
         flaws = [flaw for each in _VARIABLE.finditer(text) if (flaw := _unset(each, path, variables))]
         return _VARIABLE.sub(lambda each: _value(each, variables) or "", text), flaws
-    filled = [(key, *expand(child, variables, (*path, key))) for key, child in _entries(tree)]
+    filled = [(key, *expand(child, variables, (*path, key))) for key, child in entries(tree)]
     return _like(tree, [(key, child) for key, child, _ in filled]), [flaw for *_, flaws in filled for flaw in flaws]
 
 
@@ -181,18 +185,19 @@ def _unset(found: re.Match[str], path: KeyPath, variables: Mapping[str, str]) ->
 
 def without(tree: Any, gone: Collection[KeyPath], path: KeyPath = ()) -> Any:
     """Return the tree without what stands at these paths."""
-    kept = [(key, (*path, key), child) for key, child in _entries(tree) if (*path, key) not in gone]
+    kept = [(key, (*path, key), child) for key, child in entries(tree) if (*path, key) not in gone]
     return _like(tree, [(key, without(child, gone, inner)) for key, inner, child in kept])
 
 
-def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+def entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a mapping or list holds, by its key or place; any other value holds nothing."""
     if isinstance(value, dict):
         yield from cast("dict[str, Any]", value).items()
     elif isinstance(value, list):
         yield from ((str(number), child) for number, child in enumerate(cast("list[Any]", value)))
 
 
-def _like(value: Any, entries: list[tuple[str, Any]]) -> Any:
+def _like(value: Any, rows: list[tuple[str, Any]]) -> Any:
     if isinstance(value, dict):
-        return dict(entries)
-    return [child for _, child in entries] if isinstance(value, list) else value
+        return dict(rows)
+    return [child for _, child in rows] if isinstance(value, list) else value

@@ -166,7 +166,7 @@ def show(view: View, printer: Callable[[Console, Any], None], *, as_json: bool) 
 def tell_problems() -> None:
     """Say what of servers.yaml cannot be used, with its line and its fix."""
     for problem in load(Home.locate()).problems:
-        err.print(f"servers.yaml: {problem}", style="yellow", markup=False, highlight=False)
+        err.print(f"problem: {problem}", style="yellow", markup=False, highlight=False)
 
 
 def print_json(data: object) -> None:

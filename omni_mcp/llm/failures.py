@@ -131,7 +131,7 @@ def parsed(raw: bytes) -> Mapping[str, Any] | None:
     """Return the JSON object in a body; None: it is none."""
     try:
         body: Any = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested too deeply
         return None
     return cast("Mapping[str, Any]", body) if isinstance(body, dict) else None
 

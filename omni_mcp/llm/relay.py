@@ -212,7 +212,7 @@ class _Streamed(StreamingResponse):
 def _json_object(raw: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested too deeply
         return None
     return body if isinstance(body, dict) else None  # pyright: ignore[reportUnknownVariableType]
 

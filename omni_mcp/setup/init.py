@@ -1,6 +1,7 @@
 """Make the first servers.yaml of a home: look, compose, check what came out, write it beside its schema."""
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
@@ -32,6 +33,8 @@ class Plan:
     tree: Mapping[str, Any]
     said: str = ""
     rewrites: Sequence[Rewrite] = ()
+    command: str = "omni-mcp init"
+    """What plans the same again."""
     settings: Settings
     """What the file comes to, with what of it cannot be used as things are."""
 
@@ -66,7 +69,8 @@ def plan(home: Home, *, source: Path | None, gateway: str | None) -> Plan:
     if source is None:
         tree = tree_for(found)
         whole = Translation(kind=Kind.OURS, document=Document(name="servers.yaml", tree=tree, lines={}))
-        return Plan(home=home, found=found, tree=tree, settings=_settings(home, whole, variables))
+        settings, command = _settings(home, whole, variables), _command(home, source, gateway)
+        return Plan(home=home, found=found, tree=tree, settings=settings, command=command)
     translation = _with_models(translated(source, proxy=found.proxy, forced=gateway is not None), found)
     return Plan(
         home=home,
@@ -74,8 +78,16 @@ def plan(home: Home, *, source: Path | None, gateway: str | None) -> Plan:
         tree=translation.document.tree,
         said=f"It was {source} ({translation.kind}); `omni-mcp init --print --from` says what was rewritten, and why.",
         rewrites=translation.rewrites,
+        command=_command(home, source, gateway),
         settings=_settings(home, translation, variables),
     )
+
+
+def _command(home: Home, source: Path | None, gateway: str | None) -> str:
+    """Return the command that plans the same again: another one would replace what was meant."""
+    options = {"--from": source, "--gateway": gateway, "--home": home.root if os.environ.get("OMNI_HOME") else None}
+    said = [(name, str(value)) for name, value in options.items() if value is not None]
+    return shlex.join(["omni-mcp", "init", *(word for pair in said for word in pair)])
 
 
 def translated(source: Path, *, proxy: Proxy | None = None, forced: bool = False) -> Translation:
@@ -130,7 +142,7 @@ def write(planned: Plan, *, force: bool) -> Path | None:
     if before is not None and not force:
         raise BadRequest(
             f"{planned.file} is there already; it is as it was",
-            next_step="omni-mcp init --print to look, --force to write it anew and keep a back-up",
+            next_step=f"{planned.command} --print to look, --force to write it anew and keep a back-up",
         )
     backup = None if before is None else _free_name(planned.file)
     if before is not None and backup is not None:
@@ -148,14 +160,22 @@ def _free_name(path: Path) -> Path:
 def _next_steps(planned: Plan, *, written: bool) -> Iterator[str]:
     """Yield what is to be done, in this order."""
     if not written:
-        yield "omni-mcp init writes it; --force if there is one already"
+        yield f"{planned.command} writes it; --force if there is one already"
     if lacking := [p for p in planned.settings.problems if "variable" in p.what]:
         yield f"set what it names, one NAME=value a line: {planned.home.dotenv} ({len(lacking)} variables are not set)"
-    if not planned.settings.servers.models.configured:
-        yield f"give it a model: put a key such as ANTHROPIC_API_KEY=… into {planned.home.dotenv}, then init --force"
+    if not planned.settings.servers.models.configured and not _has_rows(planned.tree.get("models")):
+        yield (
+            f"give it a model: put a key such as ANTHROPIC_API_KEY=… into {planned.home.dotenv}, "
+            f"then {planned.command} --force"
+        )
     yield from _about_the_proxy(planned)
     yield "omni-mcp executors shows who can be used"
     yield 'omni-mcp submit "查一下天气" --wait'
+
+
+def _has_rows(models: Any) -> bool:
+    """Whether models are named: then what is wrong with them is said by the problems, and nothing has to be found."""
+    return isinstance(models, Mapping) and bool(cast("Mapping[str, Any]", models).get("model_list"))
 
 
 def _about_the_proxy(planned: Plan) -> Iterator[str]:
@@ -166,6 +186,6 @@ def _about_the_proxy(planned: Plan) -> Iterator[str]:
         yield f"start the proxy: nothing that says it is LiteLLM answers at {proxy.base_url}"
     if not gateway.use:
         yield (
-            f"name its models in models.gateway.for: put {MASTER_KEY}=… into {planned.home.dotenv}, then init --force; "
-            "or init --from its config.yaml"
+            f"name its models in models.gateway.for: put {MASTER_KEY}=… into {planned.home.dotenv}, "
+            f"then {planned.command} --force; or init --from its config.yaml"
         )

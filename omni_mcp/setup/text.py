@@ -3,6 +3,7 @@
 A line `# …` explains; `#key: …` is switched off, and works when its `#` is taken away.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -143,18 +144,52 @@ def _flow(value: Any) -> str:
     return said.strip().removesuffix("\n...").strip()
 
 
-_SECRET = ("key", "token", "secret", "password")
-_ALL_SECRET = ("env", "headers")
+_SECRET = ("key", "token", "secret", "password", "authorization")
+_ALL_SECRET = ("env", "headers", "extra_headers")
+_HEADER_FLAGS = ("-H", "--header")
+
+_NAMED = rf"[\w.-]*(?:{'|'.join(_SECRET)})"
+_ARGUMENT = re.compile(rf"\A(-*{_NAMED}\s*[=:]\s*)(.+)\Z", re.IGNORECASE | re.DOTALL)
+"""`--api-key=KEY`, `API_KEY=KEY`, `Authorization: Bearer KEY`."""
+_IN_URL = re.compile(rf"(://)([^/?#\s]+)(?=@)|([?&]{_NAMED}=)([^&#\s]+)", re.IGNORECASE)
+"""Who asks, and a key in the query."""
+_DEFAULT = re.compile(r"(\$\{\w+:-)[^}]+")
 
 
 def masked(value: Any, *, secret: bool = False) -> Any:
     """Return a tree to show: what may be a key in plain is `…`, what names a variable is not."""
     if isinstance(value, Mapping):
         rows = cast("Mapping[str, Any]", value).items()
-        return {key: masked(child, secret=secret or _may_hold_a_secret(key)) for key, child in rows}
+        return {key: _masked_row(key, child, secret=secret or _may_hold_a_secret(key)) for key, child in rows}
     if isinstance(value, list):
         return [masked(child, secret=secret) for child in cast("list[Any]", value)]
-    return "…" if secret and isinstance(value, str) and "${" not in value else value
+    if not isinstance(value, str):
+        return value
+    return _hidden(value) if secret else _IN_URL.sub(_hidden_part, value)
+
+
+def _masked_row(key: str, value: Any, *, secret: bool) -> Any:
+    if key != "args" or secret or not isinstance(value, list):
+        return masked(value, secret=secret)
+    words = cast("list[Any]", value)
+    return [_argument(word, before) for before, word in zip(["", *words], words, strict=False)]
+
+
+def _argument(word: Any, before: Any) -> Any:
+    """Return an argument to show; `before` is the one before it, which may be the name of this one."""
+    named = isinstance(before, str) and before.startswith("-") and "=" not in before
+    if named and (before in _HEADER_FLAGS or _may_hold_a_secret(before)):
+        return masked(word, secret=True)
+    return _ARGUMENT.sub(_hidden_part, masked(word)) if isinstance(word, str) else word
+
+
+def _hidden_part(found: re.Match[str]) -> str:
+    name, value = (part for part in found.groups() if part is not None)
+    return name + _hidden(value)
+
+
+def _hidden(value: str) -> str:
+    return _DEFAULT.sub(r"\1…", value) if "${" in value else "…"
 
 
 def _may_hold_a_secret(key: str) -> bool:

@@ -172,3 +172,57 @@ async def test_a_server_of_a_client_that_names_no_tool_says_which_it_has(tmp_pat
             waits = await ended(client, task["task_id"])
             assert (waits["state"], waits["waiting_for"]) == ("waiting", "executor")
             assert "`tool`" in waits["text"]
+
+
+async def test_what_is_to_be_done_next_plans_the_same_file_again(tmp_path: Path):
+    async with house(tmp_path) as here:
+        source = tmp_path / "my mcp.json"
+        source.write_text('{"mcpServers": {"x": {"command": "x"}}}')
+        same = f"omni-mcp init --from '{source}' --gateway {NOWHERE[1]} --home {here.home.root}"
+        shown = await as_json(here, "--from", str(source), *NOWHERE, "--print")
+        assert shown["next_steps"][0] == f"{same} writes it; --force if there is one already"
+        assert any(
+            step.endswith(f"then {same} --force; or init --from its config.yaml") for step in shown["next_steps"]
+        )
+        here.home.servers.write_text("# mine\n")
+        assert f"{same} --print to look" in (await here.cli("init", "--from", str(source), *NOWHERE))[1]
+
+
+async def test_models_that_lack_only_their_variables_need_the_dotenv_and_no_other_file(tmp_path: Path):
+    async with house(tmp_path) as here:
+        source = tmp_path / "config.yaml"
+        source.write_text("model_list: [{model_name: m, litellm_params: {model: a/b, api_key: os.environ/NOT_SET_X}}]")
+        steps = "\n".join((await as_json(here, "--from", str(source)))["next_steps"])
+        assert f"one NAME=value a line: {here.home.dotenv}" in steps
+        assert "give it a model" not in steps
+
+
+async def test_a_key_is_shown_wherever_it_stands_in_the_file_that_is_written_and_never_at_the_terminal(tmp_path: Path):
+    keys = [f"planted-{number}" for number in range(7)]
+    async with house(tmp_path) as here:
+        servers = {
+            "a": {"command": "x", "args": [f"--api-key={keys[0]}", "--token", keys[1], "--port", "99"]},
+            "b": {"command": "x", "args": ["--header", f"Authorization: Bearer {keys[2]}", f"API_KEY={keys[3]}"]},
+            "c": {"url": f"https://me:{keys[4]}@h.example/mcp?api_key={keys[5]}&page=7"},
+        }
+        client, litellm = tmp_path / "mcp.json", tmp_path / "config.yaml"
+        client.write_text(json.dumps({"mcpServers": servers}))
+        row = {"model": "a/b", "extra_headers": {"Authorization": f"Bearer {keys[6]}"}}
+        litellm.write_text(json.dumps({"model_list": [{"model_name": "m", "litellm_params": row}]}))
+        for source, planted in ((client, keys[:6]), (litellm, keys[6:])):
+            printed = "".join(
+                [
+                    (await here.cli("init", "--from", str(source), *more))[1]
+                    for more in (["--print"], ["--json", "--force"])
+                ]
+            )
+            assert "planted-" not in printed
+            assert "…" in printed
+            assert all(key in here.home.servers.read_text(encoding="utf-8") for key in planted)
+
+
+async def test_a_problem_names_its_file_once(tmp_path: Path):
+    async with house(tmp_path) as here:
+        here.home.servers.write_text("limits: {max_atempts: 1}\n")
+        printed = (await here.cli("executors"))[1]
+        assert "problem: servers.yaml line 1" in printed

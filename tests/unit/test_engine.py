@@ -9,13 +9,24 @@ import anyio
 import pytest
 
 from omni_mcp.contract import RunRequest
-from omni_mcp.decide.routing import Route
+from omni_mcp.decide.routing import Route, route
 from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.servers_file import Routing, Rule
-from omni_mcp.task import LOCAL, Choice, Failed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor, new_id
+from omni_mcp.task import (
+    LOCAL,
+    Choice,
+    Failed,
+    FailureClass,
+    Outcome,
+    Recovery,
+    TaskSpec,
+    TaskState,
+    WaitingFor,
+    new_id,
+)
 from omni_mcp.testing import DONE, FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
@@ -146,14 +157,13 @@ async def test_a_task_that_the_engine_stumbles_over_waits_for_a_person_and_costs
     async with ledger_for_tests(tmp_path) as ledger:
         engine = engine_for(ledger, FakeExecutor(), home=tmp_path)
         bad, good = await submitted(ledger, description="bad"), await submitted(ledger)
-        routed = Engine._route
 
-        def stumbling(self: Engine, task: Task) -> Route:
-            if task.id == bad:
+        def stumbling(spec: TaskSpec, *rest: Any) -> Route:
+            if spec.description == "bad":
                 raise OverflowError("date value out of range")
-            return routed(self, task)
+            return route(spec, *rest)
 
-        monkeypatch.setattr(Engine, "_route", stumbling)
+        monkeypatch.setattr("omni_mcp.engine.route", stumbling)
         await stepped(engine)
         task = await look(ledger, bad)
         assert (task.state, task.waiting_for) == (TaskState.WAITING, WaitingFor.CONSENT)

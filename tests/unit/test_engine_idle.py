@@ -88,7 +88,7 @@ async def submitting(at: int, *, after: bool, folder: Path) -> str | None:
                 halting.let_go.set()
         if not answers:
             return None
-        (told,) = answers
+        told = answers[0]
         task = await ledger.find(told.task.id, principal=LOCAL)
         assert told.engine is not None
         expected = TaskState.COMPLETED if told.engine.there else TaskState.IDLE

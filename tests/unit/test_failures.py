@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from omni_mcp.llm.base import ModelError
-from omni_mcp.llm.failures import answer_error, model_error, transport_error
+from omni_mcp.llm.failures import BAD_GATEWAY, answer_error, model_error, transport_error
 from omni_mcp.task import FailureClass
 
 COOLDOWN = "No deployments available for selected model, Try again in 5 seconds."
@@ -147,3 +147,8 @@ class LitellmError(Exception):
 def test_an_exception_of_litellm_is_read_by_the_same_table(said: str, status: int, kind: FailureClass):
     error = model_error(LitellmError(said))
     assert (error.status, error.kind) == (status, kind)
+
+
+def test_an_answer_that_is_nested_too_deeply_is_none_that_a_model_api_gives():
+    error = answer_error(200, b"[" * 50_000, {}, who="the cloud")
+    assert (error.status, error.broken) == (BAD_GATEWAY, True)

@@ -164,7 +164,7 @@ async def test_a_token_may_come_as_an_api_key():
             assert (await client.post(MESSAGES, json=PROMPT)).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff\xfe", b"[" * 50_000])
 async def test_a_body_that_is_no_json_object_is_the_callers_fault(body: bytes):
     async with Relay(FakeGateway(FakeAnswer({})), FakeBook()) as relay:
         async with caller(relay.endpoint("t", attempt=1, model="m")) as client:

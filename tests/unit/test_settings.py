@@ -7,9 +7,10 @@ import platformdirs
 import pytest
 
 from omni_mcp.home import Home
-from omni_mcp.servers_file import PLAN_RULES, ExecutorRow
-from omni_mcp.settings import Problem, Settings, load
-from omni_mcp.yaml_file import MAX_FILE_BYTES
+from omni_mcp.servers_file import PLAN_RULES, ExecutorRow, ServersFile
+from omni_mcp.settings import Problem, Settings, check, load
+from omni_mcp.translate.kind import Kind, Translation
+from omni_mcp.yaml_file import MAX_FILE_BYTES, Document
 
 EXAMPLE = Path(__file__).parents[2] / "servers.yaml"
 SECRET = "sk-only-for-the-provider"
@@ -672,3 +673,32 @@ def test_a_provider_without_a_model_is_a_problem(tmp_path: Path):
     assert problem.where == "servers.yaml line 1, direct.mine"
     assert "needs models" in problem.what
     assert settings.servers.direct["anthropic"].model_for("coding") == "claude-sonnet-4-6"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("servers.yaml", 'executors:\n  "\\ud800": {command: cat}\n'),
+        ("servers.yaml", 'executors:\n  x: {command: "\\udfff", handles: [x]}\n'),
+        ("mcp.json", '{"mcpServers": {\n"\\ud800": {"command": "cat"}}}'),
+    ],
+)
+def test_half_a_character_is_refused_with_its_line(tmp_path: Path, name: str, text: str):
+    (tmp_path / name).write_text(text)
+    problem = the_problem(load(Home(tmp_path, tmp_path / name)))
+    assert problem.what.startswith("line 2: holds half a character")
+    assert problem.disables_all
+
+
+def test_what_cannot_be_taken_out_of_a_file_disables_all_of_it_and_raises_nothing():
+    tree = {"executors": {"\ud800": {"command": "cat", "handles": ["x"]}}}
+    document = Document(name="servers.yaml", tree=tree, lines={})
+    servers, problems = check(Translation(kind=Kind.OURS, document=document), {})
+    assert servers == ServersFile()
+    assert [problem.disables_all for problem in problems] == [True]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_a_file_is_a_problem_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "servers.yaml")
+    assert the_problem(load(Home(tmp_path))).what == "is no regular file"

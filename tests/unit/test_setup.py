@@ -102,6 +102,13 @@ def test_a_key_in_plain_is_never_shown():
     assert "command: c" in shown
 
 
+def test_what_names_a_variable_is_shown_but_not_the_key_that_is_its_default():
+    words = ["--api-key=${NAMED}", "--token", "${NAMED:-secret}", "--keyboard", "us", "https://h/?token=${NAMED}&n=1"]
+    shown = masked({"args": words, "url": "https://me:p@ss@h/mcp"})
+    assert shown["args"] == [*words[:2], "${NAMED:-…}", *words[3:]]
+    assert shown["url"] == "https://…@h/mcp"
+
+
 # the tree
 
 

@@ -461,3 +461,15 @@ def test_a_variable_as_editors_write_it_is_filled_in(tmp_path: Path):
 def test_without_the_file_nothing_is_translated(tmp_path: Path):
     settings = load(Home(tmp_path))
     assert (settings.kind, settings.rewrites, settings.servers) == (Kind.OURS, (), ServersFile())
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("x: {url: 'ws://10.0.0.5:18789'}", "comes in a later version"),
+        ("x: {command: claude, args: [mcp, serve]}", "drives it"),
+    ],
+)
+def test_a_rewrite_says_whether_the_adapter_of_an_agent_is_there_yet(tmp_path: Path, server: str, said: str):
+    rewrites = whole(tmp_path, f"mcp_servers:\n  {server}\n").rewrites
+    assert [said in each.why for each in rewrites if each.what.startswith("preset")] == [True]
