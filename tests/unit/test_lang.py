@@ -100,6 +100,11 @@ def test_a_message_that_has_a_joint_in_itself_ends_another() -> None:
     )
 
 
+def test_a_name_at_the_end_of_a_message_does_not_hold_the_next_one() -> None:
+    told = "type 'odd' was given and handled by odd; claude_code is not configured"
+    assert load(FOLDER / "zh.yaml").say(told, {}) == "给出的类型是 'odd'，由 odd 处理；claude_code 没有配置"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "the disk", "a: b; c (d)\ne", "is bread of five bytes", "{id!r}", "[bold]"])
 def test_what_is_not_ours_stays_as_it_is(text: str) -> None:
     assert said(text) == text
