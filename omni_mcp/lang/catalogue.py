@@ -24,14 +24,14 @@ NUMBERS = ("n", "total")
 """Placeholders that hold nothing else."""
 NUMBER = r"-?[\d.,]+"
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-JOINTS = ("\n", "; ", ". ", ": ", " → ")
+JOINTS = ("; ", ". ", ": ", " → ")
 """Where two messages are put together, the loosest first."""
 DEEPEST = 8
 """How many messages may be within each other."""
 _IN_BRACKETS = re.compile(r"(.*?) ?\((.+)\)", re.DOTALL)
 _WORD = re.compile(r"[\w-]+")
 """One word says nothing of who said it: it is ours as a whole message alone, never within one that may be others'."""
-OF_OURS = ("state", "mode", "waits", "verb", "how")
+OF_OURS = ("state", "mode", "waits", "verb", "how", "taker")
 """Placeholders that hold a word of ours."""
 A_NAME = ("name", "executor", "model", "client", "program", "tool")
 """Placeholders that hold a name, which has no other message before it."""
@@ -104,8 +104,9 @@ class Catalogue:
         self._brackets = self._joints.get("()", " ({})")
 
     def say(self, text: str, known: Mapping[str, str]) -> str:
-        """Say a message; space around it stays, and what holds none of ours as a whole."""
-        return self._said(text, _Saying(known, {}))
+        """Say each line by itself; space around it stays, and what holds none of ours as a whole."""
+        saying = _Saying(known, {})
+        return "\n".join(self._said(line, saying) for line in text.split("\n"))
 
     def _said(self, text: str, saying: "_Saying", deep: int = DEEPEST) -> str:
         bare = text.strip()
