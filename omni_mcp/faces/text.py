@@ -209,7 +209,7 @@ def print_result(out: Console, result: ResultView) -> None:
 def print_route(out: Console, route: RouteView) -> None:
     """Print where a text would go, in one line."""
     model = route.model or "the executor’s own"
-    said = f"{route.executor or 'nobody'}  {route.reason}  (type {route.type or 'none'}, model {model})"
+    said = f"{route.executor or 'nobody'}  {route.reason}  (type {route.type or say('none')}, model {model})"
     out.print(said, markup=False, highlight=False)
 
 

@@ -31,10 +31,12 @@ DEEPEST = 8
 _IN_BRACKETS = re.compile(r"(.*?) ?\((.+)\)", re.DOTALL)
 _WORD = re.compile(r"[\w-]+")
 """One word says nothing of who said it: it is ours as a whole message alone, never within one that may be others'."""
-OF_OURS = ("state", "mode", "waits", "verb", "how")
+OF_OURS = ("state", "mode", "waits", "verb", "how", "taker")
 """Placeholders that hold a word of ours."""
 A_NAME = ("name", "executor", "model", "client", "program", "tool")
 """Placeholders that hold a name, which has no other message before it."""
+NAMES_AT_THE_END = ("names", "executor", "model")
+"""Placeholders that hold names, which have no other message after them."""
 _LONGEST_END = 4
 """At how many of the first joints the rest may be one message that has a joint in itself."""
 _CHANGE = re.compile(r"(?:([a-z]+) )?→ ([a-z]+)(?: \(([a-z]+)\))?(?:: (.+))?", re.DOTALL)
@@ -61,6 +63,8 @@ class Template:
         holes = [_hole(name, quoted=bool(mark)) for name, mark in zip(names, quoted, strict=True)]
         if not literals[0] and literals[1]:
             holes[0] = holes[0].replace(".*?", f"(?:(?!{'[:;]' if names[0] in A_NAME else ';'} ).)*?")
+        if not literals[-1] and names[-1] in NAMES_AT_THE_END:
+            holes[-1] = holes[-1].replace(".*?", "(?:(?!; | → ).)*?")
         return cls(tuple(filter(None, literals)), _pattern([re.escape(each) for each in literals], holes), other)
 
     @property

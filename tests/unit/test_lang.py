@@ -84,19 +84,6 @@ def test_messages_that_were_put_together_are_said_one_by_one() -> None:
     assert said("openclaw is not configured → assistant") == "openclaw 没有配置 → assistant"
 
 
-def test_each_line_is_said_by_itself() -> None:
-    text = "the disk is full\n\n  task_result  \nelse: bread"
-    assert said(text, task="a1") == "磁盘已满\n\n  omni-mcp result a1  \nelse: bread"
-    together = "is a\nloaf of 5 bytes"
-    assert said(together) == together
-
-
-def test_an_or_of_others_stays_as_it_is_and_that_between_values_does_not() -> None:
-    chinese = load(FOLDER / "zh.yaml")
-    assert chinese.say("bread or butter", {}) == "bread or butter"
-    assert chinese.say("Input should be 'a', 'b' or 'c'", {}) == "应为 'a', 'b' 或 'c'"
-
-
 def test_one_word_within_a_message_is_left_to_whoever_said_it() -> None:
     spoken = load(FOLDER / "zh.yaml")
     assert spoken.say("Error calling tool 'bad': no: x; stopped", {}) == "Error calling tool 'bad': no: x; stopped"
@@ -115,6 +102,24 @@ def test_a_message_that_has_a_joint_in_itself_ends_another() -> None:
         "截止时间 2026-11-25T15:17:59+00:00 在 slow 的第 1 次尝试中到了，尝试已停止；"
         "仍在运行：已通知 slow.nap 停止；MCP 服务器不会确认"
     )
+
+
+def test_a_name_at_the_end_of_a_message_does_not_hold_the_next_one() -> None:
+    told = "type 'odd' was given and handled by odd; claude_code is not configured"
+    assert load(FOLDER / "zh.yaml").say(told, {}) == "给出的类型是 'odd'，由 odd 处理；claude_code 没有配置"
+
+
+def test_each_line_is_said_by_itself() -> None:
+    text = "the disk is full\n\n  task_result  \nelse: bread"
+    assert said(text, task="a1") == "磁盘已满\n\n  omni-mcp result a1  \nelse: bread"
+    together = "is a\nloaf of 5 bytes"
+    assert said(together) == together
+
+
+def test_an_or_of_others_stays_as_it_is_and_that_between_values_does_not() -> None:
+    chinese = load(FOLDER / "zh.yaml")
+    assert chinese.say("bread or butter", {}) == "bread or butter"
+    assert chinese.say("Input should be 'a', 'b' or 'c'", {}) == "应为 'a', 'b' 或 'c'"
 
 
 @pytest.mark.parametrize("text", ["", "  ", "the disk", "a: b; c (d)\ne", "is bread of five bytes", "{id!r}", "[bold]"])

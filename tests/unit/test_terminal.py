@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -12,7 +12,6 @@ from omni_mcp.faces.text import local, print_list, print_mode, print_result, pri
 from omni_mcp.faces.watch import watch_tasks
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Speaking
-from omni_mcp.service import Service
 from omni_mcp.task import Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
 from omni_mcp.views import NEXT_STEP_WAITING, EventView, ListView, ModeView, ResultView, TaskView
@@ -122,9 +121,10 @@ class Stuck:
 
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_who_follows_a_task_that_only_a_person_can_mend_is_told_so_once(terminal: bool) -> None:
-    out, stuck = console(terminal=terminal), Stuck()
+    out = console(terminal=terminal)
+    stuck: Any = Stuck()
     stuck.ledger = stuck
-    await watch_tasks(cast("Service", stuck), out, "a1b2c3d4e5f6")
+    await watch_tasks(stuck, out, "a1b2c3d4e5f6")
     assert "a1b2c3d4  odd is gone" in printed(out)
     assert printed(out).count("at once with omni-mcp resume a1b2c3d4\n") == 1
     assert printed(out).count("do that, or press Ctrl-C: the task stays") == 1
