@@ -22,6 +22,7 @@ from omni_mcp.task import (
     FailureClass,
     Outcome,
     Recovery,
+    Task,
     TaskSpec,
     TaskState,
     WaitingFor,
