@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.errors import EngineError
-from omni_mcp.home import Home
+from omni_mcp.home import Home, make_private
 from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
 from omni_mcp.processes import MARKS
 from omni_mcp.views import EngineView
@@ -102,7 +102,7 @@ def _spawned(home: Home, log: Path, right: HeldLock) -> "subprocess.Popen[bytes]
 
 
 def _fresh_log(log: Path) -> Path:
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private(log.parent)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     log.touch(mode=0o600)

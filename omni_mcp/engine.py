@@ -273,10 +273,22 @@ class Engine:
         full = [name for name in self.pool.specs if self._is_full(name)]
         tasks = await self.ledger.claimable(limit=CLAIM_WINDOW, full=full)
         queues: dict[str, list[str]] = {}
-        begun = sum([await self._claim_one(task, attempts, queues) for task in tasks])
+        begun = sum([await self._claim_safely(task, attempts, queues) for task in tasks])
         for name, ids in queues.items():
             await self.ledger.queue(ids, executor=name)
         return begun or len(tasks) // CLAIM_WINDOW
+
+    async def _claim_safely(self, task: Task, attempts: TaskGroup, queues: dict[str, list[str]]) -> bool:
+        """Look at one task; one that makes us stumble waits for a person and costs no other task its turn."""
+        try:
+            return await self._claim_one(task, attempts, queues)
+        except (LedgerError, OSError):
+            raise
+        except Exception as error:
+            logger.exception("claim stumbled", extra={"action": "claim_stumbled", "task_id": task.id})
+            told = f"the engine stumbled over it: {type(error).__name__}: {error}"
+            await self._hold(task, WaitingFor.CONSENT, told)
+            return False
 
     async def _claim_one(self, task: Task, attempts: TaskGroup, queues: dict[str, list[str]]) -> bool:
         found = self._route(task)

@@ -75,6 +75,15 @@ class Home:
         return self.root / "work"
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and what it is in, for their owner only; what is there already stays as it is. Raises OSError."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _named(variable: str) -> Path | None:
     value = os.environ.get(variable)
     return Path(value) if value else None

@@ -3,6 +3,7 @@
 Pure, but for looking which programs are installed. Faces use it too, so it opens nothing and imports no client.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,9 @@ INSTALL = {
 
 _NO_ROW = ExecutorRow.model_construct()
 """Stands in for a row that could not be read."""
+
+_MODELS = re.compile(r", model(s|_list)\b")
+"""Where models stand: in our own words, and at the top of LiteLLM's file."""
 
 NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
@@ -171,8 +175,9 @@ def _flaw(row: ExecutorRow) -> str | None:
 
 
 def _no_models(settings: Settings) -> str:
-    """Say why there is no model: a row that cannot be used, or none at all."""
-    return next((str(problem) for problem in settings.problems if ", models" in problem.where), NO_MODELS)
+    """Say why there is no model: a row that cannot be used, also of a translated file, or none at all."""
+    first = next((problem for problem in settings.problems if _MODELS.search(problem.where)), None)
+    return f"no row of the models can be used. {first}" if first else NO_MODELS
 
 
 def _has_models(settings: Settings) -> bool:

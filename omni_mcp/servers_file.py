@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -46,13 +47,31 @@ def _plain(name: str) -> str:
 def _web(url: str) -> str:
     if not url.startswith(("http://", "https://", "ws://", "wss://")):
         raise ValueError("begins with neither http:// or https:// nor ws:// or wss://")
-    return url
+    return _reachable(url)
 
 
 def _http(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("begins with neither http:// nor https://")
-    return url.rstrip("/")
+    return _reachable(url).rstrip("/")
+
+
+def _reachable(url: str) -> str:
+    """Return a URL that names a host, and a port that there can be. What is refused is not cited: it may hold a key."""
+    if not _has(url, "hostname"):
+        raise ValueError("names no host")
+    if not _has(url, "port"):
+        raise ValueError("names a port that is no number from 1 to 65535")
+    return url
+
+
+def _has(url: str, part: Literal["hostname", "port"]) -> bool:
+    """Whether a part of a URL can be read; a port may be left away."""
+    try:
+        found = getattr(urlsplit(url), part)
+    except ValueError:
+        return False
+    return bool(found) or (part == "port" and found is None)
 
 
 def _model_row(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -102,8 +102,9 @@ class Service:
     async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0) -> TaskView:
         """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError."""
         settings = self.settings()
+        spec = _checked(spec, settings)
         spec = replace(
-            _checked(spec, settings),
+            spec,
             principal=self.principal,
             deadline=self._deadline(spec.deadline_said),
             ancestors=await self._ancestors(settings.servers.limits.max_depth),
@@ -432,7 +433,8 @@ def _checked_minutes(minutes: float) -> timedelta:
 
 
 def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
-    """Refuse what cannot be a task, in words that name the next call."""
+    """Refuse what cannot be a task, in words that name the next call; what says nothing is as good as left away."""
+    spec = _without_blanks(spec)
     limit = settings.servers.limits.description_bytes
     size = len(spec.description.encode(errors="surrogatepass"))
     if not spec.description.strip():
@@ -449,6 +451,14 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     _check_executor(spec, settings)
     _check_attempts(spec.options.get(MAX_ATTEMPTS), settings.servers.limits.max_attempts)
     return replace(spec, cwd=_checked_cwd(spec.cwd))
+
+
+def _without_blanks(spec: TaskSpec) -> TaskSpec:
+    """Models fill optional arguments with "" and null: neither names a key, an executor, a folder or a limit."""
+    names = ("type", "executor", "model", "cwd", "idempotency_key", "deadline_said")
+    blank = {name: None for name in names if not (getattr(spec, name) or "").strip()}
+    options = {name: value for name, value in spec.options.items() if value is not None}
+    return replace(spec, **blank, options=options)
 
 
 def _check_attempts(asked: object, limit: int) -> None:

@@ -1,6 +1,6 @@
 """The mode as the ledger has it, for the engine that goes on from it and for faces that show it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -34,7 +34,9 @@ def note(mark: ModeMark, setup: Setup, now: datetime) -> str | None:
     mode = in_force(state, now)
     if mode is Mode.NORMAL:
         return None
-    return f"{mode} since {_since(state, now):%H:%M} UTC: {cause_of(state, now)}. {meaning(state, setup, now)}. {MORE}"
+    return (
+        f"{mode} since {_since(state, (), now):%H:%M} UTC: {cause_of(state, now)}. {meaning(state, setup, now)}. {MORE}"
+    )
 
 
 def mode_view(mark: ModeMark, setup: Setup, changes: list[ModeChange], now: datetime, **more: object) -> ModeView:
@@ -44,7 +46,7 @@ def mode_view(mark: ModeMark, setup: Setup, changes: list[ModeChange], now: date
     asked = forced is not None and now < forced.until
     shown = {
         "mode": mode,
-        "since": _since(state, now),
+        "since": _since(state, changes, now),
         "cause": cause_of(state, now),
         "text": meaning(state, setup, now),
         "next_probe_at": next_probe_at(state, setup),
@@ -55,9 +57,12 @@ def mode_view(mark: ModeMark, setup: Setup, changes: list[ModeChange], now: date
     return ModeView.model_validate({**shown, **more})
 
 
-def _since(state: ModeState, now: datetime) -> datetime:
-    forced = state.forced
-    return forced.at if forced is not None and now < forced.until else state.since
+def _since(state: ModeState, changes: Sequence[ModeChange], now: datetime) -> datetime:
+    """Return since when the mode in force holds; the end of an override is a change too."""
+    forced, mode = state.forced, in_force(state, now)
+    if forced is not None and now < forced.until:
+        return forced.at
+    return max([state.since, *(change.at for change in changes if change.mode is mode)])
 
 
 def _evidence(state: ModeState, setup: Setup) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,7 @@ NOT_FOR_PEOPLE = {
     "demo/stand_in.py": "a program for the demo",
     "demo/wire.py": "a protocol",
     "decide/words.py": "patterns",
+    "doctor/shell.py": "commands for a shell",
     "faces/mcp.py": "what a model reads",
     "ledger/statements.py": "statements",
     "llm/sse.py": "a protocol",
@@ -51,6 +52,7 @@ AS_THEY_ARE = {
         "openai",
         "server",
     ),
+    *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes"),
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
@@ -73,7 +75,17 @@ AS_THEY_ARE = {
 }
 """What is the same in every language."""
 
-CALLS_NOT_FOR_PEOPLE = ("logger.", "re.", "_search", "startswith", "removeprefix", "cast", "TypeVar", "add_argument")
+CALLS_NOT_FOR_PEOPLE = (
+    "logger.",
+    "re.",
+    "_search",
+    "startswith",
+    "endswith",
+    "removeprefix",
+    "cast",
+    "TypeVar",
+    "add_argument",
+)
 """Calls whose strings go elsewhere: to the log, into a pattern, to a type checker."""
 
 KEYWORDS_NOT_FOR_PEOPLE = ("extra", "name", "event", "prefix", "metavar", "description")
@@ -131,8 +143,17 @@ class _File:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 yield id(node.value)
-            for part in _elsewhere(node):
+            for part in (*_elsewhere(node), *self._commands(node)):
                 yield from (id(inner) for inner in ast.walk(part))
+
+    def _commands(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Return what doctor's checks call a fix: a command that a shell takes as it stands."""
+        if self.name.startswith("doctor/"):
+            match node:
+                case ast.Assign(targets=[ast.Name("fix")], value=command) | ast.keyword(arg="fix", value=command):
+                    yield command
+                case _:
+                    return
 
     def _said(self, node: ast.Constant | ast.JoinedStr) -> Iterator[Message]:
         for template in templates(node):
@@ -141,7 +162,7 @@ class _File:
 
     def _shown(self, node: ast.AST) -> Iterator[Message]:
         """Return the single words that are shown, and the help of commands."""
-        for line, text in (*_labels(node, self.name), *_alternatives(node), *_help(node)):
+        for line, text in (*_labels(node, self.name), *_spoken(node), *_alternatives(node), *_help(node)):
             yield from (Message(template, self.name, line) for template in _lines(text))
 
 
@@ -199,6 +220,17 @@ def _labels(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
             return
 
 
+def _spoken(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """Return the single words that are said where they are printed."""
+    match node:
+        case ast.Call(func=ast.Name("say"), args=[ast.IfExp(body=one, orelse=other)]):
+            yield from map(_word, (one, other))
+        case ast.Call(func=ast.Name("say"), args=[word]):
+            yield _word(word)
+        case _:
+            return
+
+
 def _alternatives(node: ast.AST) -> Iterator[tuple[int, str]]:
     """Return the single words of which a message holds one or the other."""
     match node:
@@ -248,7 +280,7 @@ def _meant(template: str) -> bool:
     command = COMMAND.fullmatch(template) and not PROSE.search(re.sub(r"\".*\"", "", template))
     return (
         bool(words)
-        and template[0] not in "%#"
+        and not template.startswith(("%", "#", "(?"))
         and not (command or STATEMENT.fullmatch(template) or TYPE.fullmatch(template))
     )
 
@@ -266,7 +298,7 @@ def catalogue(language: str, *sections: str) -> Mapping[str, str]:
 
 def missing(found: Iterable[Message]) -> list[Message]:
     """Return what has no Chinese, each template once."""
-    known = AS_THEY_ARE | set(map(normal, catalogue("zh", "ours")))
+    known = AS_THEY_ARE | set(map(normal, catalogue("zh", "ours", "libraries")))
     return list({message.template: message for message in found if message.template not in known}.values())
 
 

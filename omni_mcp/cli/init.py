@@ -29,7 +29,7 @@ def init(
 ) -> None:
     """Write a servers.yaml for what is on this machine: agents, a LiteLLM proxy, keys by their names.
 
-    Example: `omni-mcp init`, or `omni-mcp init --from config.yaml --print`
+    Example: `omni-mcp init --from config.yaml --print`
     """
     from omni_mcp.setup.init import plan, write
 

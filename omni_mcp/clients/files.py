@@ -46,7 +46,7 @@ def write(path: Path, content: bytes, *, like: Path | None = None) -> None:
     target = path.resolve()
     mode = _mode(like or target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(target, content, mode)
     except OSError as error:
         raise SettingsError(

@@ -62,7 +62,8 @@ MAX_ATTEMPTS = "max_attempts"
 
 def attempts_of(spec: TaskSpec, limit: int) -> int:
     """Return how many faults end a task: the limit of servers.yaml, or fewer if the caller wanted that."""
-    return min(limit, int(spec.options.get(MAX_ATTEMPTS, limit)))
+    asked = spec.options.get(MAX_ATTEMPTS)
+    return limit if asked is None else min(limit, int(asked))
 
 
 def after(

@@ -1,7 +1,7 @@
 """Times as people and models write them: an ISO date, or a span such as "2h" or "1d 12h". Pure: the time is told."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 _UNITS = {
     "s|sec|seconds?|秒": 1,
@@ -46,7 +46,15 @@ def point(text: str, now: datetime) -> datetime:
         raise ValueError(said) from error
     if meant.tzinfo is None:
         raise ValueError(f"{text[:_LENGTH]!r} has no offset: add Z for UTC, or +08:00 and the like")
-    return meant
+    return _in_utc(meant, text)
+
+
+def _in_utc(meant: datetime, text: str) -> datetime:
+    """Return it in UTC, in which it may lie beyond the years that there are. Raises ValueError."""
+    try:
+        return meant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text[:_LENGTH]!r} is beyond the years 1 to 9999 in UTC") from error
 
 
 def in_words(time: timedelta) -> str:

@@ -64,7 +64,7 @@ def engine(scene: Scene) -> Iterator[Finding]:
 def _none_runs(scene: Scene, said: Announced, restart: str) -> Finding:
     last = last_lines(scene.home.engine_log)[-LAST_LINES:]
     if last and not _LOGGED.match(last[-1]):
-        text = "the last engine ended with an error: " + " | ".join(last)
+        text = f"the last engine ended with an error: {' | '.join(last)}"
         return Finding(code="engine-crashed", severity=Severity.ERROR, text=text, fix=restart, safe=True)
     if said.tasks:
         text = "no engine runs, and tasks are open; they go on when one starts: with this, or with the next client"

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from omni_mcp.adapters.claude_command import LOGIN, environment, settings
 from omni_mcp.contract import Endpoint, RunRequest
-from omni_mcp.doctor.finding import Finding, Severity, ok
+from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import AN_EDIT, edit, ours
+from omni_mcp.doctor.shell import edit, ours
 from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.presets import INSTALL, NO_MODELS, ExecutorSpec, find
 from omni_mcp.this_machine import leads_here
@@ -34,9 +34,9 @@ _UPGRADE = f"{INSTALL['claude']}@latest"
 
 def executors(scene: Scene) -> Iterator[Finding]:
     """Say of each executor whether it can run; what the settings are to blame for is told there."""
-    told = {str(problem) for problem in scene.settings.problems}
+    told = [str(problem) for problem in scene.settings.problems]
     for spec in scene.specs.values():
-        if spec.unusable not in told:
+        if not any(problem in str(spec.unusable) for problem in told):
             yield from _one(spec, scene)
     if not told and not any(spec.unusable is None for spec in scene.specs.values()):
         yield _nobody()

@@ -1,7 +1,12 @@
 """What a check says: how it is, how bad that is, and the command that mends it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+AN_EDIT = "an edit"
+"""What a command that opens an editor needs."""
+_URL = re.compile(r"""(\w://)(?:[^\s/?#'"]*@)?([^\s?#'"]*)(?:\?[^\s#'"]*)?""")
 
 
 class Severity(StrEnum):
@@ -44,3 +49,8 @@ def note(
 ) -> Finding:
     """Return something that is worth knowing."""
     return Finding(code=code, severity=Severity.NOTE, text=text, about=about, fix=fix, needs=needs)
+
+
+def without_keys(text: str) -> str:
+    """Return a text whose URLs have neither their user and password nor their query: keys stand there."""
+    return _URL.sub(r"\1\2", text)

@@ -16,6 +16,7 @@ from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.settings_file import OTHERS
 from omni_mcp.doctor.shell import ours, pip_install
 from omni_mcp.errors import LedgerUnusable
+from omni_mcp.home import Home
 from omni_mcp.ledger.gate import refuse_network
 from omni_mcp.ledger.migrations import newest_version
 
@@ -40,12 +41,26 @@ def folder(scene: Scene) -> Iterator[Finding]:
     if not nearest.is_dir():
         text = f"{nearest} is a file, so there can be no home at {root}"
         fix = f"mv {quote(str(nearest))} {quote(f'{nearest}.not-a-home')}"
-        yield Finding(code="home-is-a-file", severity=Severity.ERROR, text=text, fix=fix)
+        needs = "a decision: whether that file may move, or the home is meant elsewhere"
+        yield Finding(code="home-is-a-file", severity=Severity.ERROR, text=text, fix=fix, needs=needs)
     elif not _may_write(nearest):
         yield _read_only(root, nearest)
     elif nearest == root and os.name == "posix" and root.stat().st_mode & OTHERS:
-        fix, text = f"chmod 700 {quote(str(root))}", f"other users can look into {root}: logs and working folders"
-        yield note("home-open", text, fix=fix)
+        yield _open_to_others(root)
+
+
+def _open_to_others(root: Path) -> Finding:
+    text = f"other users can look into {root}: logs and working folders"
+    if not _is_ours(root):
+        return note("home-open", f"{text}. It looks like no home of yours alone; OMNI_HOME names another")
+    return note("home-open", text, fix=f"chmod 700 {quote(str(root))}", needs="a decision: nobody else gets in then")
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a folder is a home, and of the user who asks: `/tmp` is none, whatever lies in it."""
+    there, home = root.stat(), Home(root)
+    is_home = any(map(os.path.exists, (home.ledger, home.servers)))
+    return is_home and there.st_uid == os.geteuid() and not there.st_mode & stat.S_ISVTX
 
 
 def _read_only(root: Path, nearest: Path) -> Finding:
@@ -179,7 +194,7 @@ def log(scene: Scene) -> Iterator[Finding]:
     size = _size(Path(f"{scene.home.ledger}-wal"))
     if size > WAL_BYTES:
         text = f"the ledger's log holds {size >> 20} MiB that are not in its file: reads get slow, a restore takes both"
-        fix = f"{ours(scene.home, 'engine', 'stop')} && {ours(scene.home, 'list', '--limit', '1')} > /dev/null"
+        fix = f"{ours(scene.home, 'engine', 'restart')} && {ours(scene.home, 'engine', 'stop')}"
         yield Finding(code="wal-large", severity=Severity.WARNING, text=text, fix=fix, safe=True)
 
 

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from omni_mcp.doctor.finding import Finding, Severity, note, ok
+from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.settings_file import given
-from omni_mcp.doctor.shell import AN_EDIT, edit, first_keys, replaced
+from omni_mcp.doctor.shell import edit, first_keys, replaced
 from omni_mcp.servers_file import Gateway
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.this_machine import leads_here
@@ -203,7 +203,7 @@ def backup_keys(scene: Scene) -> Iterator[Finding]:
     if not scene.settings.servers.models.configured:
         return
     if keys := sorted(scene.settings.backup_keys):
-        yield ok("backup-key", f"with LiteLLM broken, calls go to {' and '.join(keys)}")
+        yield ok("backup-key", f"with LiteLLM broken, calls go to {', '.join(keys)}")
     else:
         text = f"no backup key: with LiteLLM broken, tasks wait. {GITHUB_KEY} gives one to every direct provider"
         yield note("no-backup-key", text, fix=given(GITHUB_KEY, scene), needs=f"the value of {GITHUB_KEY}")

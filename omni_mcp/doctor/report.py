@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from omni_mcp.doctor import clients, engine, executors, ledger, machine, models, ports, settings_file
-from omni_mcp.doctor.finding import Finding, Severity
+from omni_mcp.doctor.finding import Finding, Severity, without_keys
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.home import Home
 from omni_mcp.views import DoctorView, FindingView, FixView
@@ -81,7 +81,7 @@ def _shown(finding: Finding) -> FindingView:
     return FindingView(
         code=finding.code,
         severity=finding.severity,
-        text=finding.text,
+        text=without_keys(finding.text),
         about=finding.about,
         fix=finding.fix,
         needs=finding.needs,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
-from omni_mcp.doctor.finding import Finding, Severity, ok
+from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import AN_EDIT, edit, kept, replaced
+from omni_mcp.doctor.shell import edit, kept, replaced
 from omni_mcp.settings import Problem
 
 _UNSET = re.compile(r"the variable (\w+) is not set")

@@ -15,7 +15,7 @@ from mcp.shared.message import SessionMessage
 from omni_mcp.executors import lines
 from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.executors.unreadable import mended
-from omni_mcp.home import Home
+from omni_mcp.home import Home, make_private
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import die_with_parent
 from omni_mcp.servers_file import ExecutorRow
@@ -37,7 +37,7 @@ class StderrLog:
 
     def open(self) -> TextIO:
         """Open it for a new child; the folder is made, and an overgrown file is begun anew."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.path.parent)
         self.path.touch(mode=0o600)
         overgrown = self.path.exists() and self.path.stat().st_size > LOG_BYTES
         file = self.path.open("w" if overgrown else "a", encoding="utf-8")

@@ -24,7 +24,7 @@ NUMBERS = ("n", "total")
 """Placeholders that hold nothing else."""
 NUMBER = r"-?[\d.,]+"
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-JOINTS = ("\n", "; ", ". ", ": ", " → ")
+JOINTS = ("; ", ". ", ": ", " → ")
 """Where two messages are put together, the loosest first."""
 DEEPEST = 8
 """How many messages may be within each other."""
@@ -89,8 +89,9 @@ class Catalogue:
         self._brackets = self._joints.get("()", " ({})")
 
     def say(self, text: str, known: Mapping[str, str]) -> str:
-        """Say a message; space around it stays, and what holds none of ours as a whole."""
-        return self._said(text, _Saying(known, {}))
+        """Say each line by itself; space around it stays, and what holds none of ours as a whole."""
+        saying = _Saying(known, {})
+        return "\n".join(self._said(line, saying) for line in text.split("\n"))
 
     def _said(self, text: str, saying: "_Saying", deep: int = DEEPEST) -> str:
         bare = text.strip()

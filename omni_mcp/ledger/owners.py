@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from omni_mcp.errors import EngineError
+from omni_mcp.home import make_private
 from omni_mcp.ledger.file_lock import lock, unlock
 
 PROBE_TIME = 0.2
@@ -53,7 +54,7 @@ class HeldLock:
 
 def try_hold(path: Path) -> HeldLock | None:
     """Take a lock and write our pid into its file; None when somebody else holds it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     deadline = time.monotonic() + PROBE_TIME
     while (fd := _lock_file(path)) is None:
         if time.monotonic() > deadline:

@@ -22,8 +22,11 @@ def stamp(at: datetime) -> int:
 
 
 def moment(at: int) -> datetime:
-    """Return the aware time of a stamp."""
-    return EPOCH + timedelta(microseconds=at)
+    """Return the aware time of a stamp; one beyond the years that there are is the last moment of them."""
+    try:
+        return EPOCH + timedelta(microseconds=at)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def maybe_stamp(at: datetime | None) -> int | None:

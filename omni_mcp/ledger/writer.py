@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable, OmniError
+from omni_mcp.home import make_private
 from omni_mcp.ledger.gate import WriteGate
 
 logger = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ class Writer:
                 f"{self._path} was deleted or replaced while it was open",
                 next_step="restore it from a backup, or call again to begin a new one",
             )
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._path.parent)
         self._gate = WriteGate(self._path.with_suffix(".gate"))
         with self._gate.held():
             self._path.touch(mode=0o600)

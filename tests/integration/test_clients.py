@@ -126,7 +126,7 @@ async def test_a_task_by_hand_is_followed_to_its_result(tmp_path: Path) -> None:
             assert (command, code) == (command, 0), said
         code, said = await here.cli("status", "nothing-like-it")
         assert code == 1
-        assert "list_tasks" in said
+        assert "omni-mcp list" in said
 
 
 async def test_the_engine_is_shown_and_stopped_by_hand(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_the_executors_are_shown_with_health_and_tools(tmp_path: Path) -> 
         code, said = await here.cli("executors", "--json")
         rows = {row["name"]: row for row in json.loads(said)}
         assert code == 0
-        assert set(rows["bench"]["tools"]) == {"echo", "until", "refuse"}
+        assert set(rows["bench"]["tools"]) >= {"echo", "until", "refuse"}
         assert not rows["missing"]["usable"]
         assert "no-such-program" in rows["missing"]["detail"]
 

@@ -608,8 +608,32 @@ def test_looking_changes_nothing(patient: Patient) -> None:
     assert everything() == before
 
 
+@pytest.mark.parametrize("first", [("submit", "echo: hello", "--type", "echo"), ("init",)])
+def test_a_home_that_we_make_is_its_owners_alone(patient: Patient, first: Sequence[str]) -> None:
+    patient.more["OMNI_HOME"] = str(patient.root / "new" / "home")
+    try:
+        patient.omni(*first)
+        made = [path for path in (patient.root / "new").rglob("*") if path.is_dir() and path.name in ("home", "logs")]
+        assert {path.stat().st_mode & 0o777 for path in made} == {0o700}, made
+        assert "home-open" not in patient.sh(f"{console_script()} doctor --json").stdout
+    finally:
+        patient.omni("engine", "stop")
+
+
 def test_no_value_of_a_secret_is_told(patient: Patient) -> None:
     patient.home.dotenv.write_text("A_KEY=sk-secret-a\nGITHUB_LITELLM_KEY=sk-secret-b\n")
     told = patient.sh(f"{console_script()} doctor; {console_script()} doctor --json")
     assert "A_KEY" in told.stdout
+    assert "sk-secret" not in told.stdout + told.stderr
+
+
+def test_no_key_in_a_url_is_told(patient: Patient) -> None:
+    at = f"127.0.0.1:{free_port()}"
+    secret = f"http://user:sk-secret-a@{at}/mcp?key=sk-secret-b"
+    far = f"executors: {{far: {{url: '{secret}', tool: t, handles: [t]}}}}\n"
+    patient.configure(f"{far}models: {{gateway: {{base_url: 'http://user:sk-secret-a@{at}?key=sk-secret-b'}}}}\n")
+    patient.client.write_text(json.dumps({"mcpServers": {"omni": {"url": secret}}}))
+    told = patient.sh(f"{console_script()} doctor --json; {console_script()} doctor --deep")
+    assert f"reaches us at http://{at}/mcp" in told.stdout
+    assert f"the gateway at http://{at} does not serve" in told.stdout
     assert "sk-secret" not in told.stdout + told.stderr

@@ -110,7 +110,7 @@ async def test_an_adapter_that_breaks_the_contract_fails_closed(tmp_path: Path, 
 async def test_what_speaks_no_contract_is_told_so(tmp_path: Path) -> None:
     async with session_of(tmp_path, bad(tool=None, handles=("x",))) as session:
         failed, health = await failure(executor_of(session)), await executor_of(session).health()
-    assert "it.run_task" in failed.message
+    assert "it has no tool run_task, but: echo" in failed.message
     assert not health.ok
 
 

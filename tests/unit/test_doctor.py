@@ -1,17 +1,19 @@
 """What the doctor judges that cannot be injected into a home: the disk, packages, mounts; and its commands."""
 
+import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from omni_mcp.doctor import ledger, machine, report
+from omni_mcp.doctor import clients, ledger, machine, report
 from omni_mcp.doctor.finding import Finding, Severity
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.doctor.shell import first_keys, kept, replaced
@@ -51,6 +53,35 @@ def test_a_home_below_a_file_names_the_file(tmp_path: Path, blocked: str) -> Non
     found = [finding for finding in report.examine(scene.home) if finding.severity is Severity.ERROR]
     assert [finding.code for finding in found] == ["home-is-a-file"]
     assert str(tmp_path / "file") in found[0].text
+    assert str(found[0].needs).startswith("a decision")
+
+
+@pytest.mark.parametrize(
+    ("holds", "mode", "fix"),
+    [
+        ("ledger.db", 0o755, "chmod 700"),
+        ("servers.yaml", 0o750, "chmod 700"),
+        ("a", 0o755, None),
+        ("ledger.db", 0o1777, None),
+    ],
+)
+def test_only_a_home_of_ours_is_to_be_closed_and_that_is_a_decision(
+    tmp_path: Path, holds: str, mode: int, fix: str | None
+) -> None:
+    (tmp_path / holds).write_text("")
+    tmp_path.chmod(mode)
+    [found] = ledger.folder(scene_of(Home(tmp_path)))
+    assert found.code == "home-open"
+    assert found.fix == (fix and f"{fix} {tmp_path}")
+    assert bool(found.needs) == bool(fix)
+
+
+def test_models_that_lack_a_variable_are_one_finding_also_in_a_translated_file(tmp_path: Path) -> None:
+    row = "{model_name: m, litellm_params: {model: openai/m, api_key: '${NO_SUCH_KEY}'}}"
+    (tmp_path / "servers.yaml").write_text(f"model_list: [{row}]\nmcp_servers: {{a: {{preset: assistant}}}}\n")
+    codes = [each.code for each in report.examine(Home(tmp_path))]
+    assert codes.count("variable-unset") == 1
+    assert not {"no-model", "executor-unusable"} & set(codes)
 
 
 def test_a_check_that_breaks_is_a_finding_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +105,7 @@ def test_pairs_are_put_before_the_first_keys_of_mappings(tmp_path: Path, text: s
     file.write_text(text)
     lines = [number for number, line in enumerate(text.splitlines(), 1) if "model" in line]
     command = first_keys(file, [(line, "model", f"order: {n}") for n, line in enumerate(lines, 1)])
-    subprocess.run(["/bin/sh", "-c", command], check=True)
+    subprocess.run(["/bin/sh", "-c", str(command)], check=True)
     assert yaml.safe_load(file.read_text())["a"] == {
         "p": {"order": 1, "model": "x", "key": "y"},
         "q": {"order": 2, "model": "z"},
@@ -90,11 +121,80 @@ def test_a_word_is_replaced_in_its_line_only_and_the_old_file_is_kept(tmp_path: 
     assert replaced(file, 1, "x|; rm -rf y:", "z:") is None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x: {command: /bin/cat, env: {arg: keepme}, arg: [hello]}",
+        'x: {"arg": [hello], command: "say arg: now"}',
+        "args: {env: 1}",
+    ],
+)
+def test_a_word_that_does_not_stand_exactly_once_in_its_line_is_left_to_the_editor(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "servers.yaml"
+    file.write_text(f"{line}\n")
+    assert replaced(file, 1, "arg:", "args:") is None
+
+
+def test_a_word_at_the_begin_of_a_longer_one_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "servers.yaml"
+    file.write_text("quick2: quick\n")
+    subprocess.run(["/bin/sh", "-c", str(replaced(file, 1, "quick", "slow"))], check=True)
+    assert file.read_text() == "quick2: slow\n"
+
+
+def test_a_pair_is_put_nowhere_when_two_mappings_of_the_line_begin_alike(tmp_path: Path) -> None:
+    file = tmp_path / "servers.yaml"
+    file.write_text("- {model_info: {model: x}, litellm_params: {model: x}}\n")
+    assert first_keys(file, [(1, "model", "order: 1")]) is None
+
+
 def test_a_value_is_asked_for_and_kept_for_its_owner_only(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     subprocess.run(["/bin/sh", "-c", kept("A_KEY", dotenv)], check=True, input=b"sk-$x #1\n")
     assert dotenv.read_text() == "\nA_KEY='sk-$x #1'\n"
     assert dotenv.stat().st_mode & 0o777 == 0o600
+
+
+def stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Mapping[str, Any]) -> Finding:
+    """Return what is said of a client whose entry starts a program that is gone."""
+    file = tmp_path / ".cursor/mcp.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"mcpServers": {"omni": {"command": "/gone/omni-mcp", **entry}}}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return next(each for each in clients.clients(scene_of(Home(tmp_path / "home"))) if each.code == "client-stale")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"args": [], "env": {"OMNI_HOME": "/a b"}}, "--home '/a b'"),
+        ({"args": ["--home", "/a", "--config=/c.yaml"]}, "--home /a --config /c.yaml"),
+        ({"args": ["--home", "/a"], "env": {"OMNI_HOME": "/other"}}, "--home /a"),
+    ],
+)
+def test_a_stale_entry_of_a_client_is_written_anew_with_the_places_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Mapping[str, Any], words: str
+) -> None:
+    found = stale(tmp_path, monkeypatch, entry)
+    assert f"install cursor {words} --force --yes" in str(found.fix)
+    assert (found.safe, found.needs) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "dropped"),
+    [
+        ({"env": {"OMNI_HOME": "--yes"}}, "--home '--yes'"),
+        ({"env": {"OMNI_HOME": "home"}}, "--home 'home'"),
+        ({"args": ["--home"]}, "--home ''"),
+        ({"args": ["serve"], "env": {"A_KEY": "sk-secret"}, "cwd": "/x"}, "cwd, env A_KEY, args"),
+    ],
+)
+def test_an_entry_of_a_client_that_would_lose_something_is_a_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Mapping[str, Any], dropped: str
+) -> None:
+    found = stale(tmp_path, monkeypatch, entry)
+    assert str(found.fix).endswith("install cursor --force --yes")
+    assert (found.safe, found.needs) == (False, f"a decision: it drops {dropped}")
 
 
 def test_every_code_is_in_the_documentation() -> None:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from omni_mcp.contract import RunRequest
+from omni_mcp.decide.routing import Route
 from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress
@@ -137,6 +138,27 @@ async def test_one_principals_many_tasks_starve_nobody(tmp_path: Path) -> None:
         for _ in range(4):
             await stepped(engine)
         assert [request.description for request in fake.requests] == ["of many", "of few"] * 2
+
+
+async def test_a_task_that_the_engine_stumbles_over_waits_for_a_person_and_costs_no_other_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        engine = engine_for(ledger, FakeExecutor(), home=tmp_path)
+        bad, good = await submitted(ledger, description="bad"), await submitted(ledger)
+        routed = Engine._route
+
+        def stumbling(self: Engine, task: Task) -> Route:
+            if task.id == bad:
+                raise OverflowError("date value out of range")
+            return routed(self, task)
+
+        monkeypatch.setattr(Engine, "_route", stumbling)
+        await stepped(engine)
+        task = await look(ledger, bad)
+        assert (task.state, task.waiting_for) == (TaskState.WAITING, WaitingFor.CONSENT)
+        assert "OverflowError: date value out of range" in (task.text or "")
+        assert (await look(ledger, good)).state is TaskState.COMPLETED
 
 
 async def test_a_running_task_is_stopped_at_its_deadline_and_failed_with_the_story(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import functools
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from omni_mcp.lang.catalogue import HOLE, Catalogue, load
 from tests.lang import TOOLS, Message, catalogue, messages, missing, normal
 
 TOOL_WORDS = (*TOOLS, "answer_task", "task_id", "wait_seconds")
+
+KEY = re.compile(r"""^  ("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'): """, re.MULTILINE)
+"""A message in a catalogue; its reader takes the last of two."""
 
 NAMES = re.compile(r"omni-mcp|servers\.yaml|pid|status|result|--[a-z]+")
 
@@ -77,6 +81,19 @@ def test_messages_that_were_put_together_are_said_one_by_one() -> None:
     assert said("openclaw is not configured → assistant") == "openclaw 没有配置 → assistant"
 
 
+def test_each_line_is_said_by_itself() -> None:
+    text = "the disk is full\n\n  task_result  \nelse: bread"
+    assert said(text, task="a1") == "磁盘已满\n\n  omni-mcp result a1  \nelse: bread"
+    together = "is a\nloaf of 5 bytes"
+    assert said(together) == together
+
+
+def test_an_or_of_others_stays_as_it_is_and_that_between_values_does_not() -> None:
+    chinese = load(FOLDER / "zh.yaml")
+    assert chinese.say("bread or butter", {}) == "bread or butter"
+    assert chinese.say("Input should be 'a', 'b' or 'c'", {}) == "应为 'a', 'b' 或 'c'"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "the disk", "a: b; c (d)\ne", "is bread of five bytes", "{id!r}", "[bold]"])
 def test_what_is_not_ours_stays_as_it_is(text: str) -> None:
     assert said(text) == text
@@ -133,6 +150,13 @@ def test_a_catalogue_has_nothing_that_nobody_says(code: str) -> None:
     listed = catalogue(code, "ours", "terminal")
     assert listed
     assert [text for text in listed if normal(text) not in known] == []
+
+
+@pytest.mark.parametrize("code", ["zh", "en"])
+def test_a_catalogue_says_nothing_twice(code: str) -> None:
+    times = Counter(map(normal, KEY.findall((FOLDER / f"{code}.yaml").read_text(encoding="utf-8"))))
+    assert len(times) > 30
+    assert [text for text in times if times[text] > 1] == []
 
 
 @pytest.mark.parametrize("code", ["zh", "en"])

@@ -9,7 +9,7 @@ import pytest
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, candidates, resolve
 from omni_mcp.servers_file import ExecutorRow, Models, ServersFile
-from omni_mcp.settings import Problem, Settings
+from omni_mcp.settings import Problem, Settings, load
 from omni_mcp.task import Recovery
 
 NONE = Models()
@@ -42,6 +42,17 @@ def test_the_assistant_answers_through_the_relay(tmp_path: Path) -> None:
 
 def test_the_assistant_without_a_model_says_where_to_add_one(tmp_path: Path) -> None:
     assert "servers.yaml" in (spec_of(tmp_path, preset="assistant").unusable or "")
+
+
+def test_the_assistant_whose_models_lack_a_variable_says_so_also_in_a_translated_file(tmp_path: Path) -> None:
+    row = "[{model_name: m, litellm_params: {model: openai/m, api_key: '${NO_SUCH_KEY}'}}]"
+    servers = "mcp_servers: {assistant: {preset: assistant}}"
+    for text in (f"model_list: {row}\n{servers}\n", f"models: {{model_list: {row}}}\n"):
+        (tmp_path / "servers.yaml").write_text(text)
+        settings = load(Home(tmp_path))
+        unusable = str(resolve(settings)["assistant"].unusable)
+        assert unusable.startswith("no row of the models can be used. servers.yaml line 1, model")
+        assert "the variable NO_SUCH_KEY is not set" in unusable
 
 
 def test_claude_code_is_started_with_what_its_row_allows(tmp_path: Path) -> None:

@@ -94,12 +94,25 @@ async def test_a_deadline_is_a_span_or_a_time(said: str, tmp_path: Path) -> None
         assert view.deadline == START + HOUR * 2
 
 
-@pytest.mark.parametrize("said", ["soon", "2026-01-01T12:00", "", "2025-01-01T00:00Z", "1e9d"])
+@pytest.mark.parametrize("said", ["soon", "2026-01-01T12:00", "2025-01-01T00:00Z", "1e9d", "9999-12-31T23:59:59-23:59"])
 async def test_a_deadline_that_cannot_be_is_refused_with_one_that_can(said: str, tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         with pytest.raises(BadRequest, match="deadline") as error:
             await here.submitted(deadline_said=said)
         assert '"2h"' in (error.value.next_step or "")
+
+
+async def test_what_says_nothing_is_as_good_as_left_away(tmp_path: Path) -> None:
+    nothing: dict[str, Any] = {
+        "type": "", "executor": " ", "cwd": "", "model": "", "idempotency_key": "", "deadline_said": "",
+        "options": {"max_attempts": None},
+    }  # fmt: skip
+    async with place(tmp_path) as here:
+        first, second = await here.submitted(**nothing), await here.submitted(**nothing, description="another")
+        assert first != second
+        task = await here.ledger.find(second, principal=LOCAL)
+        assert (task.spec.type, task.spec.idempotency_key, task.spec.deadline) == (None, None, None)
+        assert dict(task.spec.options) == {}
 
 
 async def test_a_repeat_after_the_deadline_is_still_the_first_task(tmp_path: Path) -> None:

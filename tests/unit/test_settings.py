@@ -236,6 +236,11 @@ def test_the_name_of_an_executor_is_one_plain_word(tmp_path: Path, name: str):
         ("{preset: openclaw}", "needs url"),
         ("{preset: moltworker, command: a}", "needs url"),
         ("{url: 'ftp://b', tool: t}", "begins with neither http://"),
+        ("{url: 'http://127.0.0.1:99999/mcp', tool: t}", "no number from 1 to 65535"),
+        ("{url: 'http://127.0.0.1:0/mcp', tool: t}", "no number from 1 to 65535"),
+        ("{url: 'http://user:sk-a/b@host/mcp', tool: t}", "no number from 1 to 65535"),
+        ("{url: 'http://:80/mcp', tool: t}", "names no host"),
+        ("{url: 'http://[::1/mcp', tool: t}", "names no host"),
         ("{preset: claude-code, cwd: here}", "is not absolute"),
         ("{preset: claude-code, cwd: ~nobody-has-this-name/x}", "names a user that does not exist"),
         ("{command: a, tool: t, env: {N: 1}}", "valid string"),
@@ -248,6 +253,14 @@ def test_a_row_that_cannot_work_says_what_it_needs(tmp_path: Path, row: str, sai
     settings = settings_from(tmp_path, f"executors:\n  x: {row}\n")
     assert said in the_problem(settings).what
     assert settings.problem_of("x") is not None
+    assert the_problem(settings).where.startswith("servers.yaml line 2, executors.x")
+
+
+def test_a_gateway_whose_port_cannot_be_is_a_problem_with_its_line(tmp_path: Path):
+    settings = settings_from(tmp_path, "models:\n  gateway: {base_url: 'http://127.0.0.1:99999'}\n")
+    problem = the_problem(settings)
+    assert (problem.where, settings.servers.models.gateway) == ("servers.yaml line 2, models.gateway.base_url", None)
+    assert "no number from 1 to 65535" in problem.what
 
 
 # a file that cannot be read at all

@@ -53,3 +53,9 @@ def test_a_time_that_means_different_things_to_different_people_is_refused(text:
 )
 def test_a_span_is_told_in_one_unit(seconds: int, words: str) -> None:
     assert in_words(timedelta(seconds=seconds)) == words
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_a_time_beyond_the_years_that_there_are_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="beyond the years"):
+        point(text, NOW)
