@@ -43,7 +43,9 @@ async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
     """
     if left := await clear(task_id):
         raise ExecutorLost(f"an earlier run of this task cannot be ended: {', '.join(left)}")
-    process = await _start(command)
+    # Cut off halfway, a start would leave its process to nobody.
+    with anyio.CancelScope(shield=True):
+        process = await _start(command)
     try:
         yield process
     finally:

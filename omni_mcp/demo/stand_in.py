@@ -176,19 +176,25 @@ async def _use(call: dict[str, Any], request: RunRequest, tell: Tell) -> dict[st
 async def _shell(command: str, request: RunRequest) -> tuple[int, str]:
     """Run a command in the task's folder; if this is cut off, the command and what it started are ended."""
     argv = await run_sync(die_with_parent, ["sh", "-c", command])
-    async with await anyio.open_process(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-        cwd=request.cwd,
-        env={**os.environ, TASK_MARK: request.task_id},
-        start_new_session=True,
-    ) as process:
+    async with await _started(argv, request) as process:
         try:
             return await _end_of(process)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _started(argv: Sequence[str], request: RunRequest) -> Process:
+    """Start a command in a process group of its own, not to be cut off halfway: its children would be left behind."""
+    with anyio.CancelScope(shield=True):
+        return await anyio.open_process(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd=request.cwd,
+            env={**os.environ, TASK_MARK: request.task_id},
+            start_new_session=True,
+        )
 
 
 async def _end_of(process: Process) -> tuple[int, str]:

@@ -88,6 +88,28 @@ async def test_a_cancel_ends_what_the_command_has_started(tmp_path: Path):
     # That no process is left is checked for every test.
 
 
+async def test_a_cancel_in_the_middle_of_a_start_leaves_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    start, stopping = anyio.open_process, anyio.Event()
+
+    async def slow(*argv: Any, **options: Any) -> Any:
+        process = await start(*argv, **options)
+        await stopping.wait()
+        await anyio.lowlevel.checkpoint()
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", slow)
+    agent = StandIn(tmp_path / "sessions")
+    async with running_cloud() as cloud, anyio.create_task_group() as tasks:
+        asked = request(tmp_path, cloud, scripted(f"echo 2-run begin >> {WORK_LOG}; (sleep 300; true) & wait"))
+        tasks.start_soon(run_until_cancelled, agent, asked)
+        with anyio.fail_after(10):
+            while "2-run begin" not in logged(tmp_path):
+                await anyio.sleep(0.02)
+        stopping.set()
+        assert (await agent.cancel(RunRef(task_id="task", attempt=1, run_id="run"))).stopped
+    # That no process is left is checked for every test.
+
+
 async def test_a_resume_without_a_session_begins(tmp_path: Path):
     async with running_cloud() as cloud:
         result = await run(StandIn(tmp_path), request(tmp_path, cloud, scripted("true"), resume=True))
