@@ -11,15 +11,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
+import anyio
 import psutil
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SESSION_MARK = "OMNI_SESSION"
 """Environment variable that every process of one executor session inherits."""
@@ -83,6 +87,14 @@ def die_with_parent(argv: Sequence[str]) -> Sequence[str]:
     """
     setpriv = _setpriv()
     return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else argv
+
+
+async def whole(start: Awaitable[T]) -> T:
+    """Await a start to its end, whatever is cancelled meanwhile: cut off halfway, the child would belong to nobody."""
+    started = list[T]()
+    with anyio.CancelScope(shield=True):
+        started.append(await start)
+    return started[0]
 
 
 def marked(mark: str, value: str) -> Sequence[psutil.Process]:

@@ -23,7 +23,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.adapters.claude_command import Command
 from omni_mcp.contract import TASK_MARK
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
-from omni_mcp.processes import sweep
+from omni_mcp.processes import sweep, whole
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL; `claude` needs one or two to stop its shells and write its session."""
@@ -43,9 +43,7 @@ async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
     """
     if left := await clear(task_id):
         raise ExecutorLost(f"an earlier run of this task cannot be ended: {', '.join(left)}")
-    # Cut off halfway, a start would leave its process to nobody.
-    with anyio.CancelScope(shield=True):
-        process = await _start(command)
+    process = await whole(_start(command))
     try:
         yield process
     finally:

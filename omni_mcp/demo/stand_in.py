@@ -37,7 +37,7 @@ from omni_mcp.contract import (
     RunRequest,
     RunResult,
 )
-from omni_mcp.processes import die_with_parent
+from omni_mcp.processes import die_with_parent, whole
 from omni_mcp.task import FailureClass
 
 WHO = "a stand-in for Claude Code: a small agent of the demo that really runs its commands"
@@ -176,25 +176,20 @@ async def _use(call: dict[str, Any], request: RunRequest, tell: Tell) -> dict[st
 async def _shell(command: str, request: RunRequest) -> tuple[int, str]:
     """Run a command in the task's folder; if this is cut off, the command and what it started are ended."""
     argv = await run_sync(die_with_parent, ["sh", "-c", command])
-    async with await _started(argv, request) as process:
+    start = anyio.open_process(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        cwd=request.cwd,
+        env={**os.environ, TASK_MARK: request.task_id},
+        start_new_session=True,
+    )
+    async with await whole(start) as process:
         try:
             return await _end_of(process)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-async def _started(argv: Sequence[str], request: RunRequest) -> Process:
-    """Start a command in a process group of its own, not to be cut off halfway: its children would be left behind."""
-    with anyio.CancelScope(shield=True):
-        return await anyio.open_process(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            cwd=request.cwd,
-            env={**os.environ, TASK_MARK: request.task_id},
-            start_new_session=True,
-        )
 
 
 async def _end_of(process: Process) -> tuple[int, str]:
