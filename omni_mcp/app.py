@@ -352,13 +352,13 @@ async def _relay(settings: Settings, ledger: Ledger, monitor: "Monitor") -> Asyn
     """Open the relay over what serves model calls in each mode, where models are configured."""
     from omni_mcp.llm import backends
     from omni_mcp.llm.relay import Relay
-    from omni_mcp.switch import Switch
+    from omni_mcp.switch import ProviderDoors, Switch
 
     litellm = backends.primary(settings)
     if litellm is None:
         yield None
         return
-    switch = Switch(litellm, backends.direct(settings), mode_setup(settings).providers, monitor, SystemClock())
+    switch = Switch(litellm, backends.direct(settings, ProviderDoors(monitor)), monitor, SystemClock())
     async with Relay(switch, ledger) as relay:
         yield relay
 

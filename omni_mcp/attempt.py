@@ -92,7 +92,7 @@ class Attempt:
     relay: Endpoints | None
     on_trouble: Callable[[str, str], Awaitable[None]]
     """Awaited with the executor's name and what is wrong with it."""
-    on_end: Callable[[ExecutorSpec, Outcome], None]
+    on_end: Callable[[ExecutorSpec, Outcome], Awaitable[None]]
     """Told how the run ended."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     progress: Progress = field(default_factory=Progress)
@@ -238,7 +238,7 @@ class Attempt:
         return stopped(task, why, left=", ".join(left))
 
     async def _settle(self, outcome: Outcome) -> None:
-        self.on_end(self.spec, outcome)
+        await self.on_end(self.spec, outcome)
         done = isinstance(outcome, Completed)
         if self.stopping == "lost" and not done:
             return

@@ -90,6 +90,10 @@ class Engine:
     """Told after the first turn: it did not die at its start."""
     running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
+    ill: set[str] = field(default_factory=set[str])
+    """Executors that we told the faces of as unusable, and that have not completed a task since."""
+    has_looked_again: bool = False
+    """Whether what waited for an executor before us was looked at: its settings or programs may be others now."""
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
     silent_since: dict[str, datetime] = field(default_factory=dict[str, datetime])
@@ -195,6 +199,9 @@ class Engine:
         """Free what is due; what waits for a cloud when one serves again, or one of it to find that out."""
         allowed = self.modes.permit()
         due = await self.ledger.wake_due(cloud=allowed.mode is not Mode.BRAINSTEM)
+        if not self.has_looked_again:
+            due += await self.ledger.wake_for_executor(everyone=True)
+            self.has_looked_again = True
         if allowed.held is None:
             return due + await self._let_go(allowed.mode)
         self.let_go_in = None
@@ -294,7 +301,7 @@ class Engine:
         found = self._route(task)
         name = found.executor
         if name is None:
-            await self._hold(task, WaitingFor.EXECUTOR, found.reason, due_at=self.clock.now() + MARK)
+            await self._hold(task, WaitingFor.EXECUTOR, found.reason, due_at=self._unmarked_at(task))
             return False
         if (held := self.modes.permit().held) is not None and self._is_at_limit(name):
             await self._hold(task, WaitingFor.CLOUD, held)
@@ -303,6 +310,11 @@ class Engine:
             return await self._begin(task, found, attempts)
         queues.setdefault(name, []).append(task.id)
         return False
+
+    def _unmarked_at(self, task: Task) -> datetime | None:
+        """Return when an executor that may take it is tried again; None: first something has to be mended."""
+        name = self._route(task, marked=False).executor
+        return None if name is None else self.marks[name].until
 
     def _is_full(self, name: str) -> bool:
         """Whether tasks for it wait their turn; where the mode holds them instead, they are looked at, to be held."""
@@ -317,15 +329,20 @@ class Engine:
         return admitted is not None and self._cloud_attempts(allowed) >= admitted
 
     async def _refresh_marks(self) -> None:
-        """Forget marks that are over; who queues elsewhere because of them is routed anew."""
-        now = self.clock.now()
-        lasting = {name: mark for name, mark in self.marks.items() if now < mark.until <= now + MARK}
+        """Forget marks that are over, or wiped out by a person; who queues elsewhere because of them is routed anew."""
+        if not self.marks:
+            return
+        now, told = self.clock.now(), await self.ledger.health()
+        kept = {name: mark for name, mark in self.marks.items() if name in told}
+        lasting = {name: mark for name, mark in kept.items() if now < mark.until <= now + MARK}
+        if len(kept) < len(self.marks):
+            await self.ledger.wake_for_executor(everyone=False)
         if len(lasting) < len(self.marks):
             await self.ledger.forget_queues()
         self.marks = lasting
 
-    def _route(self, task: Task) -> Route:
-        troubles = {name: mark.trouble for name, mark in self.marks.items()}
+    def _route(self, task: Task, *, marked: bool = True) -> Route:
+        troubles = {name: mark.trouble for name, mark in self.marks.items()} if marked else {}
         return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
 
     def _free(self, name: str) -> bool:
@@ -386,8 +403,10 @@ class Engine:
             self.silent_since.pop(attempt.task.id, None)
             self.doorbell.ring()
 
-    def _hear(self, spec: ExecutorSpec, outcome: Outcome) -> None:
-        """Tell the monitor how a run ended whose model calls do not go through the relay."""
+    async def _hear(self, spec: ExecutorSpec, outcome: Outcome) -> None:
+        """Take in how a run ended: for the executor's own sake, and for the monitor's where no relay saw its calls."""
+        if isinstance(outcome, Completed) and spec.name in self.ill:
+            await self._unmark(spec.name)
         if not spec.adapter or spec.relayed or not spec.row.needs_cloud:
             return
         if isinstance(outcome, Completed):
@@ -399,9 +418,20 @@ class Engine:
         """Leave an executor alone for a while, and tell the faces."""
         now = self.clock.now()
         self.marks[name] = Mark(trouble=trouble, until=now + MARK)
+        self.ill.add(name)
         with suppress(LedgerError):
             await self.ledger.forget_queues()
             await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
+
+    async def _unmark(self, name: str) -> None:
+        """It works again: tell the faces, and let go who waits for it."""
+        self.ill.discard(name)
+        self.marks.pop(name, None)
+        works = ExecutorHealth(name=name, usable=True, detail="works again", seen_at=self.clock.now())
+        with suppress(LedgerError):
+            await self.ledger.report_health(works)
+            await self.ledger.forget_queues()
+            await self.ledger.wake_for_executor(everyone=False)
 
     def _is_due(self, duty: str, every: timedelta) -> bool:
         now = self.clock.now()

@@ -3,8 +3,8 @@
 It stands between the relay and the gateways, so that a change of mode moves a running attempt with its next call.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -26,13 +26,11 @@ class Switch:
         self,
         primary: ModelGateway,
         direct: ModelGateway | None,
-        providers: tuple[str, ...],
         modes: Modes,
         clock: Clock,
     ) -> None:
         self._primary = primary
         self._direct = direct
-        self._providers = providers
         self._modes = modes
         self._clock = clock
         self._trying = False
@@ -49,7 +47,7 @@ class Switch:
         """Make one call where the mode says. Raises ModelError, at once where nobody serves."""
         allowed = self._modes.permit()
         if allowed.serves is Serves.LITELLM:
-            return await self._asked(self._primary, dialect, body, task_type, beta)
+            return await self._asked(dialect, body, task_type, beta)
         if allowed.trial and not self._trying:
             return await self._tried(allowed, dialect, body, task_type, beta)
         return await self._instead(allowed, dialect, body, task_type, beta)
@@ -66,7 +64,7 @@ class Switch:
         """Try LiteLLM with this one call, while all others stay away; if that fails it goes where they go."""
         self._trying = True
         try:
-            return await self._asked(self._primary, dialect, body, task_type, beta, trial=True)
+            return await self._asked(dialect, body, task_type, beta, trial=True)
         except ModelError as error:
             if allowed.serves is Serves.NOBODY or _verdict(error) is None:
                 raise
@@ -78,7 +76,8 @@ class Switch:
         self, allowed: Permit, dialect: Dialect, body: Mapping[str, Any], task_type: str | None, beta: str | None
     ) -> Answer:
         if allowed.serves is Serves.DIRECT and self._direct is not None:
-            return await self._asked(self._direct, dialect, body, task_type, beta)
+            answer = await self._direct.call(dialect, body, task_type=task_type, beta=beta)
+            return _watched(answer, lambda error: _hear(self._modes, answer.spent().provider, error))
         raise ModelError(
             allowed.held or "nobody serves model calls now",
             status=UNAVAILABLE,
@@ -88,7 +87,6 @@ class Switch:
 
     async def _asked(
         self,
-        gateway: ModelGateway,
         dialect: Dialect,
         body: Mapping[str, Any],
         task_type: str | None,
@@ -96,29 +94,58 @@ class Switch:
         *,
         trial: bool = False,
     ) -> Answer:
-        direct = gateway is self._direct
+        """Ask LiteLLM, and tell how it took that."""
+        with _heard(self._modes, LITELLM, trial=trial):
+            answer = await self._primary.call(dialect, body, task_type=task_type, beta=beta)
+        return _watched(answer, lambda error: _hear(self._modes, LITELLM, error))
+
+
+class ProviderDoors:
+    """The providers' breakers: one that fails call after call is left alone, then tried by one call at a time."""
+
+    def __init__(self, modes: Modes) -> None:
+        self._modes = modes
+        self._tried: set[str] = set()
+        """Who is being tried by a call."""
+
+    def opens(self, provider: str) -> bool:
+        """Whether a call may ask it now."""
+        allowed = self._modes.permit()
+        if allowed.serves is not Serves.DIRECT:  # a call that was sent here when they served is brought to its end
+            return True
+        return provider in allowed.providers or (provider in allowed.half_open and provider not in self._tried)
+
+    @contextmanager
+    def through(self, provider: str) -> Generator[None]:
+        """Hear how the body, which asks this provider, ends; a trial is alone until then."""
+        trial = provider in self._modes.permit().half_open
+        if trial:
+            self._tried.add(provider)
         try:
-            answer = await gateway.call(dialect, body, task_type=task_type, beta=beta)
-        except ModelError as error:
-            self._failed(error, direct=direct, trial=trial)
-            raise
-        self._modes.saw(
-            Called(target=self._served(answer, direct=direct), verdict=Verdict.OK, said="served a call", trial=trial)
-        )
-        return answer if answer.body is not None else _Watched(answer, lambda error: self._failed(error, direct=direct))
+            with _heard(self._modes, provider):
+                yield
+        finally:
+            if trial:
+                self._tried.discard(provider)
 
-    def _served(self, answer: Answer, *, direct: bool) -> str:
-        """Return who served: LiteLLM, or the provider that says so."""
-        provider = answer.spent().provider if direct else None
-        return provider if provider in self._providers else self._providers[0] if direct else LITELLM
 
-    def _failed(self, error: ModelError, *, direct: bool, trial: bool = False) -> None:
-        """Tell of a failure that is not the caller's own; the direct gateway has then tried every provider."""
-        verdict = _verdict(error)
-        if verdict is None:
-            return
-        for target in self._providers if direct else (LITELLM,):
-            self._modes.saw(Called(target=target, verdict=verdict, said=error.message, trial=trial))
+@contextmanager
+def _heard(modes: Modes, target: str, *, trial: bool = False) -> Generator[None]:
+    """Tell how a call of `target` ended; a cancelled one says nothing."""
+    try:
+        yield
+    except ModelError as error:
+        _hear(modes, target, error, trial=trial)
+        raise
+    else:
+        modes.saw(Called(target=target, verdict=Verdict.OK, said="served a call", trial=trial))
+
+
+def _hear(modes: Modes, target: str | None, error: ModelError, *, trial: bool = False) -> None:
+    """Tell of a failure that is not the caller's own."""
+    verdict = _verdict(error)
+    if target is not None and verdict is not None:
+        modes.saw(Called(target=target, verdict=verdict, said=error.message, trial=trial))
 
 
 def _verdict(error: ModelError) -> Verdict | None:
@@ -136,6 +163,11 @@ def _verdict(error: ModelError) -> Verdict | None:
 
 def _seconds_until(at: datetime | None, now: datetime) -> float:
     return SOON if at is None else max(SOON, (at - now).total_seconds())
+
+
+def _watched(answer: Answer, on_break: Callable[[ModelError], None]) -> Answer:
+    """Return the answer; of one that streams the break is heard of."""
+    return answer if answer.body is not None else _Watched(answer, on_break)
 
 
 class _Watched:

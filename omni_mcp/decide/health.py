@@ -41,6 +41,8 @@ class Health:
     """Probes in a row that it answered."""
     worked_at: datetime | None = None
     """When a real call last succeeded."""
+    failed_at: datetime | None = None
+    """When a real call last failed and that counted."""
     refused_at: datetime | None = None
     """When our key or credit was last refused; None: it is good as far as we know."""
 
@@ -75,9 +77,9 @@ def after_call(health: Health, verdict: Verdict, said: str, *, now: datetime, me
         case _ if worked_lately(health, now=now, memory=memory):
             return seen
         case Verdict.BROKEN:
-            return replace(seen, failures=health.failures + 1, trouble=said)
+            return replace(seen, failures=health.failures + 1, trouble=said, failed_at=now)
         case Verdict.UPSTREAM:
-            return replace(seen, upstream=health.upstream + 1, trouble=said)
+            return replace(seen, upstream=health.upstream + 1, trouble=said, failed_at=now)
 
 
 def worked_lately(health: Health, *, now: datetime, memory: timedelta) -> bool:

@@ -173,15 +173,9 @@ def _called_directly(state: ModeState, seen: Called, setup: Setup, now: datetime
     noted = replace(state, providers={**state.providers, seen.target: health})
     if seen.verdict is Verdict.OK:
         return replace(noted, ramp_ok=state.ramp_ok + (state.ramp_at is not None))
-    if state.mode is Mode.DEGRADED and all(_fails(noted, name, setup) for name in usable(noted, setup)):
+    if state.mode is Mode.DEGRADED and all(rests(noted, name, setup) for name in usable(noted, setup)):
         return replace(noted, round_at=now)
     return noted
-
-
-def _fails(state: ModeState, name: str, setup: Setup) -> bool:
-    """Whether a provider fails real calls, whatever its front door says."""
-    health = state.providers.get(name, Health())
-    return max(health.failures, health.upstream) >= setup.numbers.consecutive_failures
 
 
 def _ran(state: ModeState, seen: Ran, setup: Setup, now: datetime) -> ModeState:
@@ -250,9 +244,21 @@ def usable(state: ModeState, setup: Setup) -> tuple[str, ...]:
     return tuple(name for name in setup.providers if state.providers.get(name, Health()).refused_at is None)
 
 
+def rests(state: ModeState, name: str, setup: Setup) -> bool:
+    """Whether a provider is left alone, because real calls fail there one after the other."""
+    health = state.providers.get(name, Health())
+    return max(health.failures, health.upstream) >= setup.numbers.consecutive_failures
+
+
+def rests_until(state: ModeState, name: str, setup: Setup) -> datetime | None:
+    """Return from when on one call at a time may try a provider that rests."""
+    failed_at = state.providers.get(name, Health()).failed_at
+    return None if failed_at is None else failed_at + setup.seconds("check_interval")
+
+
 def _degraded_round(state: ModeState, setup: Setup, now: datetime) -> ModeState:
     asked = usable(state, setup)
-    if not asked or any(state.providers[n].answers and not _fails(state, n, setup) for n in asked):
+    if not asked or any(state.providers[n].answers and not rests(state, n, setup) for n in asked):
         return replace(state, rounds=0)
     if state.rounds + 1 >= ROUNDS_TO_BRAINSTEM:
         return _entered(state, Mode.BRAINSTEM, _of_providers(state, asked), setup, now)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from omni_mcp.decide.health import Health
 from omni_mcp.decide.mode_state import ModeState, Seen, Setup, in_force
-from omni_mcp.decide.modes import half_open, holds, next_probe_at, ramp, usable
+from omni_mcp.decide.modes import half_open, holds, next_probe_at, ramp, rests, rests_until, usable
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.task import Mode
 
@@ -30,6 +30,8 @@ class Permit:
     """Whether one call at a time may be tried on LiteLLM all the same."""
     providers: tuple[str, ...] = ()
     """Who serves directly, in their order; empty while LiteLLM does."""
+    half_open: tuple[str, ...] = ()
+    """Who rests after failures, and may be tried by one call at a time."""
     held: str | None = None
     """Why tasks wait that need the relay (in brainstem: all that need a cloud)."""
     next_at: datetime | None = None
@@ -66,10 +68,12 @@ def permit(state: ModeState, setup: Setup, now: datetime) -> Permit:
     trial = half_open(state, now, setup)
     held = why_held(state, setup, now) if holds(state, setup, now) else None
     serves = _server(mode, held=held is not None)
+    asked = usable(state, setup) if serves is Serves.DIRECT else ()
     return Permit(
         mode=mode,
         serves=serves,
-        providers=usable(state, setup) if serves is Serves.DIRECT else (),
+        providers=tuple(name for name in asked if not rests(state, name, setup)),
+        half_open=tuple(name for name in asked if _may_be_tried(state, name, setup, now)),
         trial=trial,
         held=held,
         next_at=next_probe_at(state, setup),
@@ -82,6 +86,13 @@ def _server(mode: Mode, *, held: bool) -> Serves:
     if held:
         return Serves.NOBODY
     return Serves.LITELLM if mode is Mode.NORMAL else Serves.DIRECT
+
+
+def _may_be_tried(state: ModeState, name: str, setup: Setup, now: datetime) -> bool:
+    """Whether a provider that rests has rested for long enough; a time too far ahead is that of a clock set back."""
+    until = rests_until(state, name, setup)
+    rested = until is None or not now < until <= now + setup.seconds("check_interval")
+    return rests(state, name, setup) and rested
 
 
 def _counted_from(state: ModeState, *, trial: bool) -> datetime:

@@ -139,7 +139,8 @@ class Ledger(Protocol):
     async def resume(self, task_id: str, *, consent: bool) -> Task:
         """Move a waiting task to idle; what waits for consent only with `consent`. Raises TransitionRefused.
 
-        What waits for other tasks is refused, and a consent does not make it run before them.
+        What waits for other tasks is refused, and a consent does not make it run before them. What is held against
+        executors is forgotten: whoever asks may have mended it.
         """
         ...
 
@@ -202,6 +203,13 @@ class Ledger(Protocol):
 
     async def wake_held(self, *, limit: int) -> int:
         """waiting -> idle for what waits for a cloud, due or not, by priority, then oldest. Returns how many."""
+        ...
+
+    async def wake_for_executor(self, *, everyone: bool) -> int:
+        """waiting -> idle for what waits for an executor; without `everyone` only what waits for a marked one.
+
+        Returns how many.
+        """
         ...
 
     async def expire(self) -> int:

@@ -152,7 +152,8 @@ class SqliteLedger(Ledger):
         return a_task(await self._write(unit))
 
     async def resume(self, task_id: str, *, consent: bool) -> Task:
-        return await self._move("resume", sql.RESUME, self._values(id=task_id, consent=consent), sql.AWAIT_NEEDS)
+        values = self._values(id=task_id, consent=consent)
+        return await self._move("resume", sql.RESUME, values, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
 
     # what engines do
 
@@ -269,6 +270,9 @@ class SqliteLedger(Ledger):
 
     async def wake_held(self, *, limit: int) -> int:
         return await self._wake(sql.ANY_HELD, sql.WAKE_HELD, limit=limit)
+
+    async def wake_for_executor(self, *, everyone: bool) -> int:
+        return await self._wake(sql.ANY_FOR_EXECUTOR, sql.WAKE_FOR_EXECUTOR, everyone=everyone)
 
     async def expire(self) -> int:
         values = self._values()

@@ -197,6 +197,14 @@ WAKE_HELD = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
     where n in (select n from tasks where waiting_for = 'cloud' order by priority desc, n limit :limit)
 """
+_FOR_EXECUTOR = (
+    " where open = 1 and state = 'waiting' and waiting_for = 'executor' and (:everyone or due_at is not null)"
+)
+WAKE_FOR_EXECUTOR = (
+    "update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null"
+    + _FOR_EXECUTOR
+)
+ANY_FOR_EXECUTOR = "select 1 from tasks" + _FOR_EXECUTOR + " limit 1"
 ANY_HELD = "select 1 from tasks where waiting_for = 'cloud' limit 1"
 RENEW = """
     update tasks set lease_until = :until
@@ -244,6 +252,7 @@ ANNOUNCE = """
 DISMISS = "update engines set dismissed_at = coalesce(dismissed_at, :now) where owner = :owner and gone_at is null"
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"
+FORGET_TROUBLES = "delete from executor_health where not usable"
 RETIRE = """
     update engines set gone_at = coalesce(gone_at, :now)
     where owner = :owner and (not :only_if_idle or not exists (select 1 from tasks where open = 1))

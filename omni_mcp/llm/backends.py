@@ -4,7 +4,7 @@
 (`failures.py`), so whoever switches between them compares like with like.
 """
 
-from omni_mcp.llm.base import ModelGateway
+from omni_mcp.llm.base import Doors, ModelGateway
 from omni_mcp.llm.direct import DirectGateway
 from omni_mcp.llm.fields import WithDefaults
 from omni_mcp.llm.proxy import ProxyGateway
@@ -23,7 +23,7 @@ def primary(settings: Settings) -> ModelGateway | None:
     return WithDefaults(RouterGateway(models), models.defaults.said) if models.model_list else None
 
 
-def direct(settings: Settings) -> ModelGateway | None:
+def direct(settings: Settings, doors: Doors) -> ModelGateway | None:
     """Return the providers' own APIs (`direct`); None without a backup key for any of them.
 
     The model of a call is the one that each provider has for its `task_type`; the one in the body is LiteLLM's and not
@@ -31,4 +31,6 @@ def direct(settings: Settings) -> ModelGateway | None:
     """
     rows = settings.servers.direct
     usable = {name: (rows[name], key) for name, key in settings.backup_keys.items()}
-    return WithDefaults(DirectGateway(usable), settings.servers.models.defaults.said) if usable else None
+    if not usable:
+        return None
+    return WithDefaults(DirectGateway(usable, doors), settings.servers.models.defaults.said)

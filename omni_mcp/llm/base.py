@@ -1,6 +1,7 @@
 """The model gateway port: what the relay needs from whatever serves the calls."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -67,6 +68,18 @@ class Answer(Protocol):
 
     def spent(self) -> Spent:
         """What it used; valid after the body or the last chunk."""
+        ...
+
+
+class Doors(Protocol):
+    """Who says which providers a call may ask, and hears how each of them took it."""
+
+    def opens(self, provider: str) -> bool:
+        """Whether it may be asked now."""
+        ...
+
+    def through(self, provider: str) -> AbstractContextManager[None]:
+        """Be heard: the body asks this provider, and its end, a ModelError or none, is that provider's alone."""
         ...
 
 

@@ -9,7 +9,8 @@ Both dialects have a home with both kinds of provider:
   (https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages).
 
 Who speaks the caller's dialect by birth is asked first. One that fails is left for the next; only what is the task's
-own fault is not, since it would fail everywhere.
+own fault is not, since it would fail everywhere. How each took it is told of each (`Doors`), and one that has failed
+several times is not asked at all for a while.
 """
 
 import logging
@@ -22,8 +23,9 @@ import httpx
 from anyio.to_thread import run_sync
 from pydantic import SecretStr
 
-from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
+from omni_mcp.llm.base import Answer, Dialect, Doors, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
+from omni_mcp.llm.failures import UNAVAILABLE
 from omni_mcp.llm.http_call import HttpCall, http_client, send
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
 from omni_mcp.llm.usage import Tokens
@@ -35,6 +37,9 @@ logger = logging.getLogger(__name__)
 ANTHROPIC_VERSION = "2023-06-01"
 """https://docs.anthropic.com/en/api/versioning"""
 
+SOON = 1.0
+"""Seconds after which a call that nobody was asked for may come again."""
+
 _TELLING = (FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG)
 """When all have failed: which failure says best what to wait for."""
 
@@ -44,8 +49,11 @@ class DirectGateway:
 
     name = "direct"
 
-    def __init__(self, rows: Mapping[str, tuple[DirectRow, SecretStr]], *, deadline: float = DEADLINE) -> None:
+    def __init__(
+        self, rows: Mapping[str, tuple[DirectRow, SecretStr]], doors: Doors, *, deadline: float = DEADLINE
+    ) -> None:
         """Take the providers with their keys, and the seconds that a call may take, all of them included."""
+        self._doors = doors
         self._providers = [_Provider(name, row, key) for name, (row, key) in rows.items()]
         self._deadline = deadline
 
@@ -55,21 +63,30 @@ class DirectGateway:
         """Make one call of the model that a provider has for this task type. Raises ModelError."""
         ends_at = time.monotonic() + self._deadline
         errors: list[ModelError] = []
-        left = sorted(self._providers, key=lambda provider: provider.dialect is not dialect)
+        open_now = [provider for provider in self._providers if self._doors.opens(provider.name)]
+        left = sorted(open_now, key=lambda provider: provider.dialect is not dialect)
         while left:
             share = (ends_at - time.monotonic()) / len(left)
             provider, *left = left
             call = await provider.prepared(
                 dialect, body, task_type=task_type, beta=beta, begins_by=time.monotonic() + share, ends_at=ends_at
             )
+            if not self._doors.opens(provider.name):  # another call has begun to try it meanwhile
+                continue
             try:
-                return await send(provider.client, call)
+                with self._doors.through(provider.name):
+                    return await send(provider.client, call)
             except ModelError as error:
                 if error.kind is FailureClass.TASK:
                     raise
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
                 errors.append(error)
-        raise _all_of(errors)
+        raise _all_of(errors) if errors else self._all_rest()
+
+    def _all_rest(self) -> ModelError:
+        names = ", ".join(provider.name for provider in self._providers)
+        said = f"no call went out: {names} failed one after the other and are left alone for a while"
+        return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, retry_after=SOON)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -83,7 +100,7 @@ class _Provider:
     def __init__(self, name: str, row: DirectRow, key: SecretStr) -> None:
         self.dialect = Dialect(dialect_of(name, row))
         self.client = http_client(row.base_url)
-        self._name = name
+        self.name = name
         self._row = row
         self._key = key
 
@@ -100,7 +117,7 @@ class _Provider:
         """Return the call as this provider wants it."""
         model = self._row.model_for(task_type)
         return HttpCall(
-            who=self._name,
+            who=self.name,
             url=self._url(dialect),
             headers=self._headers(dialect, beta),
             dialect=dialect,
@@ -132,7 +149,7 @@ class _Provider:
             cost, source = cost_usd(table, model, self._vendors(), tokens), "litellm"
         return Spent(
             model=model,
-            provider=self._name,
+            provider=self.name,
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             cost_usd=cost,
@@ -141,7 +158,7 @@ class _Provider:
 
     def _vendors(self) -> Sequence[str]:
         """Return what LiteLLM's list may call it: as its row is named, else as its host is."""
-        return [self._name, *httpx.URL(self._row.base_url).host.split(".")[-2:-1]]
+        return [self.name, *httpx.URL(self._row.base_url).host.split(".")[-2:-1]]
 
 
 def _all_of(errors: Sequence[ModelError]) -> ModelError:

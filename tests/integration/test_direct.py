@@ -4,20 +4,26 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from omni_mcp.decide.mode_state import Setup
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.direct import DirectGateway
 from omni_mcp.servers_file import DirectRow
-from omni_mcp.task import FailureClass
+from omni_mcp.switch import ProviderDoors
+from omni_mcp.task import FailureClass, Mode
+from omni_mcp.testing import FakeModes, ToldClock
 from tests.integration.house import free_port
 from tests.integration.stub_litellm import chat_error, stub_litellm
 
+OPEN = ProviderDoors(FakeModes(ToldClock()))
+"""What is asked here is not about who may be."""
 DIALECTS = pytest.mark.parametrize("dialect", list(Dialect))
 STREAMED = pytest.mark.parametrize("stream", [False, True])
 
@@ -29,6 +35,8 @@ class World:
     anthropic: Cloud
     openrouter: Cloud
     gateway: DirectGateway
+    modes: FakeModes
+    clock: ToldClock
 
     def native(self, dialect: Dialect) -> tuple[Cloud, Cloud]:
         """Return who speaks a dialect by birth, and the other one."""
@@ -51,9 +59,11 @@ async def world(*, deadline: float = 30) -> AsyncGenerator[World]:
             "openrouter": row(f"{openrouter.url}/v1", "anthropic/claude-sonnet-4.6", key="sk-or-back"),
             "anthropic": row(anthropic.url, "claude-sonnet-4-6", key="sk-ant-away", coding="claude-opus-4-6"),
         }
-        gateway = DirectGateway(rows, deadline=deadline)
+        modes = FakeModes(clock := ToldClock(), Setup(providers=tuple(rows)))
+        modes.state = replace(modes.state, mode=Mode.DEGRADED)
+        gateway = DirectGateway(rows, ProviderDoors(modes), deadline=deadline)
         stack.push_async_callback(gateway.aclose)
-        yield World(anthropic=anthropic, openrouter=openrouter, gateway=gateway)
+        yield World(anthropic=anthropic, openrouter=openrouter, gateway=gateway, modes=modes, clock=clock)
 
 
 def row(url: str, model: str, *, key: str, **models: str) -> tuple[DirectRow, SecretStr]:
@@ -110,6 +120,34 @@ async def test_when_one_fails_the_next_serves_in_the_same_dialect(mode: str, dia
         assert answer.spent().provider == ("openrouter" if dialect is Dialect.ANTHROPIC else "anthropic")
 
 
+@pytest.mark.parametrize("mode", ["529", "drop"])
+async def test_one_that_fails_twice_is_asked_no_more_until_one_call_finds_it_well(mode: str):
+    async with world() as here:
+        here.anthropic.fail(mode)
+        for _ in range(5):
+            answer = await here.gateway.call(Dialect.ANTHROPIC, prompt())
+            assert answer.spent().provider == "openrouter"
+        assert (len(here.anthropic.requests), len(here.openrouter.requests)) == (2, 5)
+        assert here.modes.permit().providers == ("openrouter",)
+        here.clock.advance(timedelta(seconds=30))
+        here.anthropic.fail("ok")
+        for _ in range(2):
+            answer = await here.gateway.call(Dialect.ANTHROPIC, prompt())
+            assert answer.spent().provider == "anthropic"
+
+
+async def test_when_all_rest_no_call_goes_out_and_the_caller_may_come_again_soon():
+    async with world() as here:
+        for cloud in (here.anthropic, here.openrouter):
+            cloud.fail("500")
+        for _ in range(2):
+            await here.failing()
+        error = await here.failing()
+        assert (error.status, error.kind, error.retry_after) == (503, FailureClass.PROVIDER, 1)
+        assert "left alone for a while" in error.message
+        assert (len(here.anthropic.requests), len(here.openrouter.requests)) == (2, 2)
+
+
 @DIALECTS
 async def test_one_that_hangs_leaves_time_for_the_next(dialect: Dialect):
     async with world(deadline=2) as here:
@@ -151,7 +189,7 @@ async def test_when_all_fail_the_error_is_the_one_to_wait_for_and_names_each(
 
 
 async def test_nobody_there_is_told_with_its_name():
-    gateway = DirectGateway({"anthropic": row(f"http://127.0.0.1:{free_port()}", "m", key="sk-x")})
+    gateway = DirectGateway({"anthropic": row(f"http://127.0.0.1:{free_port()}", "m", key="sk-x")}, OPEN)
     with pytest.raises(ModelError) as caught:
         await gateway.call(Dialect.ANTHROPIC, prompt())
     await gateway.aclose()
@@ -163,7 +201,7 @@ async def test_fields_of_a_newer_api_and_its_betas_go_through_untouched():
     message: dict[str, Any] = {"type": "message", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}
     async with stub_litellm() as stub:
         stub.answer(message)
-        gateway = DirectGateway({"anthropic": row(f"{stub.url}/v1", "claude-sonnet-4-6", key="sk-x")})
+        gateway = DirectGateway({"anthropic": row(f"{stub.url}/v1", "claude-sonnet-4-6", key="sk-x")}, OPEN)
         await gateway.call(Dialect.ANTHROPIC, prompt(container={"id": "c"}), beta="skills-2025-10-02")
         await gateway.aclose()
     path, headers, body = stub.asked[0]
@@ -186,7 +224,7 @@ async def test_the_price_is_the_answers_own_else_of_litellms_list_else_unknown()
     assert (listed.price_source, unlisted.price_source, unlisted.cost_usd) == ("litellm", None, None)
     async with stub_litellm() as stub:
         stub.answer({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 1, "cost": 0.5}})
-        gateway = DirectGateway({"openrouter": row(stub.url, "x/y", key="sk-x")})
+        gateway = DirectGateway({"openrouter": row(stub.url, "x/y", key="sk-x")}, OPEN)
         own = (await gateway.call(Dialect.OPENAI, prompt())).spent()
         await gateway.aclose()
     assert (own.cost_usd, own.price_source, own.provider) == (0.5, "provider", "openrouter")
@@ -195,7 +233,7 @@ async def test_the_price_is_the_answers_own_else_of_litellms_list_else_unknown()
 async def test_a_refused_key_is_not_repeated():
     async with stub_litellm() as stub:
         stub.answer(chat_error("authentication_error", "invalid x-api-key sk-ant-secret99"), 401)
-        gateway = DirectGateway({"anthropic": row(stub.url, "m", key="sk-ant-secret99")})
+        gateway = DirectGateway({"anthropic": row(stub.url, "m", key="sk-ant-secret99")}, OPEN)
         with pytest.raises(ModelError) as caught:
             await gateway.call(Dialect.ANTHROPIC, prompt())
         await gateway.aclose()

@@ -412,6 +412,84 @@ async def test_a_task_that_nobody_can_take_waits_with_the_fix_and_goes_on_by_its
         assert (await look(ledger, task_id)).state is TaskState.FAILED
 
 
+UNUSABLE = FAKE_ROW.model_copy(update={"result": "nowhere"})
+"""A row that has to be mended first."""
+
+
+async def test_a_task_whose_executor_has_to_be_mended_waits_in_silence_until_an_engine_finds_it_mended(
+    tmp_path: Path,
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        engine = engine_for(ledger, FakeExecutor(row=UNUSABLE), home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.waiting_for, task.due_at) == (WaitingFor.EXECUTOR, None)
+        before = len(await ledger.events(task_id))
+        for _ in range(60):
+            clock.advance(MARK)
+            assert not await stepped(engine)
+        assert len(await ledger.events(task_id)) == before
+        again = engine_for(ledger, FakeExecutor(row=UNUSABLE), home=tmp_path, clock=clock)
+        for _ in range(5):
+            await stepped(again)
+        assert len(await ledger.events(task_id)) == before + 2
+        mended = engine_for(ledger, FakeExecutor(), home=tmp_path, clock=clock)
+        await stepped(mended)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
+async def test_somebody_elses_mark_wakes_no_task_whose_executor_has_to_be_mended(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        broken = FakeExecutor(name="broken", outcome=ExecutorUnusable("no key", next_step="set it"))
+        engine = engine_for(ledger, FakeExecutor(row=UNUSABLE), broken, home=tmp_path, clock=clock)
+        missing, other = await submitted(ledger), await submitted(ledger, executor="broken")
+        await stepped(engine)
+        before = len(await ledger.events(missing))
+        for _ in range(10):
+            await stepped(engine)
+            clock.advance(MARK)
+        assert len(broken.requests) > 5
+        assert len(await ledger.events(missing)) == before
+        assert (await look(ledger, other)).waiting_for is WaitingFor.EXECUTOR
+
+
+async def test_resume_forgets_the_mark_and_takes_along_whoever_waits_for_the_same(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(outcome=ExecutorUnusable("no key", next_step="set it"))
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        named, other = await submitted(ledger), await submitted(ledger)
+        for _ in range(2):
+            await stepped(engine)
+        fake.outcome = DONE
+        assert not await stepped(engine)
+        await ledger.resume(named, consent=True)
+        for _ in range(2):
+            await stepped(engine)
+        assert [(await look(ledger, task_id)).state for task_id in (named, other)] == [TaskState.COMPLETED] * 2
+        assert (await ledger.health())["fake"].usable
+
+
+async def test_an_executor_that_completes_a_task_is_marked_no_more(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        good = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await engine._mark("fake", "no key")
+            waits = await submitted(ledger)
+            await engine.step(attempts)
+            assert (await look(ledger, waits)).waiting_for is WaitingFor.EXECUTOR
+            assert not (await ledger.health())["fake"].usable
+            fake.let_go()
+        assert (await look(ledger, good)).state is TaskState.COMPLETED
+        assert (await ledger.health())["fake"].usable
+        await stepped(engine)
+        assert (await look(ledger, waits)).state is TaskState.COMPLETED
+
+
 async def test_a_limit_parks_the_task_until_it_ends(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         resets = clock.now() + timedelta(hours=5)

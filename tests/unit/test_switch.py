@@ -1,6 +1,7 @@
 """Who serves each call, by mode, and what the monitor hears of it."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from omni_mcp.decide.health import Health, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
+from omni_mcp.decide.permit import Serves
 from omni_mcp.llm.base import Dialect, ModelError, Spent
 from omni_mcp.llm.relay import Relay
-from omni_mcp.switch import Switch
+from omni_mcp.switch import ProviderDoors, Switch
 from omni_mcp.task import FailureClass, Mode, Usage
 from omni_mcp.testing import START, FakeModes, ToldClock
 
@@ -95,7 +97,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.ears = Ears(self.clock)
-        self.switch = Switch(self.litellm, self.direct, SETUP.providers, self.ears, self.clock)
+        self.switch = Switch(self.litellm, self.direct, self.ears, self.clock)
 
     async def call(self, task_type: str | None = None) -> Any:
         return (await self.switch.call(Dialect.OPENAI, BODY, task_type=task_type)).body
@@ -107,10 +109,7 @@ async def test_in_normal_litellm_serves_and_in_degraded_the_providers():
     at.ears.state = DEGRADED
     assert await at.call("coding") == {"by": "direct"}
     assert (at.switch.name, at.direct.types) == ("direct", ["coding"])
-    assert at.ears.heard == [
-        Called(target=LITELLM, verdict=Verdict.OK, said="served a call"),
-        Called(target="anthropic", verdict=Verdict.OK, said="served a call"),
-    ]
+    assert at.ears.heard == [Called(target=LITELLM, verdict=Verdict.OK, said="served a call")]
 
 
 async def test_in_brainstem_nobody_is_asked_and_the_caller_hears_when_to_come_again():
@@ -194,14 +193,92 @@ async def test_a_stream_that_breaks_is_heard_of():
     assert answer.spent().provider == "litellm-proxy"
 
 
-async def test_a_failure_of_the_direct_gateway_is_one_of_every_provider():
-    at = House()
+async def test_a_stream_that_breaks_at_a_provider_counts_against_that_one_alone():
+    at = House(direct=FakeGateway("openrouter", breaks=DOWN))
     at.ears.state = DEGRADED
-    at.direct.fails = DOWN
+    answer = await at.switch.call(Dialect.OPENAI, BODY)
+    with pytest.raises(ModelError):
+        async for _chunk in answer.chunks():
+            pass
+    assert at.ears.heard == [Called(target="openrouter", verdict=Verdict.UPSTREAM, said="overloaded")]
+
+
+TWO = Setup(providers=("anthropic", "openrouter"), probed=False)
+
+
+def doors(state: ModeState = DEGRADED) -> tuple[ProviderDoors, Ears, ToldClock]:
+    ears = Ears(clock := ToldClock(), TWO)
+    ears.state = state
+    return ProviderDoors(ears), ears, clock
+
+
+def failed(at: ProviderDoors, provider: str, error: ModelError = DOWN) -> None:
+    with pytest.raises(ModelError), at.through(provider):
+        raise error
+
+
+def test_a_provider_that_fails_call_after_call_is_left_alone_and_the_other_is_not():
+    at, ears, _ = doors()
+    failed(at, "anthropic")
+    assert at.opens("anthropic")
+    failed(at, "anthropic")
+    assert [at.opens(name) for name in TWO.providers] == [False, True]
+    with at.through("openrouter"):
+        pass
+    assert ears.permit().providers == ("openrouter",)
+    assert (ears.state.mode, ears.state.round_at) == (Mode.DEGRADED, None)
+    assert [health.upstream for health in ears.state.providers.values()] == [2, 0]
+
+
+def test_after_an_interval_exactly_one_call_tries_it_and_what_it_finds_decides():
+    at, ears, clock = doors()
     for _ in range(2):
-        with pytest.raises(ModelError):
-            await at.call()
-    assert at.ears.state.round_at == START
+        failed(at, "anthropic")
+    for served in (False, True):
+        clock.advance(timedelta(seconds=29))
+        assert not at.opens("anthropic")
+        clock.advance(timedelta(seconds=1))
+        assert at.opens("anthropic")
+        with suppress(ModelError), at.through("anthropic"):
+            assert not any(at.opens("anthropic") for _ in range(49))
+            if not served:
+                raise DOWN
+        assert at.opens("anthropic") is served
+    assert ears.permit().providers == TWO.providers
+
+
+def test_a_trial_that_is_cancelled_leaves_the_next_one_its_turn():
+    at, ears, clock = doors()
+    for _ in range(2):
+        failed(at, "anthropic")
+    clock.advance(timedelta(seconds=30))
+    before = len(ears.heard)
+    with pytest.raises(KeyboardInterrupt), at.through("anthropic"):
+        raise KeyboardInterrupt
+    assert at.opens("anthropic")
+    assert len(ears.heard) == before
+
+
+def test_a_refused_key_is_that_of_one_provider():
+    at, ears, _ = doors()
+    failed(at, "anthropic", ModelError("wrong key", status=401, kind=FailureClass.AUTH))
+    assert (ears.permit().providers, ears.permit().serves) == (("openrouter",), Serves.DIRECT)
+
+
+def test_when_all_fail_the_next_round_is_due_at_once():
+    at, ears, _ = doors()
+    for name in TWO.providers * 2:
+        failed(at, name)
+    assert ears.state.round_at == START
+    assert not any(at.opens(name) for name in TWO.providers)
+
+
+def test_a_clock_that_is_set_back_leaves_no_provider_alone_for_a_day():
+    at, _, clock = doors()
+    for _ in range(2):
+        failed(at, "anthropic")
+    clock.advance(timedelta(days=-1))
+    assert at.opens("anthropic")
 
 
 class Book:
