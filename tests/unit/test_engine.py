@@ -443,7 +443,8 @@ async def test_somebody_elses_mark_wakes_no_task_whose_executor_has_to_be_mended
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         broken = FakeExecutor(name="broken", outcome=ExecutorUnusable("no key", next_step="set it"))
         engine = engine_for(ledger, FakeExecutor(row=UNUSABLE), broken, home=tmp_path, clock=clock)
-        missing, other = await submitted(ledger), await submitted(ledger, executor="broken")
+        missing = await submitted(ledger, executor="fake")
+        other = await submitted(ledger, executor="broken")
         await stepped(engine)
         before = len(await ledger.events(missing))
         for _ in range(10):
