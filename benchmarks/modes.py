@@ -1,22 +1,35 @@
 """How often the mode machine is wrong when probes get lost, and how soon it is right when LiteLLM dies.
 
-The real decision function with told time, 30 days at 5 % random probe loss; `python -m benchmarks.modes` prints the
-table of docs/faults.md. One outage begins at a random moment between two probes.
+The real decision function with told time, 30 days at 5 % random probe loss; `make breakers` prints the tables of
+docs/faults.md, with what public breaker libraries make of the same trace (`breakers.py`). One outage begins at a random
+moment between two probes.
 """
 
 import argparse
+import json
 import random
 import statistics
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
+import anyio
+import anyio.lowlevel
+
+from benchmarks.breakers import CALLERS, LOSS, Count, lost
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Probed, Round, Setup, Tick, begin
 from omni_mcp.decide.modes import after, due, next_probe_at
+from omni_mcp.llm.base import ModelError
 from omni_mcp.monitor import LAST_TRIES
 from omni_mcp.servers_file import FaultHandler
-from omni_mcp.task import Mode
+from omni_mcp.switch import ProviderDoors
+from omni_mcp.task import FailureClass, Mode
+from omni_mcp.testing import FakeModes, ToldClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OK = Look(verdict=Verdict.OK, said="answers")
@@ -24,6 +37,8 @@ LOST = Look(verdict=Verdict.BROKEN, said="no answer")
 QUICKLY = 0.01
 """Seconds that an answer, or a refused connection, takes."""
 CLOUDS = ("anthropic", "openrouter")
+PYTHON = Path(__file__).parents[1] / ".cache/breakers/bin/python"
+"""Where the libraries are (`make breakers`)."""
 
 
 @dataclass(kw_only=True)
@@ -32,7 +47,6 @@ class World:
 
     setup: Setup
     dice: random.Random
-    loss: float = 0.0
     tries: int = LAST_TRIES
     """Of the last look at LiteLLM; 0: there is none, as if it had failed."""
     call_every: float | None = None
@@ -83,10 +97,10 @@ class World:
         self._see(Called(target=LITELLM, verdict=verdict, said="a call"))
 
     def _look(self, limit: float) -> Look:
-        lost = self.dice.random() < self.loss
-        slow = lost or (self.dead and self.hangs)
+        gone = lost((self.now - START).total_seconds())
+        slow = gone or (self.dead and self.hangs)
         self.now += timedelta(seconds=limit if slow else QUICKLY)
-        return LOST if lost or self.dead else OK
+        return LOST if gone or self.dead else OK
 
     def _round(self) -> None:
         limit = self.setup.numbers.confirm_timeout
@@ -94,7 +108,7 @@ class World:
         for _ in range(self.tries):
             if (last := self._look(limit)) is OK:
                 break
-        looks = {name: LOST if self.dice.random() < self.loss else OK for name in CLOUDS}
+        looks = {name: LOST if self.dice.random() < LOSS else OK for name in CLOUDS}
         self._see(Round(providers=looks, litellm=last))
 
     def _see(self, seen: Probed | Round | Called | Tick) -> None:
@@ -111,7 +125,7 @@ def setup(failures: int) -> Setup:
 
 def false_alarms(days: int, *, failures: int, tries: int = LAST_TRIES, call_every: float | None = None) -> float:
     """Return how often a day a LiteLLM that is well counts as broken at 5 % probe loss."""
-    world = World(setup=setup(failures), dice=random.Random(7), loss=0.05, tries=tries, call_every=call_every)
+    world = World(setup=setup(failures), dice=random.Random(7), tries=tries, call_every=call_every)
     world.run(START + timedelta(days=days))
     return world.false_alarms / days
 
@@ -123,7 +137,7 @@ def detection(*, failures: int, hangs: bool, call_every: float | None, outages: 
     for _ in range(outages):
         died_at = START + timedelta(seconds=dice.uniform(60, 180))
         called_at = START - timedelta(seconds=dice.uniform(0, call_every or 1))
-        world = World(setup=setup(failures), dice=dice, loss=0.05, died_at=died_at, hangs=hangs, call_every=call_every)
+        world = World(setup=setup(failures), dice=dice, died_at=died_at, hangs=hangs, call_every=call_every)
         world.called_at = called_at
         assert world.run(died_at + timedelta(minutes=10))
         found.append((world.now - died_at).total_seconds())
@@ -131,8 +145,52 @@ def detection(*, failures: int, hangs: bool, call_every: float | None, outages: 
     return cuts[49], cuts[98]
 
 
+async def at_once(*, dead: bool) -> int:
+    """Return how many of 50 callers at once our breaker has at a provider: well, or half-open and still dead."""
+    modes = FakeModes(clock := ToldClock(), Setup(providers=("one",)))
+    modes.state = replace(modes.state, mode=Mode.DEGRADED)
+    doors, count = ProviderDoors(modes), Count()
+
+    async def call() -> None:
+        with suppress(ModelError), doors.through("one"), count:
+            await anyio.lowlevel.checkpoint()
+            if dead:
+                raise ModelError("dead", status=503, kind=FailureClass.PROVIDER)
+
+    async def caller() -> None:
+        if doors.opens("one"):
+            await call()
+
+    for _ in range(2 if dead else 0):
+        await call()
+    clock.advance(timedelta(seconds=31))
+    count.most = 0
+    async with anyio.create_task_group() as callers:
+        for _ in range(CALLERS):
+            callers.start_soon(caller)
+    return count.most
+
+
+def compared(days: int, outages: int) -> Iterator[str]:
+    """Yield the lines of the table of the libraries, and of ours on the same trace."""
+    argv = [str(PYTHON), str(Path(__file__).with_name("breakers.py")), str(days), str(outages)]
+    found = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+    yield "| | false a day | with a call a minute | found out, p50 / p99 s | with a call every 5 s | well | half-open |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, row in found.items():
+        yield _compared(f"{name} {row['version']}", row["false"], row["found"], row["at_once"])
+    false = [false_alarms(days, failures=2, call_every=each) for each in (None, 60)]
+    told = [detection(failures=2, hangs=False, call_every=each, outages=outages) for each in (None, 5.0)]
+    yield _compared("ours", false, told, [anyio.run(partial(at_once, dead=dead)) for dead in (False, True)])
+
+
+def _compared(name: str, false: list[float], found: list[tuple[float, float]], at_once: list[int]) -> str:
+    told = [*(f"{each:.2f}" for each in false), *(f"{p50:.1f} / {p99:.1f}" for p50, p99 in found), *map(str, at_once)]
+    return f"| {' | '.join([name, *told])} |"
+
+
 def rows(days: int, outages: int) -> Iterator[str]:
-    """Yield the lines of the two tables."""
+    """Yield the lines of the two tables of ours."""
     said = f"false degraded a day, 5 % of probes lost, {days} days"
     yield f"| {said} | no last look | with it | with it, a call a minute |"
     yield "|---|---|---|---|"
@@ -166,6 +224,10 @@ def main() -> None:
     arguments = parser.parse_args()
     for line in rows(arguments.days, arguments.outages):
         print(line)
+    if PYTHON.exists():
+        print("", *compared(arguments.days, arguments.outages), sep="\n")
+    else:
+        print("\nThe libraries to compare with are not installed: make breakers")
 
 
 if __name__ == "__main__":
