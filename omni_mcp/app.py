@@ -74,6 +74,7 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
 class EngineInside:
     """Stands where the engine is in this very process: nothing is to be started."""
 
+    alive = True
     trouble: str | None = None
 
     async def ensure(self, seen: EngineMark | None) -> str | None:
@@ -95,10 +96,15 @@ class EngineKeeper:
     """How many in a row did not."""
 
     @property
+    def alive(self) -> bool:
+        """Whether an engine has the lock."""
+        return holder(self.home.engine_lock) is not None
+
+    @property
     def trouble(self) -> str | None:
-        """Why no engine comes up: what we saw ourselves, or that the last ones died right after their start."""
+        """Why no engine comes up, as we saw it or as the last ones died at their start; or why it does nothing."""
         crashed = crashes.look(self.home)
-        return self._trouble or (str(crashed) if crashed else None)
+        return self._trouble or (str(crashed) if crashed else background.paused(self.home))
 
     async def ensure(self, seen: EngineMark | None) -> str | None:
         """Start an engine if none is alive, or the one that is has said goodbye or is of an older release.

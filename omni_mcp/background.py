@@ -13,7 +13,7 @@ from pathlib import Path
 from omni_mcp.errors import EngineError
 from omni_mcp.home import Home, make_private
 from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
-from omni_mcp.processes import MARKS
+from omni_mcp.processes import MARKS, is_stopped
 from omni_mcp.views import EngineView
 
 START_LIMIT = 20.0
@@ -119,6 +119,14 @@ def view(home: Home) -> EngineView:
         log=str(home.engine_log),
         settings=str(home.servers),
     )
+
+
+def paused(home: Home) -> str | None:
+    """Say that the engine is paused, as by SIGSTOP, and how it goes on; None: there is none, or it is not."""
+    pid = holder(home.engine_lock)
+    if not pid or not is_stopped(pid):
+        return None
+    return f"the engine (pid {pid}) is paused: it holds its tasks and does nothing. To let it go on: kill -CONT {pid}"
 
 
 def stop(home: Home, *, limit: float = 30.0) -> int | None:

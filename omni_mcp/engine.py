@@ -427,7 +427,7 @@ class Engine:
         """It works again: tell the faces, and let go who waits for it."""
         self.ill.discard(name)
         self.marks.pop(name, None)
-        works = ExecutorHealth(name=name, usable=True, detail="works again", seen_at=self.clock.now())
+        works = ExecutorHealth(name=name, usable=True, detail="", seen_at=self.clock.now())
         with suppress(LedgerError):
             await self.ledger.report_health(works)
             await self.ledger.forget_queues()

@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import anyio
 
@@ -31,7 +31,7 @@ from omni_mcp.decide.mode_state import (
 from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, cause_of, meaning, permit
 from omni_mcp.errors import LedgerError
-from omni_mcp.ledger.base import Ledger, ModeMark
+from omni_mcp.ledger.base import LEAD, Ledger, ModeMark
 from omni_mcp.probes import Probes
 from omni_mcp.standing import override_of
 from omni_mcp.task import Clock
@@ -40,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 POLL = 1.0
 """Seconds between two looks at the clock and at what people have set."""
-LEAD = timedelta(seconds=60)
-"""How long the right to probe holds without renewal."""
 LAST_TRIES = 2
 """Tries of the look at LiteLLM on which a change of mode hangs."""
 

@@ -121,6 +121,14 @@ def sweep(mark: str, value: str, *, grace: float = GRACE) -> Swept:
 
 
 @functools.cache
+def is_stopped(pid: int) -> bool:
+    """Whether a process is paused, as by SIGSTOP or Ctrl-Z: it is there, and does nothing."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
 def _setpriv() -> str | None:
     found = shutil.which("setpriv") if sys.platform == "linux" else None
     if found is None:

@@ -1,6 +1,7 @@
 """What faces may ask for. Needs the ledger, never an executor: it writes what is wanted and reads what became of it."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Any, Protocol
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.decide.permit import Permit, permit
+from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
-from omni_mcp.ledger.base import EngineMark, Ledger
+from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
-from omni_mcp.standing import mode_view, note
+from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
     LOCAL,
     Choice,
@@ -51,6 +54,10 @@ CANCEL_LIMIT = 25
 """Seconds that `cancel` waits for the confirmation."""
 RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
+RESUMED_SHOWN = 50
+"""Tasks that one answer of `resume` shows, where none were named."""
+HELD_SHOWN = 10
+"""Tasks whose ids the mode shows, of those that wait for the same."""
 WAITING_PAGE = 500
 """Waiting tasks that are read at a time."""
 PRIORITIES = range(-100, 101)
@@ -73,8 +80,13 @@ class Engines(Protocol):
     """Who sees to it that an engine is alive."""
 
     @property
+    def alive(self) -> bool:
+        """Whether one has the lock of the home."""
+        ...
+
+    @property
     def trouble(self) -> str | None:
-        """Why none comes up."""
+        """Why none comes up, or why the one that is there does nothing."""
         ...
 
     async def ensure(self, seen: EngineMark | None) -> str | None:
@@ -203,11 +215,24 @@ class Service:
         )
 
     async def resume(self, task_ids: Sequence[str] | None, *, dry_run: bool = False) -> ResumeView:
-        """Let waiting tasks go on: all that need no consent, or those named (which is the consent)."""
-        named = task_ids is not None
-        waiting = [await self._find(i) for i in task_ids] if task_ids is not None else await self._waiting()
-        done = [await self._resume_one(task, named=named, dry_run=dry_run) for task in waiting]
-        return ResumeView(dry_run=dry_run, tasks=done)
+        """Let waiting tasks go on: those named, which is the consent for one attempt each, else all that need none.
+
+        Raises TaskNotFound, TaskAmbiguous, before anything is let go.
+        """
+        named = bool(task_ids)
+        found = {task.id: task for task in [await self._find(i) for i in task_ids or ()]} if named else None
+        waiting = list(found.values()) if found is not None else await self._waiting()
+        decided = zip(waiting, await self._resumptions(waiting, named=named), strict=True)
+        done = [await self._resume_one(task, each, named=named, dry_run=dry_run) for task, each in decided]
+        counts = Counter(each.action for each in done)
+        resumed = next((each.task_id for each in done if each.action == "resumed"), None)
+        return ResumeView(
+            dry_run=dry_run,
+            counts=dict(counts),
+            tasks=done if named else done[:RESUMED_SHOWN],
+            engine=None if resumed is None else await self._wake(resumed),
+            next_step=_after_resume(counts),
+        )
 
     async def mode(self) -> ModeView:
         """Say how well the whole is: mode and evidence, what is held, engine, executors, problems of the settings."""
@@ -216,13 +241,16 @@ class Service:
         specs = resolve(settings)
         troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
         counts = await self.ledger.counts()
+        first = await self.ledger.waiting_ids(principal=self.principal, limit=HELD_SHOWN)
+        mark = await self.ledger.mode()
         return mode_view(
-            await self.ledger.mode(),
+            mark,
             mode_setup(settings),
             list(await self.ledger.mode_changes(limit=HISTORY)),
             self.clock.now(),
             held={waits.value: n for waits, n in (await self.ledger.waits()).items()} or None,
-            engine=await self._engine_text(),
+            held_ids={waits.value: ids for waits, ids in first.items()} or None,
+            engine=await self._engine_text(mark),
             settings=str(settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
@@ -370,6 +398,7 @@ class Service:
         return task
 
     async def _waiting(self) -> Sequence[Task]:
+        """Return what waits, by priority, then the oldest."""
         tasks: list[Task] = []
         cursor = None
         while True:
@@ -378,28 +407,49 @@ class Service:
             )
             tasks.extend(page.tasks)
             if (cursor := page.cursor) is None:
-                return tasks
+                return sorted(tasks, key=lambda task: (-task.spec.priority, task.created_at))
 
-    async def _resume_one(self, task: Task, *, named: bool, dry_run: bool) -> ResumedView:
-        refusal = _why_not(task, named=named)
-        if refusal is None and not dry_run:
+    async def _resume_one(self, task: Task, found: Resumption, *, named: bool, dry_run: bool) -> ResumedView:
+        action, text = ("would resume" if dry_run else "resumed"), found.text
+        if not found.goes:
+            action = "left alone"
+        elif not dry_run:
             try:
                 await self.ledger.resume(task.id, consent=named)
-                await self._wake(task.id)
             except TransitionRefused as error:
-                refusal = error.message
-        action = "left alone" if refusal else ("would resume" if dry_run else "resumed")
-        return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=refusal)
+                action, text = "left alone", error.message
+        return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=text)
 
-    async def _engine_text(self) -> str:
+    async def _resumptions(self, tasks: Sequence[Task], *, named: bool) -> Sequence[Resumption]:
+        """Decide on each task by the mode and the settings of now; what is held against executors is not believed."""
+        settings, now = self.settings(), self.clock.now()
+        specs = resolve(settings)
+        allowed = permit(state_of(await self.ledger.mode(), now), mode_setup(settings), now)
+        able = candidates(specs, {})
+
+        def decided(task: Task) -> Resumption:
+            found = route(task.spec, settings.servers.routing, able)
+            return resumption(task, found, named=named, held=_held(allowed, specs.get(found.executor or "")))
+
+        return [decided(task) for task in tasks]
+
+    async def _engine_text(self, mode: ModeMark) -> str:
         if self.engines.trouble is not None:
             return self.engines.trouble
         mark = await self.ledger.engine()
-        if mark is None or not mark.there:
+        if mark is None or not mark.there or not self.engines.alive:
             return "not running; the next submit_task starts it"
         said = f"pid {mark.pid}, version {mark.version}, log {mark.log}"
-        other = self._other_settings(mark)
-        return f"{said}. {other}" if other else said
+        return ". ".join([said, *filter(None, (self._unheard(mark, mode), self._other_settings(mark)))])
+
+    def _unheard(self, engine: EngineMark, mode: ModeMark) -> str | None:
+        """Say that an engine which has its lock does not renew what it has to: its right to look at the clouds."""
+        if mode.prober != engine.owner or mode.leads_until is None or self.clock.now() <= mode.leads_until:
+            return None
+        return (
+            f"it has given no sign of life since {mode.leads_until - LEAD:%H:%M:%S} UTC; if that lasts: "
+            "omni-mcp doctor, or omni-mcp engine restart"
+        )
 
     def _other_settings(self, engine: EngineMark | None) -> str | None:
         """Say that the engine that is there reads another settings file than this face, and what to do."""
@@ -413,14 +463,17 @@ class Service:
         )
 
 
-def _why_not(task: Task, *, named: bool) -> str | None:
-    if task.state is not TaskState.WAITING:
-        return f"it is {task.state}, not waiting"
-    if task.waiting_for is WaitingFor.DEPENDENCY:
-        return "it runs after other tasks: let those go on, or submit it anew without after"
-    if task.waiting_for is WaitingFor.CONSENT and not named:
-        return "its outcome is unknown: name it in task_ids to run it again"
-    return None
+def _held(allowed: Permit, spec: ExecutorSpec | None) -> str | None:
+    """Return why the mode lets nothing run there now."""
+    if spec is None or allowed.admits(needs_cloud=spec.row.needs_cloud, relayed=spec.relayed) != 0:
+        return None
+    return allowed.held
+
+
+def _after_resume(counts: Mapping[str, int]) -> str:
+    if counts.get("would resume"):
+        return "the same resume_pending without dry_run does it"
+    return "task_status with wait_seconds=50" if counts.get("resumed") else "list_tasks with state waiting"
 
 
 def _checked_minutes(minutes: float) -> timedelta:

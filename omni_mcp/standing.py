@@ -6,7 +6,7 @@ from datetime import datetime
 
 from omni_mcp.decide.health import Health
 from omni_mcp.decide.mode_state import LITELLM, ModeState, Override, Setup, begin, in_force, loaded
-from omni_mcp.decide.modes import next_probe_at
+from omni_mcp.decide.modes import next_probe_at, rests, rests_until
 from omni_mcp.decide.permit import cause_of, meaning
 from omni_mcp.ledger.base import ModeChange, ModeMark
 from omni_mcp.task import Mode
@@ -70,9 +70,17 @@ def _evidence(state: ModeState, setup: Setup) -> Iterator[tuple[str, str]]:
     if setup.litellm:
         yield LITELLM, _told(state.litellm)
     for name in setup.providers:
-        yield name, _told(state.providers.get(name, Health()))
+        yield name, _told(state.providers.get(name, Health())) + _rest(state, name, setup)
     for name, health in state.executors.items():
         yield name, _told(health)
+
+
+def _rest(state: ModeState, name: str, setup: Setup) -> str:
+    """Say that no call goes to a provider for a while."""
+    until = rests_until(state, name, setup)
+    if until is None or not rests(state, name, setup):
+        return ""
+    return f", left alone until {until:%H:%M:%S} UTC, then tried by one call"
 
 
 def _told(health: Health) -> str:

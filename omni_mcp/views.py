@@ -110,14 +110,21 @@ class ResumedView(View):
     task_id: str
     waiting_for: WaitingFor | None = None
     action: str
-    text: str | None = None
+    """`resumed`, `would resume` or `left alone`."""
+    text: str
+    """What will happen, or why nothing does."""
 
 
 class ResumeView(View):
     """What resume_pending did, or would do."""
 
     dry_run: bool
+    counts: dict[str, int]
+    """How many tasks each action was taken with."""
     tasks: list[ResumedView]
+    """Those that were named, else the first of them, as they will run: by priority, then the oldest."""
+    engine: str | None = None
+    next_step: str
 
 
 class PurgeView(View):
@@ -177,6 +184,9 @@ class ModeView(View):
     evidence: dict[str, str] | None = None
     override: OverrideView | None = None
     held: dict[str, int] | None = None
+    """How many tasks wait, by what they wait for."""
+    held_ids: dict[str, list[str]] | None = None
+    """The first of these, as they will run."""
     history: list[str] | None = None
     engine: str
     settings: str

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from omni_mcp import __version__
 from omni_mcp.app import is_older
 from omni_mcp.background import START_LIMIT
@@ -20,6 +18,7 @@ from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import ours
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.owners import holder
+from omni_mcp.processes import is_stopped
 
 LAST_LINES = 5
 """Lines of the engine's log that are shown where it ended badly."""
@@ -48,7 +47,7 @@ def engine(scene: Scene) -> Iterator[Finding]:
     restart = ours(scene.home, "engine", "restart")
     if pid is None:
         yield _none_runs(scene, said, restart)
-    elif _is_stopped(pid):
+    elif is_stopped(pid):
         text = f"the engine (pid {pid}) is paused: it holds its tasks and does nothing"
         yield Finding(code="engine-paused", severity=Severity.ERROR, text=text, fix=f"kill -CONT {pid}", safe=True)
     elif said.there and is_older(said.version, __version__):
@@ -99,10 +98,3 @@ def _announced(ledger: Path) -> Announced:
     said: dict[str, Any] = {} if row is None else {name: row[name] for name in row.keys()}  # noqa: SIM118 - no mapping
     known = {name: said[name] for name in ("pid", "version", "settings") if name in said}
     return Announced(**known, there=row is not None and said["gone_at"] is None, tasks=tasks)
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    except psutil.Error:
-        return False

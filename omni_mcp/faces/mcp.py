@@ -247,12 +247,17 @@ async def answer_task(
 
 @answering
 async def resume_pending(
-    task_ids: Annotated[list[str] | None, Field(description="Naming a task is the consent to run it again")] = None,
+    task_ids: Annotated[
+        list[str] | None, Field(max_length=500, description="Naming a task is the consent to run it again, once")
+    ] = None,
     add_budget_usd: Annotated[float | None, Field(description="Not available yet")] = None,
     dry_run: Annotated[bool, Field(description="Only say what would happen")] = False,
     service: Service = AService,
 ) -> ResumeView:
-    """Let waiting tasks go on now. Without task_ids: all but those whose outcome is unknown (waiting_for consent)."""
+    """Let waiting tasks go on now, and say of each what follows. Without task_ids: all but those that wait for consent.
+
+    What the mode holds stays held: it goes on by itself.
+    """
     _not_yet(add_budget_usd=add_budget_usd)
     return await service.resume(task_ids, dry_run=dry_run)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
-from omni_mcp.task import TaskState
+from omni_mcp.task import Mode, TaskState
 from omni_mcp.views import (
     CheckView,
     CopyView,
@@ -246,11 +246,28 @@ def print_mode(out: Console, mode: ModeView) -> None:
     if mode.next_probe_at is not None:
         out.print(f"next probe: {local(mode.next_probe_at)}", highlight=False)
     out.print(f"waiting for: {_counted(mode.held or {}) or 'nothing'}", markup=False, highlight=False)
+    for waits, ids in (mode.held_ids or {}).items():
+        out.print(_others(f"  {say(waits)}: {_first(ids, (mode.held or {}).get(waits, 0))}"))
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
+    for name, said in mode.executors.items():
+        out.print(f"executor {name}: {said}", markup=False, highlight=False)
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def _first(ids: Sequence[str], total: int) -> str:
+    more = ", …" if total > len(ids) else ""
+    return ", ".join(task_id[:SHORT_ID] for task_id in ids) + more
+
+
+def mode_facts(mode: ModeView) -> Sequence[str]:
+    """Return what else there is to know while the mode is not normal: what is held, when it is looked at again."""
+    if mode.mode is Mode.NORMAL:
+        return []
+    waits = f"waiting for: {_counted(mode.held or {}) or say('nothing')}"
+    return [waits] if mode.next_probe_at is None else [waits, f"next probe: {local(mode.next_probe_at)}"]
 
 
 def mode_line(mode: ModeView) -> str:
@@ -267,9 +284,13 @@ def print_resumed(out: Console, done: ResumeView) -> None:
     """Print what became of each waiting task."""
     for task in done.tasks:
         task_id = task.task_id[:SHORT_ID]
-        out.print(_others(f"{task_id}  {say(task.action)}  {say(task.text or '', task=task_id)}"))
+        out.print(_others(f"{task_id}  {say(task.action)}  {say(task.text, task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
+    if len(done.tasks) < sum(done.counts.values()):
+        out.print(f"in all: {_counted(done.counts)}", markup=False, highlight=False)
+    if done.engine:
+        out.print(f"engine: {done.engine}", markup=False, highlight=False)
 
 
 def print_engine(out: Console, engine: EngineView) -> None:

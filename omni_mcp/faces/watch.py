@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from omni_mcp.faces.text import SHORT_ID, mode_line, news, standing, task_table
+from omni_mcp.faces.text import SHORT_ID, mode_facts, mode_line, news, standing, task_table
 from omni_mcp.lang import say
 from omni_mcp.lang.console import harmless
 from omni_mcp.service import Service
@@ -30,7 +30,8 @@ async def watch_tasks(service: Service, out: Console, task_id: str | None) -> No
             mode = await service.mode()
             tasks = await _look(service, task_id, told)
             if out.is_terminal:
-                live.update(Group(Text(mode_line(mode)), task_table(tasks, out.width)), refresh=True)
+                head = [Text(line) for line in (mode_line(mode), *mode_facts(mode))]
+                live.update(Group(*head, task_table(tasks, out.width)), refresh=True)
             else:
                 told_mode = _tell_mode(out, mode, told_mode)
                 _tell(out, tasks, told)
@@ -74,5 +75,6 @@ def _tell_what_to_do(out: Console, tasks: Sequence[TaskView], asked: set[tuple[s
 def _tell_mode(out: Console, mode: ModeView, told: Mode) -> Mode:
     """Print a line when the mode is another than before; returns what is told now."""
     if mode.mode is not told:
-        out.print(Text(mode_line(mode)))
+        for line in (mode_line(mode), *mode_facts(mode)):
+            out.print(Text(line))
     return mode.mode

@@ -21,6 +21,8 @@ from omni_mcp.task import (
 Watermark = tuple[int, int]
 """A point in the life of the ledger, as one process sees it."""
 
+LEAD = timedelta(seconds=60)
+"""How long the right to probe holds without renewal."""
 LEASE = timedelta(seconds=30)
 """How long a claim holds without renewal; it is renewed at a quarter of this."""
 
@@ -80,6 +82,8 @@ class ModeMark:
     """All that the machine knows, as JSON; None: no engine has looked yet."""
     prober: str | None
     """The engine that probes."""
+    leads_until: datetime | None = None
+    """Until when it may, unless it renews that: an engine that is well does so at half of `LEAD`."""
     forced: Mode | None = None
     forced_at: datetime | None = None
     forced_until: datetime | None = None
@@ -311,6 +315,10 @@ class Ledger(Protocol):
 
     async def waits(self) -> Mapping[WaitingFor, int]:
         """Return how many tasks wait for what."""
+        ...
+
+    async def waiting_ids(self, *, principal: str, limit: int) -> Mapping[WaitingFor, Sequence[str]]:
+        """Return the first `limit` of those that wait for the same, by priority, then the oldest."""
         ...
 
     async def mode(self) -> ModeMark:

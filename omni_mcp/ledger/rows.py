@@ -166,6 +166,7 @@ def a_mode(row: sqlite3.Row) -> ModeMark:
         mode=Mode(row["mode"]),
         state=row["state"],
         prober=row["prober"],
+        leads_until=maybe_moment(row["lease_until"]),
         forced=None if row["forced_mode"] is None else Mode(row["forced_mode"]),
         forced_at=maybe_moment(row["forced_at"]),
         forced_until=maybe_moment(row["forced_until"]),

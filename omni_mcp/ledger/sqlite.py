@@ -394,6 +394,12 @@ class SqliteLedger(Ledger):
     async def waits(self) -> Mapping[WaitingFor, int]:
         return {WaitingFor(row["waiting_for"]): row["n"] for row in await self._read(sql.WAITS, {})}
 
+    async def waiting_ids(self, *, principal: str, limit: int) -> Mapping[WaitingFor, Sequence[str]]:
+        found: dict[WaitingFor, list[str]] = {}
+        for row in await self._read(sql.WAITING_IDS, {"principal": principal, "limit": limit}):
+            found.setdefault(WaitingFor(row["waiting_for"]), []).append(row["id"])
+        return found
+
     async def mode(self) -> ModeMark:
         return a_mode((await self._read(sql.MODE, {}))[0])
 

@@ -55,6 +55,13 @@ PAGE = """
     order by t.n desc limit :limit
 """
 WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting' group by waiting_for"
+WAITING_IDS = """
+    select waiting_for, id from (
+        select waiting_for, id, priority, n,
+            row_number() over (partition by waiting_for order by priority desc, n) as place
+        from tasks where open = 1 and state = 'waiting' and +principal = :principal
+    ) where place <= :limit order by priority desc, n
+"""
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
 RESULT = f"select * from results where task = {_N}"
 EVENTS = f"select * from events where task = {_N} and seq > :since order by seq limit :limit"

@@ -471,24 +471,30 @@ async def test_resume_forgets_the_mark_and_takes_along_whoever_waits_for_the_sam
         assert (await ledger.health())["fake"].usable
 
 
+class OneOfTwo(FakeExecutor):
+    """Its first run finds that it cannot work, the others that it can."""
+
+    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+        self.held = bool(self.requests)
+        self.outcome = DONE if self.held else ExecutorUnusable("no key", next_step="set it")
+        return await super().run(request, on_progress)
+
+
 async def test_an_executor_that_completes_a_task_is_marked_no_more(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
-        fake = FakeExecutor(held=True)
-        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
-        good = await submitted(ledger)
+        engine = engine_for(ledger, fake := OneOfTwo(), home=tmp_path, clock=clock)
+        ids = [await submitted(ledger), await submitted(ledger)]
         async with anyio.create_task_group() as attempts:
             await engine.step(attempts)
-            await fake.begun()
-            await engine._mark("fake", "no key")
-            waits = await submitted(ledger)
+            await fake.begun(2)
+            await until(ledger, ids[0], TaskState.IDLE)
             await engine.step(attempts)
-            assert (await look(ledger, waits)).waiting_for is WaitingFor.EXECUTOR
+            assert (await look(ledger, ids[0])).waiting_for is WaitingFor.EXECUTOR
             assert not (await ledger.health())["fake"].usable
             fake.let_go()
-        assert (await look(ledger, good)).state is TaskState.COMPLETED
         assert (await ledger.health())["fake"].usable
         await stepped(engine)
-        assert (await look(ledger, waits)).state is TaskState.COMPLETED
+        assert [(await look(ledger, task_id)).state for task_id in ids] == [TaskState.COMPLETED] * 2
 
 
 async def test_a_limit_parks_the_task_until_it_ends(tmp_path: Path) -> None:

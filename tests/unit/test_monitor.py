@@ -12,9 +12,9 @@ import pytest
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Called, Setup
 from omni_mcp.errors import LedgerBusy
-from omni_mcp.ledger.base import Ledger
+from omni_mcp.ledger.base import LEAD, Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.monitor import LEAD, Monitor
+from omni_mcp.monitor import Monitor
 from omni_mcp.task import Mode
 from omni_mcp.testing import ToldClock, ledger_for_tests
 

@@ -30,6 +30,7 @@ class NoEngines:
     """Nobody comes up, and that is fine."""
 
     trouble: str | None = None
+    alive: bool = True
 
     async def ensure(self, seen: EngineMark | None) -> str | None:
         """Start none."""
