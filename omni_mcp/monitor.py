@@ -142,8 +142,9 @@ class Monitor:
 
     def _hear_people(self, mark: ModeMark) -> None:
         """Take over what a person has set, or let go of."""
-        wished = override_of(mark)
-        if wished != self.state.forced and (wished is None or self.clock.now() < wished.until):
+        now = self.clock.now()
+        wished = override_of(mark, now)
+        if wished != self.state.forced and (wished is None or now < wished.until):
             self.saw(Forced(override=wished))
 
     async def _look(self, wanted: Due) -> Seen:

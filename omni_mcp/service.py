@@ -273,11 +273,14 @@ class Service:
         return note(await self.ledger.mode(), mode_setup(self.settings()), self.clock.now())
 
     async def engine(self, seen: EngineView) -> EngineView:
-        """Add which settings a running engine reads, and what to do if they are not those of this face."""
+        """Add which settings a running engine reads, and what to do if they are not ours or it does not answer."""
         mark = await self.ledger.engine()
         if mark is None or not (seen.running and mark.settings):
             return seen
-        return seen.model_copy(update={"settings": mark.settings, "note": self._other_settings(mark)})
+        told = (self.engines.trouble, self._unheard(mark, await self.ledger.mode()), self._other_settings(mark))
+        return seen.model_copy(
+            update={"settings": mark.settings, "note": ". ".join(text for text in told if text) or None}
+        )
 
     def executors(self) -> Sequence[ExecutorView]:
         """Return the executors as configured."""
@@ -407,7 +410,8 @@ class Service:
             )
             tasks.extend(page.tasks)
             if (cursor := page.cursor) is None:
-                return sorted(tasks, key=lambda task: (-task.spec.priority, task.created_at))
+                oldest_first = tasks[::-1]
+                return sorted(oldest_first, key=lambda task: -task.spec.priority)
 
     async def _resume_one(self, task: Task, found: Resumption, *, named: bool, dry_run: bool) -> ResumedView:
         action, text = ("would resume" if dry_run else "resumed"), found.text

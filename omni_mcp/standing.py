@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from omni_mcp.decide.health import Health
 from omni_mcp.decide.mode_state import LITELLM, ModeState, Override, Setup, begin, in_force, loaded
@@ -15,9 +15,15 @@ from omni_mcp.views import ModeView, OverrideView
 MORE = "system_mode says more"
 
 
-def override_of(mark: ModeMark) -> Override | None:
+FROM_THE_FUTURE = timedelta(minutes=5)
+"""How much later than now a mode may have been set: if by more, the clock was set back, and its end means nothing."""
+
+
+def override_of(mark: ModeMark, now: datetime) -> Override | None:
     """Return what a person has set."""
     if mark.forced is None or mark.forced_at is None or mark.forced_until is None:
+        return None
+    if mark.forced_at - now > FROM_THE_FUTURE:
         return None
     return Override(mode=mark.forced, at=mark.forced_at, until=mark.forced_until)
 
@@ -25,7 +31,7 @@ def override_of(mark: ModeMark) -> Override | None:
 def state_of(mark: ModeMark, now: datetime) -> ModeState:
     """Return what the machine knows, with what a person has set; normal where no engine has looked yet."""
     known = loaded(mark.state) if mark.state is not None else None
-    return replace(known or begin(now), forced=override_of(mark))
+    return replace(known or begin(now), forced=override_of(mark, now))
 
 
 def note(mark: ModeMark, setup: Setup, now: datetime) -> str | None:
@@ -62,7 +68,7 @@ def _since(state: ModeState, changes: Sequence[ModeChange], now: datetime) -> da
     forced, mode = state.forced, in_force(state, now)
     if forced is not None and now < forced.until:
         return forced.at
-    return max([state.since, *(change.at for change in changes if change.mode is mode)])
+    return min(now, max([state.since, *(change.at for change in changes if change.mode is mode)]))
 
 
 def _evidence(state: ModeState, setup: Setup) -> Iterator[tuple[str, str]]:
@@ -88,6 +94,7 @@ def _told(health: Health) -> str:
     parts: Mapping[str, bool] = {
         health.said: True,
         f"{counted} failures in a row, the last: {health.trouble}": counted > 0,
+        f"our key is refused: {health.refusal}": health.refused_at is not None and health.refusal != health.said,
         f"seen {health.at:%H:%M:%S} UTC" if health.at else "": health.at is not None,
     }
     return ", ".join(part for part, holds in parts.items() if holds)

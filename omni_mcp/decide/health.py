@@ -10,9 +10,9 @@ class Verdict(StrEnum):
 
     OK = "ok"
     BROKEN = "broken"
-    """It does not answer itself: refused, no answer in time, nonsense, cannot be loaded."""
+    """It is not there: refused, cannot be loaded; of a probe also no answer in time, or nonsense."""
     UPSTREAM = "upstream"
-    """It answers, and what stands behind it does not: 5xx, overloaded, all routes resting."""
+    """Its door is open, and calls fail behind it: 5xx, overloaded, all routes resting, nonsense, broken off."""
     REFUSED = "refused"
     """401, 402, 403: our key or our credit. It is no use to us, and it is not down."""
 
@@ -45,6 +45,8 @@ class Health:
     """When a real call last failed and that counted."""
     refused_at: datetime | None = None
     """When our key or credit was last refused; None: it is good as far as we know."""
+    refusal: str = ""
+    """In words; the door of many providers opens without a key, so the newest word may hide it."""
 
     @property
     def answers(self) -> bool:
@@ -59,7 +61,7 @@ def after_look(health: Health, look: Look, *, now: datetime, memory: timedelta) 
         case Verdict.OK:
             return replace(seen, failures=0, successes=health.successes + 1)
         case Verdict.REFUSED:
-            return replace(seen, failures=0, successes=health.successes + 1, refused_at=now)
+            return replace(seen, failures=0, successes=health.successes + 1, refused_at=now, refusal=look.said)
         case _ if worked_lately(health, now=now, memory=memory):
             return replace(seen, failures=0, successes=0)
         case _:
@@ -73,7 +75,7 @@ def after_call(health: Health, verdict: Verdict, said: str, *, now: datetime, me
         case Verdict.OK:
             return replace(seen, failures=0, upstream=0, worked_at=now, refused_at=None)
         case Verdict.REFUSED:
-            return replace(seen, refused_at=now)
+            return replace(seen, refused_at=now, refusal=said)
         case _ if worked_lately(health, now=now, memory=memory):
             return seen
         case Verdict.BROKEN:

@@ -179,7 +179,7 @@ def essence(state: ModeState) -> ModeState:
 
 
 def _counted(health: Health) -> Health:
-    return replace(health, said="", trouble="", at=None, worked_at=None)
+    return replace(health, said="", trouble="", refusal="", at=None, worked_at=None)
 
 
 _STATE = TypeAdapter(ModeState)

@@ -16,7 +16,6 @@ from omni_mcp.decide.mode_state import (
     Due,
     Forced,
     ModeState,
-    Override,
     Probed,
     Ran,
     Round,
@@ -212,7 +211,8 @@ def _rounded(state: ModeState, seen: Round, setup: Setup, now: datetime, jitter:
 
 def _trusted(health: Health, setup: Setup, now: datetime) -> Health:
     """A refusal is forgotten after a while: credit may have been bought, and a probe cannot see that."""
-    old = health.refused_at is not None and now - health.refused_at > setup.seconds("max_dwell")
+    at = health.refused_at
+    old = at is not None and not timedelta(0) <= now - at <= setup.seconds("max_dwell")  # the clock may be set back
     return replace(health, refused_at=None) if old else health
 
 
@@ -225,7 +225,8 @@ def _judged(state: ModeState, seen: Round, setup: Setup, now: datetime) -> ModeS
     calm = replace(state, litellm=litellm, suspect=False, probe_at=state.round_at or now)
     if litellm.failures < enough and litellm.upstream < enough:
         return replace(calm, round_at=None)
-    fault = Verdict.BROKEN if litellm.failures >= enough else Verdict.UPSTREAM
+    gone = seen.litellm is not None and seen.litellm.verdict is Verdict.BROKEN
+    fault = Verdict.BROKEN if gone or litellm.failures >= enough else Verdict.UPSTREAM
     judged = replace(calm, fault=fault)
     return _entered(judged, _verdict(judged, setup), f"LiteLLM: {litellm.trouble}", setup, now)
 
@@ -381,15 +382,8 @@ def _sane(state: ModeState, setup: Setup, now: datetime) -> ModeState:
         trial_at=_within(state.trial_at, now, max(longest, setup.seconds("max_dwell"))),
         recovered_at=None if state.recovered_at is None else min(state.recovered_at, now),
         ramp_at=None if state.ramp_at is None else min(state.ramp_at, now),
-        forced=_shifted(state.forced, now),
     )
 
 
 def _within(at: datetime | None, now: datetime, longest: timedelta) -> datetime | None:
     return at if at is None or at - now <= longest else now
-
-
-def _shifted(forced: Override | None, now: datetime) -> Override | None:
-    if forced is None or forced.at <= now:
-        return forced
-    return replace(forced, at=now, until=now + (forced.until - forced.at))

@@ -104,7 +104,7 @@ def why_held(state: ModeState, setup: Setup, now: datetime) -> str:
     cause = cause_of(state, now)
     if in_force(state, now) is Mode.BRAINSTEM:
         return f"no cloud answers ({cause}); it goes on by itself"
-    refused = [f"{name}: {state.providers.get(name, Health()).said}" for name in setup.providers]
+    refused = [f"{name}: {state.providers.get(name, Health()).refusal}" for name in setup.providers]
     if refused:
         return f"LiteLLM is broken ({cause}) and every backup key is refused ({'; '.join(refused)}). Replace the key"
     return (

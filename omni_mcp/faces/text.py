@@ -287,10 +287,12 @@ def print_resumed(out: Console, done: ResumeView) -> None:
         out.print(_others(f"{task_id}  {say(task.action)}  {say(task.text, task=task_id)}"))
     if not done.tasks:
         out.print("nothing waits")
+        return
     if len(done.tasks) < sum(done.counts.values()):
         out.print(f"in all: {_counted(done.counts)}", markup=False, highlight=False)
     if done.engine:
         out.print(f"engine: {done.engine}", markup=False, highlight=False)
+    out.print(f"next: {done.next_step}", markup=False, highlight=False)
 
 
 def print_engine(out: Console, engine: EngineView) -> None:

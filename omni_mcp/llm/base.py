@@ -51,7 +51,7 @@ class ModelError(OmniError):
         self.retry_after = retry_after
         """Seconds until it may go again, if the other side said so."""
         self.broken = broken
-        """True: whom we asked is broken itself (LiteLLM), not a provider behind it."""
+        """True: whom we asked is not there at all, so that a look at its door says whether it still is so."""
 
 
 class Answer(Protocol):

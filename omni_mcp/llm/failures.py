@@ -28,7 +28,7 @@ KINDS: Mapping[int, FailureClass] = {
 }
 """What an HTTP status means; every other one is the provider's trouble."""
 
-SERVER_ERROR, BAD_GATEWAY, UNAVAILABLE, NO_ANSWER = 500, 502, 503, 504
+BAD_GATEWAY, UNAVAILABLE, NO_ANSWER = 502, 503, 504
 
 REQUEST_TIMEOUT = 408
 """What litellm says when nobody answered; to our caller that would mean that it was too slow itself."""
@@ -112,7 +112,7 @@ def transport_error(error: Exception, *, who: str) -> ModelError:
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return ModelError(f"{who} gave no answer in time", status=NO_ANSWER, kind=FailureClass.PROVIDER)
     said = f"{who} broke off: {clean(str(error)) or type(error).__name__}"
-    return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, broken=True)
+    return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER)
 
 
 def answer_error(status: int, raw: bytes, headers: Mapping[str, str], *, who: str) -> ModelError:
@@ -173,8 +173,7 @@ def _strange(status: int, raw: bytes, headers: Mapping[str, str], *, who: str) -
     said = clean(" ".join(raw[:LONGEST].decode(errors="replace").split()))[:100] or "nothing"
     message = f"{who} answered HTTP {status} as no model API does: {said}"
     passed_on = status if kind is not FailureClass.PROVIDER or status >= 500 else BAD_GATEWAY
-    broken = kind is FailureClass.PROVIDER and status < SERVER_ERROR
-    return ModelError(message, status=passed_on, kind=kind, retry_after=_seconds(headers), broken=broken)
+    return ModelError(message, status=passed_on, kind=kind, retry_after=_seconds(headers))
 
 
 def _message(told: Mapping[str, Any]) -> str:
