@@ -1,5 +1,9 @@
 """resume_pending and what system_mode says of what is held and of the engine, through the MCP face; told time."""
 
+import json
+import os
+import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +20,7 @@ from omni_mcp.ledger.base import LEAD, EngineMark
 from omni_mcp.service import RESUMED_SHOWN
 from omni_mcp.task import LOCAL, Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
+from tests.integration.house import call, ended, house, until
 from tests.unit.test_service import Place, place
 
 HOUR = timedelta(hours=1)
@@ -181,3 +186,30 @@ async def test_a_mode_that_was_set_before_the_clock_was_set_back_has_ended(back:
         at.here.clock.advance(-back)
         mode = await at.call("system_mode")
         assert (mode["mode"], "override" in mode) == ("normal", False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+async def test_a_paused_engine_is_told_and_a_terminal_is_told_the_same_as_a_client(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        here.configure(executors={"slow": here.workshop("until", argument="path")})
+        async with here.client() as client:
+            task_id = (await call(client, "submit_task", description=str(tmp_path / "never"), type="until"))["task_id"]
+            await until(here.logged)
+            os.kill(pid := await here.engine_pid(), signal.SIGSTOP)
+            try:
+                seen = [
+                    (await call(client, "system_mode"))["engine"],
+                    (await call(client, "task_status", task_id=task_id))["engine"],
+                    (await here.cli("engine", "status"))[1].replace("\n", " "),
+                ]
+                assert [text for text in seen if f"kill -CONT {pid}" not in text] == []
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGKILL)
+            assert (await ended(client, task_id))["waiting_for"] == "consent"
+            told = await call(client, "resume_pending", task_ids=[task_id], dry_run=True)
+            assert told["tasks"][0]["text"] == "attempt 2 on slow; your consent is for this attempt alone"
+            code, text = await here.cli("resume", task_id[:8], "--dry-run", "--json")
+            assert (code, json.loads(text)) == (0, told)
+            code, text = await here.cli("mode")
+            assert (code, f"consent: {task_id[:8]}" in text, "executor slow: usable" in text) == (0, True, True)

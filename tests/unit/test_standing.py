@@ -1,8 +1,10 @@
 """The mode as faces show it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from omni_mcp.decide.health import Health, Look, Verdict, after_call, after_look
 from omni_mcp.decide.mode_state import Setup, begin, dumped
 from omni_mcp.ledger.base import ModeChange, ModeMark
 from omni_mcp.standing import mode_view
@@ -21,3 +23,17 @@ def test_the_end_of_an_override_is_the_beginning_of_the_mode_that_holds_since() 
     shown: dict[str, Any] = {"engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
     view = mode_view(mark, Setup(), changes, START + HOUR * 3, **shown)
     assert (view.mode, view.since) == (Mode.NORMAL, START + HOUR * 2)
+
+
+def test_of_a_provider_it_is_told_until_when_it_rests_and_why_its_key_is_refused_though_its_door_is_open() -> None:
+    memory, health = timedelta(seconds=10), Health()
+    for _ in range(2):
+        health = after_call(health, Verdict.UPSTREAM, "overloaded", now=START, memory=memory)
+    refused = after_call(Health(), Verdict.REFUSED, "invalid x-api-key", now=START, memory=memory)
+    open_door = after_look(refused, Look(verdict=Verdict.OK, said="answers"), now=START, memory=memory)
+    state = replace(begin(START), mode=Mode.DEGRADED, providers={"rests": health, "refuses": open_door})
+    mark = ModeMark(mode=Mode.DEGRADED, state=dumped(state), prober=None)
+    shown: dict[str, Any] = {"engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
+    evidence = mode_view(mark, Setup(providers=("rests", "refuses")), [], START, **shown).evidence or {}
+    assert evidence["rests"].endswith("left alone until 12:00:30 UTC, then tried by one call")
+    assert evidence["refuses"].startswith("answers, our key is refused: invalid x-api-key")
