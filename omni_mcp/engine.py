@@ -104,7 +104,7 @@ class Engine:
     ill: set[str] = field(default_factory=set[str])
     """Executors that we told the faces of as unusable, and that have not completed a task since."""
     has_looked_again: bool = False
-    """Whether what waited for an executor before us was looked at: its settings or programs may be others now."""
+    """Whether what waits for an executor was looked at under the settings and programs of now."""
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
     silent_since: dict[str, datetime] = field(default_factory=dict[str, datetime])
@@ -202,6 +202,7 @@ class Engine:
         before, self.means = self.means, fresh
         self._put_away(before)
         self.marks.clear()
+        self.has_looked_again = False
         self.let_go_in = None
         await self.ledger.forget_queues()
         logger.info("settings taken up", extra={"action": "settings_taken_up"})

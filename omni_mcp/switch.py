@@ -137,8 +137,7 @@ def _heard(modes: Modes, target: str, *, trial: bool = False) -> Generator[None]
     except ModelError as error:
         _hear(modes, target, error, trial=trial)
         raise
-    else:
-        modes.saw(Called(target=target, verdict=Verdict.OK, said="served a call", trial=trial))
+    modes.saw(Called(target=target, verdict=Verdict.OK, said="served a call", trial=trial))
 
 
 def _hear(modes: Modes, target: str | None, error: ModelError, *, trial: bool = False) -> None:

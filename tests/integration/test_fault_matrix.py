@@ -41,7 +41,7 @@ from omni_mcp.service import HELD_SHOWN, Service
 from omni_mcp.settings import Settings
 from omni_mcp.switch import ProviderDoors, Switch
 from omni_mcp.task import LOCAL, Completed, Failed, Mode, Outcome, Recovery, TaskState, new_id
-from omni_mcp.testing import FakeExecutor, FakePool, ToldClock, a_spec, engine_for, ledger_for_tests
+from omni_mcp.testing import FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests, means_for
 from tests.integration.house import free_port
 
 ROW = ExecutorRow(
@@ -245,14 +245,15 @@ async def world(folder: Path, *, limit: float) -> AsyncGenerator[World]:
         switch = Switch(proxy, DirectGateway(usable, ProviderDoors(monitor)), monitor, clock)
         stack.push_async_callback(switch.aclose)
         worker = Worker(name="worker", row=ROW, switch=switch)
-        pool = FakePool(settings, {"worker": worker})
         yield World(
             clock=clock,
             ledger=ledger,
             gateway=gateway,
             provider=provider,
             monitor=monitor,
-            engine=engine_for(ledger, worker, home=folder, clock=clock, modes=monitor, settings=settings, pool=pool),
+            engine=engine_for(
+                ledger, worker, home=folder, clock=clock, modes=monitor, means=means_for(settings, worker)
+            ),
             service=Service(
                 ledger=ledger, settings=lambda: settings, dispatch=LocalDispatch(), engines=EngineInside(), clock=clock
             ),

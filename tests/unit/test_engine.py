@@ -28,7 +28,17 @@ from omni_mcp.task import (
     WaitingFor,
     new_id,
 )
-from omni_mcp.testing import DONE, FAKE_ROW, START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
+from omni_mcp.testing import (
+    DONE,
+    FAKE_ROW,
+    START,
+    FakeExecutor,
+    ToldClock,
+    a_spec,
+    engine_for,
+    ledger_for_tests,
+    means_for,
+)
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -439,6 +449,22 @@ async def test_a_task_whose_executor_has_to_be_mended_waits_in_silence_until_an_
         assert (await look(ledger, task_id)).state is TaskState.COMPLETED
 
 
+async def test_an_edit_of_the_settings_looks_again_at_who_waits_for_an_executor(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        engine = engine_for(ledger, FakeExecutor(row=UNUSABLE), home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        servers = engine.settings.servers.model_copy(update={"executors": {"fake": FAKE_ROW}})
+        mended = means_for(replace(engine.settings, servers=servers), FakeExecutor())
+
+        async def renewed(before: Means) -> Means | None:
+            return None if before is mended else mended
+
+        engine.renewed = renewed
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+
+
 async def test_somebody_elses_mark_wakes_no_task_whose_executor_has_to_be_mended(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         broken = FakeExecutor(name="broken", outcome=ExecutorUnusable("no key", next_step="set it"))
@@ -669,7 +695,8 @@ async def test_an_idle_engine_retires_only_when_nothing_is_open(tmp_path: Path) 
 
 async def test_an_edit_of_the_settings_holds_for_the_next_task_and_leaves_the_running_one_alone(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
-        old, new = FakeExecutor(name="old", held=True), FakeExecutor(name="new")
+        full = FAKE_ROW.model_copy(update={"parallel": 1})  # else a turn that has just begun gives the next task to it
+        old, new = FakeExecutor(name="old", row=full, held=True), FakeExecutor(name="new")
         edited = list[Means]()
 
         async def renewed(before: Means) -> Means | None:
