@@ -157,11 +157,14 @@ class EngineKeeper:
             if not asked_for:
                 await anyio.sleep(SPARE_TIME)
             with self._logged():
-                if await self.ledger.counts() and (asked_for or not await self._gone()):
+                if await self._has_work() and (asked_for or not await self._gone()):
                     await self.ensure(None)
             asked_for = False
             if holder(self.home.engine_lock) is None:
                 await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
+
+    async def _has_work(self) -> bool:
+        return bool(await self.ledger.counts()) or await self.ledger.any_owed()
 
     @contextmanager
     def _logged(self) -> Generator[None]:
@@ -203,9 +206,17 @@ def preload_engine() -> None:
 
 @asynccontextmanager
 async def running_engine(
-    home: Home, ledger: Ledger, *, idle_exit: bool, is_well: Callable[[], None]
+    home: Home,
+    ledger: Ledger,
+    *,
+    idle_exit: bool,
+    is_well: Callable[[], None],
+    died: crashes.Crashes | None = None,
 ) -> AsyncGenerator["Engine"]:
-    """Open an engine on the settings of now and announce it; the caller holds the engine lock."""
+    """Open an engine on the settings of now and announce it; the caller holds the engine lock.
+
+    `died` are those before it that did not come up.
+    """
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import Pool
 
@@ -218,7 +229,7 @@ async def running_engine(
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
-        monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
+        monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell, died))
         relay = await stack.enter_async_context(_relay(settings, ledger, monitor))
         pool = await stack.enter_async_context(Pool(settings, owner=owner))
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
@@ -239,12 +250,18 @@ async def running_engine(
 
 
 @asynccontextmanager
-async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell) -> AsyncGenerator["Monitor"]:
-    """Watch LiteLLM and the providers, from where the engine before us left off."""
+async def _monitor(
+    settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell, died: crashes.Crashes | None
+) -> AsyncGenerator["Monitor"]:
+    """Watch LiteLLM and the providers from where the engine before us left off, and tell of what changes."""
     from omni_mcp.monitor import Monitor
+    from omni_mcp.notify.channels import channels_of
+    from omni_mcp.outbox import Outbox
     from omni_mcp.probes import HttpProbes
 
     servers = settings.servers
+    channels = await run_sync(channels_of, servers.notify)
+    outbox = Outbox(ledger=ledger, channels=channels, clock=SystemClock(), leads=lambda: monitor.leads)
     monitor = Monitor(
         ledger=ledger,
         setup=mode_setup(settings),
@@ -253,10 +270,14 @@ async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doo
         owner=owner,
         is_over=partial(_is_over, settings.home),
         on_change=doorbell.ring,
+        channels=list(channels),
+        on_notice=outbox.ring,
     )
     await monitor.load()
+    await outbox.open(died)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(monitor.run, name="monitor")
+        tasks.start_soon(outbox.run, name="outbox")
         yield monitor
         tasks.cancel_scope.cancel()
 
@@ -267,14 +288,17 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
     Returns why it ended. Raises EngineRunning. The lock is held over a reload too: nobody may think that the engine has
     gone.
     """
-    with await _the_lock(home), crashes.counted(home) as is_well:
-        async with SqliteLedger(home.ledger) as ledger:
-            end: End | None = "reload"
-            while end == "reload":
-                async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well) as engine:
-                    end = await engine.run()
-                logger.info("engine ends: %s", end, extra={"action": "engine_end"})
-            return end
+    with await _the_lock(home):
+        died = crashes.before(home)
+        with crashes.counted(home) as is_well:
+            async with SqliteLedger(home.ledger) as ledger:
+                end: End | None = "reload"
+                while end == "reload":
+                    async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well, died=died) as engine:
+                        end = await engine.run()
+                    died = None
+                    logger.info("engine ends: %s", end, extra={"action": "engine_end"})
+                return end
 
 
 @asynccontextmanager

@@ -143,7 +143,7 @@ class Engine:
             return "upgrade"
         if self.is_stale():
             return "reload"
-        if self.idle_exit is None or stepped or await self.ledger.counts():
+        if self.idle_exit is None or stepped or await self.ledger.counts() or await self.ledger.any_owed():
             self.done_at["work"] = self.clock.now()
             return None
         if abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now())) < self.idle_exit:

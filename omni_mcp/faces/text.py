@@ -24,6 +24,7 @@ from omni_mcp.views import (
     InitView,
     ListView,
     ModeView,
+    NotifyView,
     PurgeView,
     ResultView,
     ResumeView,
@@ -249,8 +250,23 @@ def print_mode(out: Console, mode: ModeView) -> None:
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
     out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
+    print_told_by(out, mode.told_by or {})
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
+
+
+def print_told_by(out: Console, told_by: Mapping[str, str]) -> None:
+    """Print who is told of changes, and how that went last."""
+    for channel, text in told_by.items():
+        out.print(f"told by {channel}: {text}", markup=False, highlight=False)
+
+
+def print_notify(out: Console, notify: NotifyView) -> None:
+    """Print what became of a test notice in each channel, and who is told."""
+    for channel in notify.tested or []:
+        style = "green" if channel.told else "red"
+        out.print(f"{channel.channel}: {channel.text}", style=style, markup=False, highlight=False)
+    print_told_by(out, notify.told_by)
 
 
 def mode_line(mode: ModeView) -> str:
