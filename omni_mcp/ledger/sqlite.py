@@ -338,7 +338,8 @@ class SqliteLedger(Ledger):
             if row is not None and (was := row["mode"]) != mode:
                 for statement in (sql.CHANGE_MODE, sql.NEW_CHANGE):
                     db.execute(statement, {**values, "was": was})
-                write_notice(db, {**values, "data": to_json({"mode": mode, "was": was, "cause": cause})}, channels)
+                data = to_json({"mode": mode, "was": was, "cause": values["cause"]})
+                write_notice(db, {**values, "data": data}, channels)
             return row is not None
 
         return await self._write(unit)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from anyio.to_thread import run_sync
 from pydantic import SecretStr
 
 from omni_mcp.errors import NotTold
@@ -35,10 +36,7 @@ class Apprise:
 
     async def tell(self, delivery: Delivery) -> None:
         """Have apprise send it."""
-        mode = delivery.notice.data.get("mode")
-        kind = "info" if mode is None else "success" if mode == "normal" else "warning"
-        said = {"url": self._url, "title": title(delivery), "body": body(delivery), "kind": kind}
-        await self._asked(said)
+        await self._asked({"url": self._url, **await run_sync(_said, delivery)})
 
     async def check(self) -> None:
         """Find out whether apprise can use the URL; nothing is sent. Raises NotTold."""
@@ -49,3 +47,10 @@ class Apprise:
         code = (await run(argv, given=json.dumps(said).encode())).code
         if code != Answer.DONE:
             raise NotTold(MEANS.get(code) or f"apprise broke, exit code {code}", final=code in HOPELESS)
+
+
+def _said(delivery: Delivery) -> dict[str, str]:
+    """Return what apprise is given, in its words. Blocks."""
+    mode = delivery.notice.data.get("mode")
+    kind = "info" if mode is None else "success" if mode == "normal" else "warning"
+    return {"title": title(delivery), "body": body(delivery), "kind": kind}

@@ -30,11 +30,11 @@ def named(kind: str, where: str, secret: str) -> str:
 
 
 def title(delivery: Delivery) -> str:
-    """Return the headline for people."""
+    """Return the headline for people. Blocks."""
     mode = delivery.notice.data.get("mode")
     return f"{PROGRAM}: {say(mode)}" if mode else PROGRAM
 
 
 def body(delivery: Delivery) -> str:
-    """Return the text for people, in the language of this process, with the time here: it may arrive late."""
+    """Return the text for people, in the language of this process, with the time here: it may arrive late. Blocks."""
     return f"{say(delivery.notice.text)}\n{delivery.notice.at.astimezone():%Y-%m-%d %H:%M %Z}"

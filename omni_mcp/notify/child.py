@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
 
 import anyio
 from anyio.abc import Process
+from anyio.to_thread import run_sync
 
 from omni_mcp.errors import NotTold
 from omni_mcp.notify.base import LIMIT
@@ -42,15 +44,15 @@ async def run(argv: Sequence[str], *, given: bytes = b"", variables: Mapping[str
 
 async def _started(argv: Sequence[str], variables: Mapping[str, str]) -> Process:
     ours = {name: value for name, value in os.environ.items() if name.upper() in SEEN or name.startswith("LC_")}
-    return await anyio.open_process(
-        die_with_parent(argv), stdin=PIPE, stdout=DEVNULL, stderr=PIPE, env={**ours, **variables}
-    )
+    command = await run_sync(die_with_parent, argv)
+    return await anyio.open_process(command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, env={**ours, **variables})
 
 
 async def _end_of(process: Process, given: bytes) -> Ended:
     if process.stdin is None or process.stderr is None:
         raise NotTold("it has no pipes", final=True)
-    await process.stdin.send(given)
+    with suppress(anyio.BrokenResourceError):  # it did not want to read
+        await process.stdin.send(given)
     await process.stdin.aclose()
     said = b"".join([chunk async for chunk in process.stderr])
     return Ended(await process.wait(), said.decode(errors="replace").strip()[-200:])

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+from anyio.to_thread import run_sync
+
 from omni_mcp.errors import NotTold
 from omni_mcp.ledger.base import Delivery
 from omni_mcp.notify.base import PROGRAM, body, title
@@ -28,13 +30,13 @@ class Desktop:
     """The desktop of whoever runs this process."""
 
     argv: Callable[[Delivery], Sequence[str]]
-    """The command that shows a notice."""
+    """The command that shows a notice. Blocks: the words are in a file."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     name: str = NAME
 
     async def tell(self, delivery: Delivery) -> None:
         """Show it. A desktop that does not take it now is not asked again: tomorrow nobody wants to see it."""
-        ended = await run(self.argv(delivery), variables=self.variables)
+        ended = await run(await run_sync(self.argv, delivery), variables=self.variables)
         if ended.code:
             raise NotTold(f"the desktop takes no notices: {ended.said or f'exit code {ended.code}'}", final=True)
 
