@@ -89,10 +89,9 @@ class Outbox:
         tries = owed.tries + 1
         again = None if trouble.final else next_try(tries, arose=owed.notice.at, now=self.clock.now())
         await self.ledger.put_off(owed.number, trouble=trouble.message, due_at=again)
-        said = "given up" if again is None else f"next try {again:%H:%M:%S} UTC"
         logger.warning(
-            "%s did not take notice %d, try %d: %s; %s",
-            *(owed.channel, owed.notice.number, tries, trouble, said),
+            "%s did not take notice %d, try %d: %s; next try: %s",
+            *(owed.channel, owed.notice.number, tries, trouble, again or "none, it is given up"),
             extra={"action": "not_told"},
         )
 

@@ -15,10 +15,10 @@ from omni_mcp.notify.channels import channels_of
 from omni_mcp.notify.desktop import NAME, desktop
 
 LATE = """
-    select channel, count(*) as n, max(trouble) as trouble from deliveries
-    where trouble is not null and told_at is null
-        and n > coalesce((select max(n) from deliveries took where took.channel = deliveries.channel and told_at), 0)
-    group by channel
+    select d.channel, count(*) as n, max(d.trouble) as trouble from deliveries d
+    where d.trouble is not null and d.told_at is null
+        and d.n > coalesce((select max(n) from deliveries where channel = d.channel and told_at is not null), 0)
+    group by d.channel
 """
 """What a channel has not taken since the last notice that it took."""
 
@@ -27,20 +27,27 @@ def channels(scene: Scene) -> Iterator[Finding]:
     """Say which channels there are; apprise is asked whether it knows its URLs. Nothing is sent."""
     notify = scene.settings.servers.notify
     if notify.desktop and isinstance(absent := desktop(), str):
-        yield note("desktop-absent", f"no desktop notices: {absent}", about=NAME)
-    for place, url in enumerate(notify.apprise):
-        yield from _misfit(Apprise(url), place, scene)
-    if found := channels_of(notify):
-        yield ok("notify", f"changes of mode are told to: {', '.join(found)}")
+        yield note("desktop-absent", absent, about=NAME)
+    wrong = [misfit for place, url in enumerate(notify.apprise) if (misfit := _misfit(Apprise(url), place, scene))]
+    yield from wrong
+    if good := [name for name in channels_of(notify) if name not in {each.about for each in wrong}]:
+        yield ok("notify", f"changes of mode are told to: {', '.join(good)}")
 
 
-def _misfit(channel: Apprise, place: int, scene: Scene) -> Iterator[Finding]:
+def _misfit(channel: Apprise, place: int, scene: Scene) -> Finding | None:
     try:
         anyio.run(channel.check)
     except NotTold as error:
         fix = edit(scene.home.servers, scene.line("notify", "apprise", str(place)))
-        text = f"{channel.name}: {error.message}"
-        yield Finding(code="notify-url", severity=Severity.ERROR, text=text, about=channel.name, fix=fix, needs=AN_EDIT)
+        return Finding(
+            code="notify-url",
+            severity=Severity.ERROR,
+            text=error.message,
+            about=channel.name,
+            fix=fix,
+            needs=AN_EDIT,
+        )
+    return None
 
 
 def deliveries(scene: Scene) -> Iterator[Finding]:
@@ -48,7 +55,7 @@ def deliveries(scene: Scene) -> Iterator[Finding]:
     there = channels_of(scene.settings.servers.notify)
     for row in _late(scene):
         if row["channel"] in there:
-            text = f"{row['channel']} did not take the last {row['n']} notices: {row['trouble']}"
+            text = f"did not take the last {row['n']} notices: {row['trouble']}"
             fix = ours(scene.home, "notify", "--test")
             yield Finding(code="notify-late", severity=Severity.WARNING, text=text, about=row["channel"], fix=fix)
 

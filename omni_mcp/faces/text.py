@@ -264,7 +264,7 @@ def print_told_by(out: Console, told_by: Mapping[str, str]) -> None:
 def print_notify(out: Console, notify: NotifyView) -> None:
     """Print what became of a test notice in each channel, and who is told."""
     for channel in notify.tested or []:
-        style = "green" if channel.told else "red"
+        style = SEVERITIES["ok" if channel.told else "error"]
         out.print(f"{channel.channel}: {channel.text}", style=style, markup=False, highlight=False)
     print_told_by(out, notify.told_by)
 

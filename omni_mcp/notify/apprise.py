@@ -25,6 +25,8 @@ MEANS: Mapping[int, str] = {
 }
 HOPELESS = (Answer.NOT_INSTALLED, Answer.UNKNOWN)
 """What another try does not mend."""
+KINDS: Mapping[str | None, str] = {None: "info", "normal": "success"}
+"""Apprise's word for a notice of a mode; of the other modes it is a warning."""
 
 
 class Apprise:
@@ -51,6 +53,5 @@ class Apprise:
 
 def _said(delivery: Delivery) -> dict[str, str]:
     """Return what apprise is given, in its words. Blocks."""
-    mode = delivery.notice.data.get("mode")
-    kind = "info" if mode is None else "success" if mode == "normal" else "warning"
+    kind = KINDS.get(delivery.notice.data.get("mode"), "warning")
     return {"title": title(delivery), "body": body(delivery), "kind": kind}

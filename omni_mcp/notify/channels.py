@@ -31,7 +31,10 @@ def _desktop(notify: Notify) -> Desktop | str:
 def told_by(notify: Notify, last: Sequence[Delivery], log: str) -> dict[str, str]:
     """Return who is told of changes, and how that went last. Blocks."""
     known = {delivery.channel: _stands(delivery) for delivery in last}
-    ways = ((name, way if isinstance(way, str) else known.get(name, "ready")) for name, way in _all(notify).items())
+    ways = (
+        (name, way if isinstance(way, str) else known.get(name, "nothing told yet"))
+        for name, way in _all(notify).items()
+    )
     return {LOG: log, **dict(ways)}
 
 

@@ -49,8 +49,8 @@ async def _started(argv: Sequence[str], variables: Mapping[str, str]) -> Process
 
 
 async def _end_of(process: Process, given: bytes) -> Ended:
-    if process.stdin is None or process.stderr is None:
-        raise NotTold("it has no pipes", final=True)
+    assert process.stdin is not None  # noqa: S101 - started with pipes
+    assert process.stderr is not None  # noqa: S101
     with suppress(anyio.BrokenResourceError):  # it did not want to read
         await process.stdin.send(given)
     await process.stdin.aclose()

@@ -17,6 +17,8 @@ from omni_mcp.notify.child import run
 
 NAME = "desktop"
 BUS = "DBUS_SESSION_BUS_ADDRESS"
+URGENCY: Mapping[str | None, str] = dict.fromkeys((None, "normal"), "normal")
+"""How urgent a notice of a mode is; of the other modes it stays until it is seen."""
 SCRIPT = (
     *("-e", "on run argv"),
     *("-e", "display notification (item 2 of argv) with title (item 1 of argv)"),
@@ -71,7 +73,7 @@ def _notify_send(program: str, delivery: Delivery) -> Sequence[str]:
 
     https://specifications.freedesktop.org/notification-spec/latest/markup.html
     """
-    urgency = "normal" if delivery.notice.data.get("mode") in (None, "normal") else "critical"
+    urgency = URGENCY.get(delivery.notice.data.get("mode"), "critical")
     return [program, f"--app-name={PROGRAM}", f"--urgency={urgency}", "--", title(delivery), escape(body(delivery))]
 
 

@@ -200,7 +200,7 @@ def test_who_is_told_and_how_that_went_last_is_said():
         "late": late,
         "over": replace(late, given_up_at=START),
     }.items()} == {
-        "none": "ready",
+        "none": "nothing told yet",
         "new": "on its way",
         "told": "told 2026-01-01 12:00:00 UTC",
         "late": "2 tries failed: HTTP 500; next try 2026-01-01 12:00:10 UTC",

@@ -101,7 +101,7 @@ async def test_a_notice_is_given_up_after_a_day_and_that_is_said(tmp_path: Path,
                 await outbox.step(channel)
                 clock.advance(LONGEST_PAUSE)
         assert START + GIVE_UP - LONGEST_PAUSE < clock.now() <= START + GIVE_UP + LONGEST_PAUSE
-        assert caplog.records[-1].message.endswith("no answer in 10 s; given up")
+        assert caplog.records[-1].message.endswith("no answer in 10 s; next try: none, it is given up")
         (last,) = await ledger.last_deliveries()
         assert last.tries == len(channel.told)
         said = told_by(Notify(desktop=False), [replace(last, channel="desktop")], "engine.log")
