@@ -289,7 +289,7 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
     gone.
     """
     with await _the_lock(home):
-        died = crashes.before(home)
+        died = crashes.known(home)
         with crashes.counted(home) as is_well:
             async with SqliteLedger(home.ledger) as ledger:
                 end: End | None = "reload"

@@ -66,10 +66,10 @@ def counted(home: Home) -> Generator[Callable[[], None]]:
 
 def look(home: Home) -> Crashes | None:
     """Return what is known of early deaths; None while an engine is alive, or when the last one ended in order."""
-    return before(home) if holder(home.engine_lock) is None else None
+    return known(home) if holder(home.engine_lock) is None else None
 
 
-def before(home: Home) -> Crashes | None:
+def known(home: Home) -> Crashes | None:
     """Return what is known of early deaths, to the engine that comes up after them and is not counted yet."""
     found = _read(home.engine_crashes)
     return None if found is None else Crashes(count=found[0], at=found[1], reason=_reason(home.engine_log))

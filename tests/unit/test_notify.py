@@ -50,6 +50,14 @@ DELIVERY = Delivery(
 )
 
 
+def _is_none(_path: object) -> bool:
+    return False
+
+
+def _found_nowhere(_name: str) -> None:
+    return None
+
+
 def webhook(at: Receiver) -> Webhook:
     return Webhook(WebhookRow(url=SecretStr(at.url), secret=SecretStr(SECRET)))
 
@@ -149,7 +157,7 @@ async def test_on_macos_what_is_shown_is_an_argument_of_the_script(session: Path
 
 def test_without_a_desktop_session_there_is_no_channel_and_it_is_said_why(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(BUS, raising=False)
-    monkeypatch.setattr(desktop_module.Path, "is_socket", lambda _path: False)
+    monkeypatch.setattr(desktop_module.Path, "is_socket", _is_none)
     monkeypatch.setattr(desktop_module.sys, "platform", "linux")
     assert not channels_of(Notify())
     assert told_by(Notify(), (), "engine.log")["desktop"] == "absent: no desktop session here"
@@ -245,7 +253,7 @@ def test_a_channel_that_cannot_work_is_told_with_its_line_and_costs_no_other(
     assert "secret" not in wrong.text + right.text
     assert wrong.fix is not None
     assert "+9 " in wrong.fix
-    monkeypatch.setattr(settings_module, "find_spec", lambda _name: None)
+    monkeypatch.setattr(settings_module, "find_spec", _found_nowhere)
     (lacking,) = [
         problem for problem in load(home).problems if "apprise" in problem.where and "installed" in problem.what
     ]
