@@ -17,6 +17,8 @@ from omni_mcp.llm.loopback import serving
 KEY = bytes(range(32))
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
+HANGS = 0
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -41,8 +43,7 @@ class Receiver:
     """Takes what is sent, and answers as told."""
 
     answers: list[int] = field(default_factory=list[int])
-    """Statuses; then 204."""
-    hangs: bool = False
+    """Statuses; then 204. One that is `HANGS` never comes."""
     port: int = 0
     got: list[Sent] = field(default_factory=list[Sent])
 
@@ -57,9 +58,10 @@ class Receiver:
 
     async def take(self, request: Request) -> Response:
         self.got.append(Sent(request.url.path, dict(request.headers), await request.body()))
-        if self.hangs:
+        status = self.answers.pop(0) if self.answers else 204
+        if status == HANGS:
             await anyio.sleep_forever()
-        return Response(status_code=self.answers.pop(0) if self.answers else 204, headers={"location": "/elsewhere"})
+        return Response(status_code=status, headers={"location": "/elsewhere"})
 
 
 @asynccontextmanager

@@ -45,11 +45,21 @@ class Desktop:
 
 def desktop() -> Desktop | str:
     """Return the desktop of this machine, or why it has none. Blocks."""
-    if sys.platform == "darwin":
-        return _mac()
-    if sys.platform == "linux":
-        return _linux()
-    return "absent: on this platform only with apprise (windows://)"
+    if sys.platform not in ("darwin", "linux"):
+        return "absent: on this platform only with apprise (windows://)"
+    if not _is_at_home():
+        return "absent: HOME is not that of the user"
+    return _mac() if sys.platform == "darwin" else _linux()
+
+
+def _is_at_home() -> bool:
+    """Whether we run for the person who sits there; a test or a demo has a HOME of its own."""
+    import pwd  # not on Windows
+
+    try:
+        return Path.home() == Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except (KeyError, RuntimeError):
+        return False
 
 
 def _mac() -> Desktop | str:

@@ -31,7 +31,7 @@ from omni_mcp.servers_file import Notify, WebhookRow
 from omni_mcp.settings import load
 from omni_mcp.task import SystemClock
 from omni_mcp.testing import START
-from tests.receiver import KEY, SECRET, Receiver, receiver
+from tests.receiver import HANGS, KEY, SECRET, Receiver, receiver
 
 DELIVERY = Delivery(
     number=7,
@@ -88,7 +88,7 @@ async def test_what_is_not_answered_with_2xx_is_not_told_and_no_redirect_is_foll
 
 async def test_a_receiver_that_hangs_or_is_not_there_is_left_within_the_limit(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(webhook_module, "LIMIT", 0.2)
-    async with receiver(hangs=True) as at:
+    async with receiver(answers=[HANGS]) as at:
         with pytest.raises(NotTold, match=r"no answer in 0\.2 s"):
             await webhook(at).tell(DELIVERY)
         channel = webhook(at)
@@ -113,6 +113,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(BUS, "unix:path=/nowhere/bus")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
     monkeypatch.setenv("OMNI_LANG", "zh")
+    monkeypatch.delenv("HOME", raising=False)
     return tmp_path
 
 
@@ -156,9 +157,15 @@ async def test_on_macos_what_is_shown_is_an_argument_of_the_script(session: Path
 
 
 def test_without_a_desktop_session_there_is_no_channel_and_it_is_said_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv(BUS, raising=False)
     monkeypatch.setattr(desktop_module.Path, "is_socket", _is_none)
     monkeypatch.setattr(desktop_module.sys, "platform", "linux")
+    monkeypatch.setattr(desktop_module.shutil, "which", _found_nowhere)
+    monkeypatch.setenv(BUS, "unix:path=/nowhere/bus")
+    assert "libnotify-bin" in str(desktop())
+    monkeypatch.setenv("HOME", "/somewhere/else")
+    assert desktop() == "absent: HOME is not that of the user"
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv(BUS)
     assert not channels_of(Notify())
     assert told_by(Notify(), (), "engine.log")["desktop"] == "absent: no desktop session here"
     monkeypatch.setattr(desktop_module.sys, "platform", "win32")
