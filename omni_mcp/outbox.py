@@ -5,7 +5,8 @@ delays nobody else: each has a loop of its own.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 POLL = 1.0
 """Seconds between two looks while nobody rings."""
+SWEEP = 60.0
+"""Seconds between two looks for what is owed to nobody."""
 A_LOOP = 3
 """Engines that died right after their start, one after the other, before people are told."""
 AGAIN = timedelta(hours=1)
@@ -38,17 +41,22 @@ class Outbox:
     leads: Callable[[], bool]
     """Whether this engine is the one that tells."""
     _news: anyio.Event = field(default_factory=anyio.Event)
+    _refitted: anyio.Event = field(default_factory=anyio.Event)
 
     def ring(self) -> None:
         """Have it look at once."""
         self._news.set()
         self._news = anyio.Event()
 
-    async def open(self, died: Crashes | None) -> None:
-        """Give up what is owed to channels of former settings, and tell of the engines that died before this one."""
-        if await self.ledger.any_owed() and (count := await self.ledger.disown(list(self.channels))):
-            logger.warning("%d deliveries given up: their channel is configured no more", count)
-        if died is not None and died.count >= A_LOOP:
+    def refit(self, channels: Mapping[str, Channel]) -> None:
+        """Go on under settings that have changed."""
+        self.channels = channels
+        self._refitted.set()
+        self._refitted = anyio.Event()
+
+    async def tell_of(self, died: Crashes) -> None:
+        """Give notice of engines that died, if they did so often, and no more than once in a while."""
+        if died.count >= A_LOOP:
             text = f"the engine died {died.count} times in a row right after its start: {died.reason}. It starts again"
             since = self.clock.now() - AGAIN
             await self.ledger.give_notice(
@@ -57,18 +65,31 @@ class Outbox:
 
     async def run(self) -> None:
         """Tell all channels, each by itself, until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            for name, channel in self.channels.items():
-                tasks.start_soon(self._serve, channel, name=name)
+        while True:
+            async with anyio.create_task_group() as tasks:
+                refitted = self._refitted
+                tasks.start_soon(self._sweep, name="outbox sweep")
+                for name, channel in self.channels.items():
+                    tasks.start_soon(self._serve, channel, name=name)
+                await refitted.wait()
+                tasks.cancel_scope.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            with _patient():
+                await self.disown()
+            await anyio.sleep(SWEEP)
+
+    async def disown(self) -> None:
+        """Give up what is owed to channels that are configured no more: nobody else would."""
+        if await self.ledger.any_owed() and (count := await self.ledger.disown(list(self.channels))):
+            logger.warning("%d deliveries given up: their channel is configured no more", count)
 
     async def _serve(self, channel: Channel) -> None:
-        """Tell a channel what it is owed; a ledger that is busy costs a look, not the notice."""
         while True:
             news, tried = self._news, False
-            try:
+            with _patient():
                 tried = await self.step(channel)
-            except LedgerError as error:
-                logger.warning("%s is not told yet: %s", channel.name, error, extra={"action": "not_told"})
             if not tried:
                 with anyio.move_on_after(POLL):
                     await news.wait()
@@ -94,6 +115,15 @@ class Outbox:
             *(owed.channel, owed.notice.number, tries, trouble, again or "none, it is given up"),
             extra={"action": "not_told"},
         )
+
+
+@contextmanager
+def _patient() -> Generator[None]:
+    """Let a ledger that is busy cost a look, not the notice."""
+    try:
+        yield
+    except LedgerError as error:
+        logger.warning("not told yet: %s", error, extra={"action": "not_told"})
 
 
 async def _trouble(channel: Channel, owed: Delivery) -> NotTold | None:

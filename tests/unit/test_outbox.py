@@ -19,7 +19,7 @@ from omni_mcp.notify.channels import told_by
 from omni_mcp.outbox import AGAIN, Outbox
 from omni_mcp.servers_file import Notify
 from omni_mcp.task import Mode
-from omni_mcp.testing import START, FakeExecutor, ToldClock, engine_for, ledger_for_tests
+from omni_mcp.testing import START, ToldClock, ledger_for_tests
 
 
 @dataclass
@@ -172,9 +172,9 @@ async def test_what_is_owed_to_a_channel_of_former_settings_is_given_up(tmp_path
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         channel = FakeChannel()
         await changed(ledger, Mode.BRAINSTEM, channel)
-        await outbox_for(ledger, clock, channel).open(None)
+        await outbox_for(ledger, clock, channel).disown()
         assert await ledger.any_owed()
-        await outbox_for(ledger, clock).open(None)
+        await outbox_for(ledger, clock).disown()
         assert not await ledger.any_owed()
 
 
@@ -183,24 +183,40 @@ async def test_engines_that_die_at_their_start_are_told_of_once_an_hour(tmp_path
         channel = FakeChannel()
         outbox = outbox_for(ledger, clock, channel)
         for count in (1, 2, 3, 4, 5):
-            await outbox.open(Crashes(count=count, at=clock.now(), reason="no room"))
+            await outbox.tell_of(Crashes(count=count, at=clock.now(), reason="no room"))
         while await outbox.step(channel):
             pass
         assert [d.notice.kind for d in channel.told] == ["engine.crashes"]
         assert "died 3 times in a row right after its start: no room" in channel.told[0].notice.text
         clock.advance(AGAIN)
-        await outbox.open(Crashes(count=6, at=clock.now(), reason="no room"))
+        await outbox.tell_of(Crashes(count=6, at=clock.now(), reason="no room"))
         assert await outbox.step(channel)
+
+
+async def test_settings_that_change_hold_at_once_and_what_is_on_its_way_is_not_lost(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        hanging, mended, former = FakeChannel(hangs=True), FakeChannel(), FakeChannel(name="former", hangs=True)
+        await changed(ledger, Mode.BRAINSTEM, hanging, former)
+        outbox = outbox_for(ledger, clock, hanging, former)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(outbox.run)
+                while not hanging.told:
+                    await anyio.sleep(0.01)
+                outbox.refit({mended.name: mended})
+                while await ledger.any_owed():
+                    await anyio.sleep(0.01)
+                tasks.cancel_scope.cancel()
+        assert [delivery.id for delivery in mended.told] == [delivery.id for delivery in hanging.told]
+        assert {d.channel: d.trouble for d in await ledger.last_deliveries()}["former"] == "it is configured no more"
 
 
 async def test_an_engine_does_not_leave_while_a_channel_is_owed_a_notice(tmp_path: Path):
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         channel = FakeChannel()
-        engine = engine_for(ledger, FakeExecutor(), home=tmp_path, clock=clock, idle_exit=timedelta())
-        mark = EngineMark(owner=engine.owner, pid=1, version="1", log="", address="", started_at=clock.now())
+        mark = EngineMark(owner="engine", pid=1, version="1", log="", address="", started_at=clock.now())
         await ledger.announce(mark)
         await changed(ledger, Mode.BRAINSTEM, channel)
-        assert not await ledger.retire(engine.owner, only_if_idle=True)
+        assert not await ledger.retire("engine", only_if_idle=True)
         await outbox_for(ledger, clock, channel).step(channel)
-        with anyio.fail_after(20):
-            assert await engine.run() == "idle"
+        assert await ledger.retire("engine", only_if_idle=True)
