@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from omni_mcp.engine import End, Engine, Means
     from omni_mcp.llm.relay import Relay
     from omni_mcp.monitor import Monitor
+    from omni_mcp.notify.base import Channel
+    from omni_mcp.outbox import Outbox
     from omni_mcp.probes import Probes
 
 logger = logging.getLogger(__name__)
@@ -163,11 +165,14 @@ class EngineKeeper:
             if not asked_for:
                 await anyio.sleep(SPARE_TIME)
             with self._logged():
-                if await self.ledger.counts() and (asked_for or not await self._gone()):
+                if await self._has_work() and (asked_for or not await self._gone()):
                     await self.ensure(None)
             asked_for = False
             if holder(self.home.engine_lock) is None:
                 await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
+
+    async def _has_work(self) -> bool:
+        return bool(await self.ledger.counts()) or await self.ledger.any_owed()
 
     @contextmanager
     def _logged(self) -> Generator[None]:
@@ -209,9 +214,17 @@ def preload_engine() -> None:
 
 @asynccontextmanager
 async def running_engine(
-    home: Home, ledger: Ledger, *, idle_exit: bool, is_well: Callable[[], None]
+    home: Home,
+    ledger: Ledger,
+    *,
+    idle_exit: bool,
+    is_well: Callable[[], None],
+    died: crashes.Crashes | None = None,
 ) -> AsyncGenerator["Engine"]:
-    """Open an engine on the settings of now and announce it; the caller holds the engine lock."""
+    """Open an engine on the settings of now and announce it; the caller holds the engine lock.
+
+    `died` are those before it that did not come up.
+    """
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import swept
 
@@ -223,7 +236,9 @@ async def running_engine(
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
-        monitor = await stack.enter_async_context(_monitor(live.now(), ledger, owner, doorbell))
+        channels = await run_sync(_channels, live.now())
+        monitor = await stack.enter_async_context(_monitor(live.now(), ledger, owner, doorbell, channels))
+        outbox = await stack.enter_async_context(_outbox(ledger, channels, monitor, died))
         await stack.enter_async_context(swept(owner))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
@@ -235,7 +250,9 @@ async def running_engine(
             settings = live.now()
             if settings is before.settings and resolve(settings) == before.pool.specs:
                 return None
-            monitor.refit(mode_setup(settings), _probes(settings))
+            channels = await run_sync(_channels, settings)
+            monitor.refit(mode_setup(settings), _probes(settings), list(channels))
+            outbox.refit(channels)
             return await fresh(settings)
 
         means = await fresh(live.now())
@@ -255,7 +272,9 @@ async def running_engine(
 
 
 @asynccontextmanager
-async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell) -> AsyncGenerator["Monitor"]:
+async def _monitor(
+    settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell, channels: Mapping[str, "Channel"]
+) -> AsyncGenerator["Monitor"]:
     """Watch LiteLLM and the providers, from where the engine before us left off."""
     from omni_mcp.monitor import Monitor
 
@@ -267,12 +286,36 @@ async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doo
         owner=owner,
         is_over=partial(_is_over, settings.home),
         on_change=doorbell.ring,
+        channels=list(channels),
     )
     await monitor.load()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(monitor.run, name="monitor")
         yield monitor
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _outbox(
+    ledger: Ledger, channels: Mapping[str, "Channel"], monitor: "Monitor", died: crashes.Crashes | None
+) -> AsyncGenerator["Outbox"]:
+    """Tell people what changes, and of the engines that died before this one."""
+    from omni_mcp.outbox import Outbox
+
+    outbox = Outbox(ledger=ledger, channels=channels, clock=SystemClock(), leads=lambda: monitor.leads)
+    monitor.on_notice = outbox.ring
+    if died is not None:
+        await outbox.tell_of(died)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run, name="outbox")
+        yield outbox
+        tasks.cancel_scope.cancel()
+
+
+def _channels(settings: Settings) -> Mapping[str, "Channel"]:
+    from omni_mcp.notify.channels import channels_of
+
+    return channels_of(settings.servers.notify)
 
 
 def _probes(settings: Settings) -> "Probes":
@@ -299,12 +342,14 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
 
     Raises EngineRunning.
     """
-    with await _the_lock(home), crashes.counted(home) as is_well:
-        async with SqliteLedger(home.ledger) as ledger:
-            async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well) as engine:
-                end = await engine.run()
-            logger.info("engine ends: %s", end, extra={"action": "engine_end"})
-            return end
+    with await _the_lock(home):
+        died = crashes.known(home)
+        with crashes.counted(home) as is_well:
+            async with SqliteLedger(home.ledger) as ledger:
+                async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well, died=died) as engine:
+                    end = await engine.run()
+                logger.info("engine ends: %s", end, extra={"action": "engine_end"})
+                return end
 
 
 @asynccontextmanager

@@ -66,10 +66,13 @@ def counted(home: Home) -> Generator[Callable[[], None]]:
 
 def look(home: Home) -> Crashes | None:
     """Return what is known of early deaths; None while an engine is alive, or when the last one ended in order."""
+    return known(home) if holder(home.engine_lock) is None else None
+
+
+def known(home: Home) -> Crashes | None:
+    """Return what is known of early deaths, to the engine that comes up after them and is not counted yet."""
     found = _read(home.engine_crashes)
-    if found is None or holder(home.engine_lock) is not None:
-        return None
-    return Crashes(count=found[0], at=found[1], reason=_reason(home.engine_log))
+    return None if found is None else Crashes(count=found[0], at=found[1], reason=_reason(home.engine_log))
 
 
 def is_paused(home: Home) -> bool:

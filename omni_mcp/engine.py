@@ -166,7 +166,7 @@ class Engine:
         if self.dismissed:
             await self._say_goodbye()
             return "upgrade"
-        if not self.exits or stepped or await self.ledger.counts():
+        if not self.exits or stepped or await self.ledger.counts() or await self.ledger.any_owed():
             self.done_at["work"] = self.clock.now()
             return None
         idle = abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now()))

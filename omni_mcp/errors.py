@@ -18,6 +18,7 @@ OmniError                 code, retryable, next_step
 │   └── LedgerTooNew      written by a newer release
 ├── EngineError
 │   └── EngineRunning     one engine a home
+├── NotTold               a channel did not take a notice; says whether another try may help
 └── ExecutorError         carries its failure class
     ├── ExecutorUnusable  it cannot be started or reached
     └── ExecutorLost      the session went away: the outcome of the call is unknown
@@ -190,6 +191,17 @@ class EngineRunning(EngineError):
             f"an engine already runs in this home (pid {pid or 'unknown'})",
             next_step="omni-mcp engine status, or omni-mcp engine stop",
         )
+
+
+class NotTold(OmniError):
+    """A channel did not take a notice; `final`: nor would it at another try."""
+
+    code = "not_told"
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+        self.retryable = not final
 
 
 class ExecutorError(OmniError):

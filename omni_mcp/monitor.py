@@ -6,7 +6,7 @@ transaction. So an engine that is killed at any moment leaves a state from which
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -57,6 +57,10 @@ class Monitor:
     """Proof that an owner is dead."""
     on_change: Callable[[], None]
     """Called when the mode allows something else than before."""
+    channels: Sequence[str] = ()
+    """Who is told of a change, besides the log."""
+    on_notice: Callable[[], None] = lambda: None
+    """Called when there is something to tell."""
     jitter: Callable[[], float] = lambda: random.uniform(-1, 1)  # noqa: S311 - only spreads the probes
     state: ModeState = field(init=False)
     _saved: ModeState | None = None
@@ -79,9 +83,9 @@ class Monitor:
         if known is not None:
             self.state = taken_up(known, self.setup, self.clock.now())
 
-    def refit(self, setup: Setup, probes: Probes) -> None:
+    def refit(self, setup: Setup, probes: Probes, channels: Sequence[str]) -> None:
         """Go on under settings that have changed."""
-        self.setup, self.probes = setup, probes
+        self.setup, self.probes, self.channels = setup, probes, channels
         self.state = taken_up(self.state, setup, self.clock.now())
 
     async def run(self) -> None:
@@ -136,6 +140,11 @@ class Monitor:
         """Say what the mode in force allows now."""
         return permit(self.state, self.setup, self.clock.now())
 
+    @property
+    def leads(self) -> bool:
+        """Whether this engine has the right to probe, and so to tell."""
+        return self._leads_until is not None and self.clock.now() < self._leads_until
+
     async def _leads(self, mark: ModeMark) -> bool:
         """Take or keep the right to probe; that of a dead engine is ours at once."""
         now = self.clock.now()
@@ -186,9 +195,8 @@ class Monitor:
         if essence(state) == self._saved:
             return
         notice = f"mode {mode}: {cause_of(state, now)}. {meaning(state, self.setup, now)}"
-        kept = await self.ledger.save_mode(
-            self.owner, state=dumped(state), mode=mode, cause=cause_of(state, now), notice=notice
-        )
+        said = {"state": dumped(state), "cause": cause_of(state, now), "notice": notice}
+        kept = await self.ledger.save_mode(self.owner, mode=mode, channels=self.channels, **said)
         if kept:
             self._saved, self._untold = essence(state), True
         else:
@@ -201,6 +209,7 @@ class Monitor:
         for notice in await self.ledger.untold():
             logger.warning("%s", notice.text, extra={"action": "notice", "kind": notice.kind})
             await self.ledger.told(notice.number)
+            self.on_notice()
         self._untold = False
 
 

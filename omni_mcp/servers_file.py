@@ -1,6 +1,7 @@
 """The shape of servers.yaml: its sections, rows and keys, each with what it means and what it refuses."""
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -84,11 +85,43 @@ def _model_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return row
 
 
+def _hook(url: SecretStr) -> SecretStr:
+    """Return a URL as it is written: what stands behind its host may be a secret."""
+    _http(url.get_secret_value())
+    return url
+
+
+def _signing(secret: SecretStr) -> SecretStr:
+    """Return a secret as Standard Webhooks writes them.
+
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
+    """
+    prefix, _, key = secret.get_secret_value().partition("whsec_")
+    try:
+        size = len(b64decode(key, validate=True))
+    except ValueError:
+        size = 0
+    if prefix or not 24 <= size <= 64:
+        raise ValueError(
+            'is not whsec_ and 24 to 64 bytes in base64; one is made by: echo "whsec_$(openssl rand -base64 32)"'
+        )
+    return secret
+
+
+def _schema(url: SecretStr) -> SecretStr:
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url.get_secret_value()):
+        raise ValueError("is no URL of apprise, such as ntfy://topic or mailto://user:password@host")
+    return url
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, AfterValidator(_plain)]
 Url = Annotated[str, AfterValidator(_web)]
 Web = Annotated[str, AfterValidator(_http)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+HookUrl = Annotated[SecretStr, AfterValidator(_hook)]
+SigningSecret = Annotated[SecretStr, AfterValidator(_signing)]
+AppriseUrl = Annotated[SecretStr, AfterValidator(_schema)]
 ModelRow = Annotated[Mapping[str, Any], AfterValidator(_model_row)]
 
 
@@ -405,6 +438,26 @@ class Limits(_Row):
     """The background engine ends after this long without an open task."""
 
 
+class WebhookRow(_Row):
+    """A receiver of signed POSTs, as the Standard Webhooks specification has them."""
+
+    url: HookUrl
+    """Where it listens; redirects are not followed."""
+    secret: SigningSecret
+    """What it checks the signature with: `whsec_` and 24 to 64 bytes in base64."""
+
+
+class Notify(_Row):
+    """Who is told when the mode changes, besides the log and every answer of a tool."""
+
+    desktop: bool = True
+    """Notices on the desktop of this machine, where it has one (docs/faults.md)."""
+    webhooks: tuple[WebhookRow, ...] = ()
+    """Receivers of signed POSTs."""
+    apprise: tuple[AppriseUrl, ...] = ()
+    """URLs of apprise (`ntfy://topic`, `mailto://…`); needs `pip install "omni-mcp[apprise]"`."""
+
+
 def _default_executors() -> dict[str, ExecutorRow]:
     return {
         "claude_code": ExecutorRow(preset="claude-code", handles=("coding",)),
@@ -429,6 +482,8 @@ class ServersFile(_Row):
     """When the mode changes."""
     limits: Limits = Limits()
     """Bounds that hold for every task."""
+    notify: Notify = Notify()
+    """Who is told when the mode changes."""
 
     @field_validator("direct", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark
+from omni_mcp.notify.channels import told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
@@ -254,8 +255,14 @@ class Service:
             settings=str(settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
+            told_by=await self.told_by(),
             problems=[str(problem) for problem in settings.problems] or None,
         )
+
+    async def told_by(self) -> dict[str, str]:
+        """Say who is told of changes of mode, and how that went last."""
+        settings, last = self.settings(), await self.ledger.last_deliveries()
+        return await run_sync(told_by, settings.servers.notify, last, str(settings.home.engine_log))
 
     async def set_mode(self, mode: Mode | None, *, minutes: float | None = None) -> ModeView:
         """Set a mode for a time, or (None) leave it to the machine again. Raises BadRequest."""

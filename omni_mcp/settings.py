@@ -7,6 +7,7 @@ repository must not be able to redirect keys or add executors.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from omni_mcp.servers_file import (
     Limits,
     LitellmSettings,
     Models,
+    Notify,
     Routing,
     Rule,
     ServersFile,
+    WebhookRow,
 )
 from omni_mcp.settings_file import read
 from omni_mcp.translate.draft import Rewrite, nearest
@@ -39,6 +42,11 @@ from omni_mcp.yaml_file import Document, Flaw, KeyPath, expand, without
 
 GITHUB_KEY = "GITHUB_LITELLM_KEY"
 """The plan's variable for the one backup key, used where the file names none."""
+
+
+APPRISE = "omni-mcp[apprise]"
+"""The extra without which there are no notices through apprise."""
+LACKS_APPRISE = f"{APPRISE} is not installed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +183,16 @@ def _usable(
 ) -> tuple[ServersFile, Sequence[Flaw]]:
     """Return what of the file can be used, and what is wrong with the rest: a flaw takes away its own row only."""
     filled, unset = expand(tree, variables)
-    flaws = {flaw.path: flaw for flaw in (*crossed(filled), *_misshapen(filled), *unset, *known)}
+    flaws = {flaw.path: flaw for flaw in (*crossed(filled), *_misshapen(filled), *_lacking(filled), *unset, *known)}
     gone = {_unit(path) for path, flaw in flaws.items() if flaw.costs}
     return ServersFile.model_validate(without(filled, gone)), list(flaws.values())
+
+
+def _lacking(tree: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield what is asked for and comes with an extra that is not installed."""
+    asked: Any = tree.get("notify")
+    if isinstance(asked, dict) and "apprise" in asked and find_spec("apprise") is None:
+        yield Flaw(path=("notify", "apprise"), what=LACKS_APPRISE, fix=f'pip install "{APPRISE}"')
 
 
 def _misshapen(tree: Any) -> Iterator[Flaw]:
@@ -199,6 +214,8 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("direct", "*"): DirectRow,
     ("fault_handler",): FaultHandler,
     ("limits",): Limits,
+    ("notify",): Notify,
+    ("notify", "webhooks", "*"): WebhookRow,
 }
 """Where in the file which keys may stand."""
 
@@ -209,6 +226,8 @@ _ROWS = (
     ("models", "model_list", "*"),
     ("models", "gateway"),
     ("direct", "*"),
+    ("notify", "webhooks", "*"),
+    ("notify", "apprise", "*"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
 

@@ -192,7 +192,23 @@ class ModeView(View):
     settings: str
     open_tasks: dict[str, int]
     executors: dict[str, str]
+    told_by: dict[str, str] | None = None
     problems: list[str] | None = None
+
+
+class ToldView(View):
+    """What became of a test notice in one channel."""
+
+    channel: str
+    told: bool
+    text: str
+
+
+class NotifyView(View):
+    """Who is told of changes of mode, and what became of a test notice."""
+
+    tested: list[ToldView] | None = None
+    told_by: dict[str, str]
 
 
 class EngineView(View):

@@ -57,6 +57,7 @@ AS_THEY_ARE = {
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),
+    *("on run argv", "display notification (item 2 of argv) with title (item 1 of argv)", "end run", "{} UTC"),
     *("openclaw is not configured", "%(asctime)s %(levelname)s %(name)s: %(message)s"),
     # what models read
     (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from omni_mcp.doctor import clients, engine, executors, ledger, machine, models, ports, settings_file
+from omni_mcp.doctor import clients, engine, executors, ledger, machine, models, notify, ports, settings_file
 from omni_mcp.doctor.finding import Finding, Severity, without_keys
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.home import Home
@@ -22,6 +22,8 @@ CHECKS: Sequence[Check] = (
     models.gateway,
     models.own_models,
     models.backup_keys,
+    notify.channels,
+    notify.deliveries,
     ledger.folder,
     ledger.owner,
     ledger.permissions,

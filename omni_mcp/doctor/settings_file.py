@@ -9,8 +9,8 @@ from shlex import quote
 
 from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, ok
 from omni_mcp.doctor.scene import Scene
-from omni_mcp.doctor.shell import edit, kept, replaced
-from omni_mcp.settings import Problem
+from omni_mcp.doctor.shell import edit, kept, pip_install, replaced
+from omni_mcp.settings import APPRISE, LACKS_APPRISE, Problem
 
 _UNSET = re.compile(r"the variable (\w+) is not set")
 _MISSPELT = re.compile(r"'([^']+)' is no key here|no \w+ is called '([^']+)'")
@@ -39,6 +39,8 @@ def _finding(problem: Problem, scene: Scene) -> Finding:
         return _unreadable(problem, scene.home.dotenv)
     if problem.where == str(scene.home.config) and not scene.home.servers.exists():
         return Finding(code="settings-missing", severity=Severity.ERROR, text=str(problem), fix="unset OMNI_CONFIG")
+    if problem.what == LACKS_APPRISE:
+        return Finding(code="extra-missing", severity=Severity.ERROR, text=str(problem), fix=pip_install(APPRISE))
     if unset := _UNSET.search(problem.what):
         return _unset(problem, unset[1], scene)
     if (fix := _respelt(problem, scene)) is not None:

@@ -24,6 +24,7 @@ from omni_mcp.views import (
     InitView,
     ListView,
     ModeView,
+    NotifyView,
     PurgeView,
     ResultView,
     ResumeView,
@@ -253,6 +254,7 @@ def print_mode(out: Console, mode: ModeView) -> None:
     out.print(f"open tasks: {_counted(mode.open_tasks) or 'none'}", markup=False, highlight=False)
     for name, said in mode.executors.items():
         out.print(f"executor {name}: {said}", markup=False, highlight=False)
+    print_told_by(out, mode.told_by or {})
     for problem in mode.problems or []:
         out.print(f"problem: {problem}", markup=False, highlight=False)
 
@@ -268,6 +270,18 @@ def mode_facts(mode: ModeView) -> Sequence[str]:
         return []
     waits = f"waiting for: {_counted(mode.held or {}) or say('nothing')}"
     return [waits] if mode.next_probe_at is None else [waits, f"next probe: {local(mode.next_probe_at)}"]
+def print_told_by(out: Console, told_by: Mapping[str, str]) -> None:
+    """Print who is told of changes, and how that went last."""
+    for channel, text in told_by.items():
+        out.print(f"told by {channel}: {text}", markup=False, highlight=False)
+
+
+def print_notify(out: Console, notify: NotifyView) -> None:
+    """Print what became of a test notice in each channel, and who is told."""
+    for channel in notify.tested or []:
+        style = SEVERITIES["ok" if channel.told else "error"]
+        out.print(f"{channel.channel}: {channel.text}", style=style, markup=False, highlight=False)
+    print_told_by(out, notify.told_by)
 
 
 def mode_line(mode: ModeView) -> str:

@@ -1,7 +1,7 @@
 """The ledger port: verbs, not SQL. Each writing verb is one durable, guarded write; each reader never blocks it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -106,8 +106,28 @@ class Notice:
     number: int
     at: datetime
     kind: str
-    """`mode`."""
+    """`mode` (a change of mode), `engine.crashes` (engines that died right after their start)."""
     text: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The same for programs: `mode`, `was`, `cause`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A notice on its way through one channel: a row of the outbox."""
+
+    number: int
+    notice: Notice
+    channel: str
+    """The channel's name, which holds no secret."""
+    id: str
+    """The same at each try, so that a receiver can drop what it has."""
+    tries: int
+    due_at: datetime
+    told_at: datetime | None = None
+    given_up_at: datetime | None = None
+    trouble: str | None = None
+    """Why the last try failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +174,10 @@ class Ledger(Protocol):
         ...
 
     async def retire(self, owner: str, *, only_if_idle: bool) -> bool:
-        """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open."""
+        """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open.
+
+        A delivery that is owed counts as open.
+        """
         ...
 
     async def dismiss(self, owner: str) -> None:
@@ -259,8 +282,13 @@ class Ledger(Protocol):
         """Take or keep the right to probe until then. False: another has it, and is not `over` (proven dead)."""
         ...
 
-    async def save_mode(self, owner: str, *, state: str, mode: Mode, cause: str, notice: str) -> bool:
-        """Keep the machine's state; where `mode` is new, also its change and a notice. False: not ours to write."""
+    async def save_mode(
+        self, owner: str, *, state: str, mode: Mode, cause: str, notice: str, channels: Sequence[str] = ()
+    ) -> bool:
+        """Keep the machine's state; where `mode` is new, also its change and a notice, owed to each of the channels.
+
+        False: not ours to write.
+        """
         ...
 
     async def force_mode(self, mode: Mode | None, *, until: datetime | None) -> None:
@@ -269,6 +297,22 @@ class Ledger(Protocol):
 
     async def told(self, notice: int) -> bool:
         """Note that people were told. False: somebody has done so before."""
+        ...
+
+    async def give_notice(self, *, kind: str, text: str, channels: Sequence[str], unless_since: datetime) -> bool:
+        """Write a notice, owed to each of the channels. False: one of the kind was written since then."""
+        ...
+
+    async def delivered(self, delivery: int) -> None:
+        """Note that a channel took it."""
+        ...
+
+    async def put_off(self, delivery: int, *, trouble: str, due_at: datetime | None) -> None:
+        """Note that a channel did not take it; it is tried again then, or (None) given up."""
+        ...
+
+    async def disown(self, channels: Sequence[str]) -> int:
+        """Give up what is owed to channels that are not among these. Returns how many."""
         ...
 
     # readers
@@ -331,6 +375,18 @@ class Ledger(Protocol):
 
     async def untold(self) -> Sequence[Notice]:
         """Return what people have not been told yet, oldest first."""
+        ...
+
+    async def owed(self, channel: str) -> Delivery | None:
+        """Return the oldest delivery that a channel is owed, due or not: notices arrive in their order."""
+        ...
+
+    async def any_owed(self) -> bool:
+        """Whether any channel is owed a delivery."""
+        ...
+
+    async def last_deliveries(self) -> Sequence[Delivery]:
+        """Return of each channel the oldest delivery that it is owed, else the newest of all."""
         ...
 
     async def engine(self) -> EngineMark | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from omni_mcp.ledger.base import EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice
+from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice
 from omni_mcp.task import Event, FailureClass, Mode, Result, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -180,4 +180,24 @@ def a_change(row: sqlite3.Row) -> ModeChange:
 
 def a_notice(row: sqlite3.Row) -> Notice:
     """Return what people are to be told."""
-    return Notice(number=row["n"], at=moment(row["at"]), kind=row["kind"], text=row["text"])
+    return _notice(row, row["n"])
+
+
+def _notice(row: sqlite3.Row, number: int) -> Notice:
+    data: Mapping[str, Any] | None = from_json(row["data"])
+    return Notice(number=number, at=moment(row["at"]), kind=row["kind"], text=row["text"], data=data or {})
+
+
+def a_delivery(row: sqlite3.Row) -> Delivery:
+    """Return a notice on its way through a channel."""
+    return Delivery(
+        number=row["n"],
+        notice=_notice(row, row["notice"]),
+        channel=row["channel"],
+        id=row["id"],
+        tries=row["tries"],
+        due_at=moment(row["due_at"]),
+        told_at=maybe_moment(row["told_at"]),
+        given_up_at=maybe_moment(row["given_up_at"]),
+        trouble=row["trouble"],
+    )

@@ -20,6 +20,7 @@ from omni_mcp.errors import (
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import (
     LEASE,
+    Delivery,
     EngineMark,
     ExecutorHealth,
     Ledger,
@@ -32,10 +33,12 @@ from omni_mcp.ledger.base import (
 )
 from omni_mcp.ledger.dependants import id_range, is_over, the_one
 from omni_mcp.ledger.migrations import migrate, newest_version
+from omni_mcp.ledger.notices import write_notice
 from omni_mcp.ledger.overdue import fail_overdue
 from omni_mcp.ledger.rows import (
     TITLE,
     a_change,
+    a_delivery,
     a_health,
     a_mode,
     a_notice,
@@ -329,14 +332,18 @@ class SqliteLedger(Ledger):
         values = self._values(owner=owner, over=over, until=stamp(until))
         return await self._write(lambda db: db.execute(sql.LEAD, values).fetchone() is not None)
 
-    async def save_mode(self, owner: str, *, state: str, mode: Mode, cause: str, notice: str) -> bool:
+    async def save_mode(
+        self, owner: str, *, state: str, mode: Mode, cause: str, notice: str, channels: Sequence[str] = ()
+    ) -> bool:
         values = self._values(owner=owner, state=state, mode=mode, cause=cause, kind="mode", text=notice)
 
         def unit(db: sqlite3.Connection) -> bool:
             row = db.execute(sql.SAVE_MODE, values).fetchone()
-            if row is not None and row["mode"] != mode:
-                for statement in (sql.CHANGE_MODE, sql.NEW_CHANGE, sql.NEW_NOTICE):
-                    db.execute(statement, {**values, "was": row["mode"]})
+            if row is not None and (was := row["mode"]) != mode:
+                for statement in (sql.CHANGE_MODE, sql.NEW_CHANGE):
+                    db.execute(statement, {**values, "was": was})
+                data = to_json({"mode": mode, "was": was, "cause": values["cause"]})
+                write_notice(db, {**values, "data": data}, channels)
             return row is not None
 
         return await self._write(unit)
@@ -349,6 +356,29 @@ class SqliteLedger(Ledger):
     async def told(self, notice: int) -> bool:
         values = self._values(n=notice)
         return await self._write(lambda db: db.execute(sql.TOLD, values).rowcount == 1)
+
+    async def give_notice(self, *, kind: str, text: str, channels: Sequence[str], unless_since: datetime) -> bool:
+        values = self._values(kind=kind, text=text, data=None, since=stamp(unless_since))
+
+        def unit(db: sqlite3.Connection) -> bool:
+            is_new = db.execute(sql.TOLD_LATELY, values).fetchone() is None
+            if is_new:
+                write_notice(db, values, channels)
+            return is_new
+
+        return await self._write(unit)
+
+    async def delivered(self, delivery: int) -> None:
+        values = self._values(n=delivery)
+        await self._write(lambda db: db.execute(sql.DELIVERED, values).rowcount)
+
+    async def put_off(self, delivery: int, *, trouble: str, due_at: datetime | None) -> None:
+        values = self._values(n=delivery, trouble=trouble, due_at=maybe_stamp(due_at))
+        await self._write(lambda db: db.execute(sql.PUT_OFF, values).rowcount)
+
+    async def disown(self, channels: Sequence[str]) -> int:
+        values = self._values(channels=to_json(channels), trouble="it is configured no more")
+        return await self._write(lambda db: db.execute(sql.DISOWN, values).rowcount)
 
     # readers
 
@@ -408,6 +438,16 @@ class SqliteLedger(Ledger):
 
     async def untold(self) -> Sequence[Notice]:
         return [a_notice(row) for row in await self._read(sql.UNTOLD, {})]
+
+    async def owed(self, channel: str) -> Delivery | None:
+        rows = await self._read(sql.OWED, {"channel": channel})
+        return a_delivery(rows[0]) if rows else None
+
+    async def any_owed(self) -> bool:
+        return bool((await self._read(sql.ANY_OWED, {}))[0]["owed"])
+
+    async def last_deliveries(self) -> Sequence[Delivery]:
+        return [a_delivery(row) for row in await self._read(sql.LAST_DELIVERIES, {})]
 
     async def engine(self) -> EngineMark | None:
         rows = await self._read(sql.ENGINE, {})

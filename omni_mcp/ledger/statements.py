@@ -262,7 +262,10 @@ FORGET_HEALTH = "delete from executor_health"
 FORGET_TROUBLES = "delete from executor_health where not usable"
 RETIRE = """
     update engines set gone_at = coalesce(gone_at, :now)
-    where owner = :owner and (not :only_if_idle or not exists (select 1 from tasks where open = 1))
+    where owner = :owner and (not :only_if_idle or not (
+        exists (select 1 from tasks where open = 1)
+        or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+    ))
 """
 REPORT_HEALTH = """
     insert into executor_health values (:name, :usable, :detail, :now)
@@ -277,11 +280,36 @@ LEAD = """
 SAVE_MODE = "update modes set state = :state where prober = :owner returning mode"
 CHANGE_MODE = "update modes set mode = :mode"
 NEW_CHANGE = "insert into mode_changes (at, was, mode, cause) values (:now, :was, :mode, :cause)"
-NEW_NOTICE = "insert into notices (at, kind, text) values (:now, :kind, :text)"
+NEW_NOTICE = "insert into notices (at, kind, text, data) values (:now, :kind, :text, :data)"
+_OWED = "told_at is null and given_up_at is null"
+HURRY = f"update deliveries set due_at = :now where channel = :channel and {_OWED}"
+NEW_DELIVERY = "insert into deliveries (notice, channel, id, due_at) values (:notice, :channel, :id, :now)"
+TOLD_LATELY = "select 1 from notices where kind = :kind and at > :since"
 CHANGES = "select * from mode_changes order by n desc limit :limit"
 FORCE_MODE = "update modes set forced_mode = :mode, forced_at = :at, forced_until = :until"
 UNTOLD = "select * from notices where told_at is null order by n"
 TOLD = "update notices set told_at = :now where n = :n and told_at is null"
+_DELIVERIES = """
+    select d.*, notices.at, notices.kind, notices.text, notices.data
+    from deliveries d join notices on notices.n = d.notice
+"""
+OWED = f"{_DELIVERIES} where d.n = (select min(n) from deliveries where channel = :channel and {_OWED})"
+LAST_DELIVERIES = f"""
+    {_DELIVERIES} where d.n in (
+        select coalesce(min(case when {_OWED} then n end), max(n)) from deliveries group by channel
+    ) order by d.channel
+"""
+DELIVERED = f"update deliveries set told_at = :now, tries = tries + 1, trouble = null where n = :n and {_OWED}"
+PUT_OFF = f"""
+    update deliveries set tries = tries + 1, trouble = :trouble, due_at = coalesce(:due_at, due_at),
+        given_up_at = iif(:due_at is null, :now, null)
+    where n = :n and {_OWED}
+"""
+DISOWN = f"""
+    update deliveries set given_up_at = :now, trouble = :trouble
+    where {_OWED} and channel not in (select value from json_each(:channels))
+"""
+ANY_OWED = f"select exists (select 1 from deliveries where {_OWED}) as owed"
 
 _OLD = "select n from tasks where open = 0 and since < :before"
 PURGEABLE = f"select count(*) as n from ({_OLD})"

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from fastmcp import Client
 from omni_mcp import background
 from tests.integration.house import House, call, house, refused, until
 from tests.integration.outages import Place, place
+from tests.receiver import HANGS, SECRET, Receiver, receiver
 
 QUICK = {
     "check_interval": 0.2,
@@ -79,7 +80,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path, *, key: str | None = "sk-backup") -> AsyncGenerator[Stage]:
+async def stage(
+    folder: Path, *, key: str | None = "sk-backup", webhooks: Sequence[Receiver] = ()
+) -> AsyncGenerator[Stage]:
     async with house(folder) as at, place() as proxy, place() as provider:
         direct = {"base_url": provider.url, "models": {"default": "direct-usual", "coding": "direct-strong"}}
         at.configure(
@@ -91,6 +94,7 @@ async def stage(folder: Path, *, key: str | None = "sk-backup") -> AsyncGenerato
             models={"gateway": {"base_url": proxy.url, "api_key": "sk-master", "for": {"default": "auto-chat"}}},
             direct={"anthropic": {**direct, **({} if key is None else {"key": key})}},
             fault_handler=QUICK,
+            notify={"desktop": False, "webhooks": [{"url": each.url, "secret": SECRET} for each in webhooks]},
         )
         async with at.client() as client:
             yield Stage(at, proxy, provider, client)
@@ -222,14 +226,22 @@ async def test_the_interval_of_the_settings_is_kept_and_no_probe_makes_a_model_c
         assert len(on.proxy.cloud.requests) == 1
 
 
-async def test_an_engine_that_is_killed_in_an_outage_is_followed_by_one_that_goes_on(tmp_path: Path):
-    async with stage(tmp_path) as on:
+async def test_an_engine_that_is_killed_in_an_outage_is_followed_by_one_that_goes_on_and_each_change_is_told_once(
+    tmp_path: Path,
+):
+    async with (
+        receiver() as good,
+        receiver(answers=[500]) as shaky,
+        receiver(answers=[HANGS]) as slow,
+        stage(tmp_path, webhooks=(good, shaky, slow)) as on,
+    ):
         await on.completed(await on.submit())
         await on.proxy.shut()
         await on.provider.shut()
         held = await on.submit()
         await on.in_mode("brainstem")
         await on.waiting(held)
+        await until(lambda: slow.got)  # it holds back its answer: the engine is killed before it could note one
         for _ in range(2):
             pid = await on.at.engine_pid()
             os.kill(pid, signal.SIGKILL)
@@ -239,10 +251,23 @@ async def test_an_engine_that_is_killed_in_an_outage_is_followed_by_one_that_goe
         await on.provider.open()
         await on.proxy.open()
         await on.completed(held)
+        await on.in_mode("normal")
         changes, notices = await told(on.at)
         assert changes == notices
         assert changes.count("brainstem") == 1
         assert await faults(on.at) == 0
+        for each in (good, shaky, slow):
+            await until(lambda each=each: len(each.messages) >= len(changes))
+            assert [message["mode"] for message in each.messages] == changes
+        assert shaky.got[0].id == shaky.got[1].id
+        assert slow.got[0].id == slow.got[1].id
+        names = [name for name in (await on.mode())["told_by"] if name.startswith("webhook 127.0.0.1 (")]
+        assert len(names) == 3
+        code, text = await on.at.cli("notify", "--test")
+        assert (code, text.count("took a test notice")) == (0, 3)
+        assert [each.got[-1].said["type"] for each in (good, shaky, slow)] == ["test"] * 3
+        assert SECRET[6:] not in on.at.home.engine_log.read_text() + text
+        assert "/hook/" not in on.at.home.engine_log.read_text() + text
 
 
 async def test_a_mode_is_set_by_hand_for_a_time_and_let_go(tmp_path: Path):

@@ -133,18 +133,21 @@ async def test_an_engine_that_is_killed_in_a_change_leaves_it_to_the_next_and_it
 ):
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         probes = FakeProbes({LITELLM: GONE, "anthropic": OK})
-        first = monitor_for(ledger, clock, probes)
+        first = monitor_for(ledger, clock, probes, channels=["desktop"])
         with caplog.at_level(logging.WARNING):
             await watched(first, clock, kill_at - 1)
             first.ledger = cast("Ledger", Killing(ledger, verb, after=after))
             with pytest.raises((Crash, BaseExceptionGroup, AssertionError)):  # noqa: PT012 - whichever step it is
                 await watched(first, clock, 10)
                 raise AssertionError("it had nothing of the kind to do")
-            second = monitor_for(ledger, clock, probes, owner="two", is_over=dead)
+            second = monitor_for(ledger, clock, probes, owner="two", is_over=dead, channels=["desktop"])
             await second.load()
             await watched(second, clock, 10)
         assert await changes(ledger) == [Mode.DEGRADED]
         assert not await ledger.untold()
+        assert [delivery.notice.data["mode"] for delivery in await ledger.last_deliveries()] == ["degraded"]
+        await ledger.delivered((await ledger.last_deliveries())[0].number)
+        assert not await ledger.any_owed()
         assert (await ledger.mode()).prober == "two"
         lines = [record.message for record in caplog.records if record.message.startswith("mode degraded")]
         assert 1 <= len(lines) <= (2 if verb == "told" else 1)

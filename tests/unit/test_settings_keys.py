@@ -16,6 +16,8 @@ from tools.reference import DOCS, PAGE, SCHEMA, docs_text, schema_text
 
 CASES = [(path, info.alias or name) for path, table in TABLES.items() for name, info in table.model_fields.items()]
 
+LISTS = {"rules", "webhooks"}
+
 
 def misspelt(key: str) -> Collection[str]:
     """Return what a hand makes of a key: two letters swapped, one doubled, one left out, another case or dash."""
@@ -27,10 +29,10 @@ def misspelt(key: str) -> Collection[str]:
 
 
 def tree_with(path: KeyPath, key: str) -> Any:
-    """Return a tree in which a key stands at a place; `*` is the first entry of a list of rules, else any name."""
+    """Return a tree in which a key stands at a place; `*` is the first entry of a list, else any name."""
     tree: Any = {key: {}}
     for part in reversed(path):
-        tree = {part: tree} if part != "*" else [tree] if "rules" in path else {"x": tree}
+        tree = {part: tree} if part != "*" else [tree] if LISTS & set(path) else {"x": tree}
     return tree
 
 

@@ -1,0 +1,39 @@
+"""`omni-mcp notify`: who is told of changes of mode, and a test of that."""
+
+from functools import partial
+from typing import Annotated
+
+import anyio
+import typer
+
+from omni_mcp.cli.base import AsJson, ask, command, show, tell_problems
+from omni_mcp.faces import text
+from omni_mcp.home import Home
+from omni_mcp.service import Service
+from omni_mcp.settings import load
+from omni_mcp.task import SystemClock
+from omni_mcp.views import NotifyView, ToldView
+
+
+@command()
+def notify(
+    test: Annotated[bool, typer.Option("--test", help="Send each channel a test notice now, from here.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say who is told of changes of mode, and how that went last; ends with 1 if a test notice did not arrive.
+
+    Example: `omni-mcp notify --test`
+    """
+    tell_problems()
+    tested = _tested() if test else None
+    show(NotifyView(tested=tested, told_by=ask(Service.told_by)), text.print_notify, as_json=as_json)
+    if not all(channel.told for channel in tested or ()):
+        raise typer.Exit(1)
+
+
+def _tested() -> list[ToldView]:
+    from omni_mcp.notify.channels import channels_of
+    from omni_mcp.notify.trial import tried
+
+    channels = channels_of(load(Home.locate()).servers.notify)
+    return anyio.run(partial(tried, channels, SystemClock()))

@@ -1,0 +1,71 @@
+"""Who is told of changes of mode: whether each channel can work, and whether it took what it was told."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import anyio
+
+from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
+from omni_mcp.doctor.ledger import reading
+from omni_mcp.doctor.scene import Scene
+from omni_mcp.doctor.shell import edit, ours
+from omni_mcp.errors import NotTold
+from omni_mcp.notify.apprise import Apprise
+from omni_mcp.notify.channels import channels_of
+from omni_mcp.notify.desktop import NAME, desktop
+
+LATE = """
+    select d.channel, count(*) as n, max(d.trouble) as trouble from deliveries d
+    where d.trouble is not null and d.told_at is null
+        and d.n > coalesce((select max(n) from deliveries where channel = d.channel and told_at is not null), 0)
+    group by d.channel
+"""
+"""What a channel has not taken since the last notice that it took."""
+
+
+def channels(scene: Scene) -> Iterator[Finding]:
+    """Say which channels there are; apprise is asked whether it knows its URLs. Nothing is sent."""
+    notify = scene.settings.servers.notify
+    if notify.desktop and isinstance(absent := desktop(), str):
+        yield note("desktop-absent", absent, about=NAME)
+    wrong = [misfit for place, url in enumerate(notify.apprise) if (misfit := _misfit(Apprise(url), place, scene))]
+    yield from wrong
+    if good := [name for name in channels_of(notify) if name not in {each.about for each in wrong}]:
+        yield ok("notify", f"changes of mode are told to: {', '.join(good)}")
+
+
+def _misfit(channel: Apprise, place: int, scene: Scene) -> Finding | None:
+    try:
+        anyio.run(channel.check)
+    except NotTold as error:
+        fix = edit(scene.home.servers, scene.line("notify", "apprise", str(place)))
+        return Finding(
+            code="notify-url",
+            severity=Severity.ERROR,
+            text=error.message,
+            about=channel.name,
+            fix=fix,
+            needs=AN_EDIT,
+        )
+    return None
+
+
+def deliveries(scene: Scene) -> Iterator[Finding]:
+    """Yield the channels that did not take what they were told last."""
+    there = channels_of(scene.settings.servers.notify)
+    for row in _late(scene):
+        if row["channel"] in there:
+            text = f"did not take the last {row['n']} notices: {row['trouble']}"
+            fix = ours(scene.home, "notify", "--test")
+            yield Finding(code="notify-late", severity=Severity.WARNING, text=text, about=row["channel"], fix=fix)
+
+
+def _late(scene: Scene) -> list[sqlite3.Row]:
+    """Return them; none where the ledger is of an older release or cannot be read, which another check tells."""
+    if not scene.home.ledger.is_file():
+        return []
+    try:
+        with reading(scene.home.ledger) as db:
+            return db.execute(LATE).fetchall()
+    except sqlite3.Error:
+        return []

@@ -1,0 +1,17 @@
+"""What a notice writes, inside the transaction of what it tells: itself, and what each channel is owed for it."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omni_mcp.ledger import statements as sql
+from omni_mcp.task import new_id
+
+
+def write_notice(db: sqlite3.Connection, values: Mapping[str, Any], channels: Sequence[str]) -> None:
+    """Write a notice and a delivery for each channel; what a channel is owed already is tried again before it."""
+    notice = db.execute(sql.NEW_NOTICE, values).lastrowid
+    for channel in channels:
+        owed = {**values, "notice": notice, "channel": channel, "id": f"msg_{new_id()}"}
+        db.execute(sql.HURRY, owed)
+        db.execute(sql.NEW_DELIVERY, owed)

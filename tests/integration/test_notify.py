@@ -1,0 +1,42 @@
+"""Notices of a real engine: of a crash loop, to one who wants no more, and to one who is configured meanwhile."""
+
+import json
+from pathlib import Path
+
+import anyio
+
+from tests.integration.house import LIMIT, call, house, until
+from tests.receiver import SECRET, receiver
+
+
+async def test_an_engine_tells_of_those_that_died_before_it_and_whoever_is_configured_while_it_runs(tmp_path: Path):
+    async with receiver() as good, receiver(answers=[410]) as gone, house(tmp_path) as here:
+        hooks = [{"url": each.url, "secret": SECRET} for each in (good, gone)]
+        echo = here.workshop(recovery="retry")
+        here.configure(executors={"echo": echo}, notify={"webhooks": hooks})
+        here.home.engine_crashes.write_text(json.dumps({"count": 3, "at": "2026-01-01T00:00:00+00:00"}))
+        async with here.client() as client:
+            await call(client, "submit_task", description="hello", type="echo")
+            await until(lambda: good.got and gone.got)
+            assert good.got[0].said["type"] == "engine.crashes"
+            assert "died 3 times in a row right after its start" in good.messages[0]["text"]
+
+            async def standing() -> list[str]:
+                return list((await call(client, "system_mode"))["told_by"].values())
+
+            with anyio.fail_after(LIMIT):
+                while not any("HTTP 410" in said for said in await standing()):
+                    await anyio.sleep(0.05)
+            assert any(said.startswith("told ") for said in await standing())
+            async with receiver() as later:
+                here.configure(executors={"echo": echo}, notify={"webhooks": [{"url": later.url, "secret": SECRET}]})
+                await until(lambda: "settings taken up" in here.home.engine_log.read_text())
+                await call(client, "system_mode", set="brainstem", for_minutes=5)
+                await until(lambda: later.got)
+                assert [later.got[0].said["type"], later.messages[0]["mode"]] == ["mode.changed", "brainstem"]
+        here.configure(executors={"echo": echo}, notify={"webhooks": hooks})
+        _, said = await here.cli("doctor", "--json")
+        (late,) = [each for each in json.loads(said)["findings"] if each["code"] == "notify-late"]
+        assert late["text"] == "did not take the last 1 notices: HTTP 410: the receiver wants no more"
+        assert late["fix"].endswith(f"notify --test --home {here.home.root}")
+        assert len(good.got) == len(gone.got) == 1
