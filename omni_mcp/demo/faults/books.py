@@ -1,0 +1,156 @@
+"""What the ledger file says of an outage, read with nothing but SQLite; and the timeline that follows from it."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+MICROSECONDS = 1e6
+
+TASKS = """
+    select id, description, state, waiting_for, faults, attempt,
+        (select sum(cost_usd) from usage where usage.task = tasks.n) cost,
+        (select count(*) from usage where usage.task = tasks.n) calls
+    from tasks join payloads on payloads.task = tasks.n order by tasks.n
+"""
+ATTEMPTS = """
+    select id, number, attempts.endpoint, attempts.run_id, attempts.began_at
+    from attempts join tasks on tasks.n = attempts.task order by attempts.began_at
+"""
+STATES = """
+    select id, events.at, events.attempt, events.text from events join tasks on tasks.n = events.task
+    where kind = 'state'
+        and (events.text like '%→ completed%' or events.text like '%→ failed%' or events.text like '%(cloud)%')
+    order by events.at
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of mode."""
+
+    at: float
+    was: str
+    mode: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What the file says. Times are seconds since 1970."""
+
+    integrity: str
+    tasks: Mapping[str, Mapping[str, Any]]
+    attempts: Sequence[Mapping[str, Any]]
+    states: Sequence[Mapping[str, Any]]
+    """The moves that tell of a task: completed, failed, waits for a cloud."""
+    changes: Sequence[Change]
+    notices: Sequence[str]
+    """The modes that were told of, in order."""
+    costs: Sequence[float | None]
+    """USD of each model call; None: it failed."""
+
+    def endpoint(self, task_id: str, attempt: int) -> str | None:
+        """Return where the calls of an attempt were bound to go."""
+        found = (row for row in self.attempts if (row["id"], row["number"]) == (task_id, attempt))
+        return next((row["endpoint"] for row in found), None)
+
+    def spans(self, mode: str) -> Iterator[tuple[float, float]]:
+        """Yield from when to when a mode held, as far as it has ended."""
+        for begin, end in zip(self.changes, self.changes[1:], strict=False):
+            if begin.mode == mode:
+                yield begin.at, end.at
+
+
+def read_books(ledger: Path) -> Books:
+    """Read it all."""
+    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as db:
+        db.row_factory = sqlite3.Row
+        [(integrity,)] = db.execute("pragma integrity_check").fetchall()
+        notices = db.execute("select text from notices where kind = 'mode' order by n").fetchall()
+        return Books(
+            integrity=integrity,
+            tasks={row["id"]: dict(row) for row in db.execute(TASKS)},
+            attempts=[_timed(row, "began_at") for row in db.execute(ATTEMPTS)],
+            states=[_timed(row, "at") for row in db.execute(STATES)],
+            changes=[
+                Change(**_timed(row, "at")) for row in db.execute("select at, was, mode, cause from mode_changes")
+            ],
+            notices=[text.split()[1].rstrip(":") for (text,) in notices],
+            costs=[cost for (cost,) in db.execute("select cost_usd from usage order by id")],
+        )
+
+
+def _timed(row: sqlite3.Row, key: str) -> dict[str, Any]:
+    return {**dict(row), key: row[key] / MICROSECONDS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What the demo itself did to its parts."""
+
+    at: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A line of the timeline."""
+
+    at: float
+    mode: str
+    what: str
+    tasks: Sequence[str] = ()
+    endpoint: str = ""
+    attempt: int | None = None
+    cost: float | None = None
+
+    @property
+    def key(self) -> tuple[float, str, Sequence[str]]:
+        """By which it is known again."""
+        return self.at, self.what, self.tasks
+
+
+def moments(books: Books, deeds: Sequence[Deed]) -> Sequence[Moment]:
+    """Return all that happened, in order: what we did, what the mode did, what became of each task."""
+    mine = [Moment(at=deed.at, mode=_mode_at(books, deed.at), what=deed.what) for deed in deeds]
+    modes = [Moment(at=c.at, mode=c.mode, what=f"{c.was} → {c.mode}: {c.cause}") for c in books.changes]
+    return sorted([*mine, *modes, *_of_tasks(books)], key=lambda moment: moment.at)
+
+
+def grouped(happened: Sequence[Moment]) -> Sequence[Moment]:
+    """Return it with one line for tasks of which the same is told one after the other."""
+    return [_together(list(group)) for _, group in groupby(happened, key=_same)]
+
+
+def _same(each: Moment) -> tuple[Any, ...]:
+    """Return by what a moment is put together with the next; what is no task's stands alone."""
+    return (each.mode, each.what, each.endpoint, each.attempt) if each.tasks else each.key
+
+
+def _together(group: Sequence[Moment]) -> Moment:
+    costs = [each.cost for each in group if each.cost is not None]
+    tasks = tuple(task for each in group for task in each.tasks)
+    return replace(group[0], tasks=tasks, cost=sum(costs) if costs else None)
+
+
+def _of_tasks(books: Books) -> Iterator[Moment]:
+    for row in books.states:
+        task = books.tasks[row["id"]]
+        ended = "→ completed" in row["text"]
+        yield Moment(
+            at=row["at"],
+            mode=_mode_at(books, row["at"]),
+            what="completed" if ended else "failed" if "→ failed" in row["text"] else "waits for a cloud",
+            tasks=(task["description"],),
+            endpoint=(books.endpoint(row["id"], row["attempt"]) or "") if row["attempt"] else "",
+            attempt=row["attempt"],
+            cost=task["cost"] if ended else None,
+        )
+
+
+def _mode_at(books: Books, at: float) -> str:
+    return next((change.mode for change in reversed(books.changes) if change.at <= at), "normal")
