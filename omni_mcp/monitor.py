@@ -163,7 +163,9 @@ class Monitor:
             looks[name] = await self.probes.provider(name, limit=self.setup.numbers.cloud_check_timeout)
 
         async def at_litellm() -> None:
-            last.append(await self._last_look(wanted.limit.total_seconds()))
+            limit = wanted.limit.total_seconds()
+            look = self._last_look(limit) if self.state.suspect else self.probes.litellm(limit=limit, deep=wanted.deep)
+            last.append(await look)
 
         async with anyio.create_task_group() as tasks:
             for name in self.setup.providers:

@@ -209,6 +209,8 @@ def _rounded(state: ModeState, seen: Round, setup: Setup, now: datetime, jitter:
     noted = replace(state, providers={**state.providers, **providers}, round_at=now + setup.wait(jitter))
     if state.suspect:
         return _judged(noted, seen, setup, now)
+    if seen.litellm is not None:
+        noted = _probed(noted, seen.litellm, setup, now, jitter)
     if state.mode is Mode.DEGRADED:
         return _degraded_round(noted, setup, now)
     if state.mode is Mode.BRAINSTEM:

@@ -17,7 +17,7 @@ TASKS = """
     from tasks join payloads on payloads.task = tasks.n order by tasks.n
 """
 ATTEMPTS = """
-    select id, number, attempts.endpoint, attempts.run_id, attempts.began_at
+    select id, number, attempts.endpoint, attempts.run_id, attempts.began_at, attempts.ended_at
     from attempts join tasks on tasks.n = attempts.task order by attempts.began_at
 """
 STATES = """
@@ -74,18 +74,16 @@ def read_books(ledger: Path) -> Books:
         return Books(
             integrity=integrity,
             tasks={row["id"]: dict(row) for row in db.execute(TASKS)},
-            attempts=[_timed(row, "began_at") for row in db.execute(ATTEMPTS)],
-            states=[_timed(row, "at") for row in db.execute(STATES)],
-            changes=[
-                Change(**_timed(row, "at")) for row in db.execute("select at, was, mode, cause from mode_changes")
-            ],
+            attempts=[_timed(row) for row in db.execute(ATTEMPTS)],
+            states=[_timed(row) for row in db.execute(STATES)],
+            changes=[Change(**_timed(row)) for row in db.execute("select at, was, mode, cause from mode_changes")],
             notices=[text.split()[1].rstrip(":") for (text,) in notices],
             costs=[cost for (cost,) in db.execute("select cost_usd from usage order by id")],
         )
 
 
-def _timed(row: sqlite3.Row, key: str) -> dict[str, Any]:
-    return {**dict(row), key: row[key] / MICROSECONDS}
+def _timed(row: sqlite3.Row) -> dict[str, Any]:
+    return {key: row[key] / MICROSECONDS if key.endswith("at") and row[key] else row[key] for key in row.keys()}  # noqa: SIM118
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
