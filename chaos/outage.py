@@ -170,7 +170,7 @@ def _at_work(books: Books, now: float) -> int:
 
 async def play(root: Path, *, dark_for: float) -> Sequence[Finding]:
     """Replay it in a home of its own, then judge it."""
-    async with staged_faults(root, numbers={}) as stage:
+    async with staged_faults(root, fast=False) as stage:
         say(f"LiteLLM: {stage.proxy or 'a stand-in for its proxy'}; intervals as they come: {USUAL.check_interval:g} s")
         night = await replay(stage, dark_for=dark_for)
         found = list(findings(stage, night))

@@ -22,6 +22,9 @@ REAL = (
     "the kill: SIGKILL to the engine in the middle of a step",
 )
 CLOUD_STAND_IN = "a stub cloud on loopback instead of model providers: canned answers, demo prices"
+CLAUDE_STAND_IN = (
+    "a small agent instead of Claude Code (no `claude` on PATH): it really writes, runs and tests hello.py"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,5 +69,5 @@ async def _demo(root: Path, screen: Screen) -> Proof:
 def _cast(stage: Stage) -> tuple[Sequence[str], Sequence[str]]:
     """Return what is real and what is a stand-in."""
     if stage.claude is None:
-        return REAL, (CLOUD_STAND_IN, show.CLAUDE_STAND_IN)
+        return REAL, (CLOUD_STAND_IN, CLAUDE_STAND_IN)
     return (*REAL, f"Claude Code: {stage.claude}"), (CLOUD_STAND_IN,)

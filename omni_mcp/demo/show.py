@@ -19,10 +19,6 @@ from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.story import BrokenOff
 from omni_mcp.lang.console import Speaking
 
-CLAUDE_STAND_IN = (
-    "a small agent instead of Claude Code (no `claude` on PATH): it really writes, runs and tests hello.py"
-)
-
 S = TypeVar("S", bound=Screen)
 T = TypeVar("T")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from omni_mcp.demo import show
-from omni_mcp.demo.faults.books import Moment, moments, read_books
+from omni_mcp.demo.faults.books import read_books
 from omni_mcp.demo.faults.proof import checks, collect
 from omni_mcp.demo.faults.screen import FaultScreen
 from omni_mcp.demo.faults.stage import FAST, FaultStage, shortened, staged_faults
 from omni_mcp.demo.faults.story import play
+from omni_mcp.demo.faults.timeline import Moment, moments
 from omni_mcp.demo.story import telling_steps
 
 LIMIT = 300.0
@@ -23,6 +24,7 @@ REAL = (
     "the outages: kill -9 to the LiteLLM proxy; then the clouds hang up on every caller",
 )
 CLOUDS_STAND_IN = "two stub clouds on loopback instead of model providers: canned answers, the prices of LiteLLM's list"
+CLAUDE_STAND_IN = "a small agent instead of Claude Code (no `claude` on PATH): it really runs the commands of its task"
 PROXY_STAND_IN = (
     "a small program instead of the LiteLLM proxy (no `litellm` with its proxy on PATH): it passes calls on and says "
     "that it is alive. For the real one: make demo-faults, or pip install 'litellm[proxy]' and put it on PATH"
@@ -70,7 +72,7 @@ async def _demo(root: Path, screen: FaultScreen) -> Proof:
 def _cast(stage: FaultStage) -> tuple[Sequence[str], Sequence[str]]:
     """Return what is real and what is a stand-in."""
     proxy = f"the LiteLLM proxy: {stage.proxy}" if stage.proxy else PROXY_STAND_IN
-    claude = f"Claude Code: {stage.claude}" if stage.claude else show.CLAUDE_STAND_IN
+    claude = f"Claude Code: {stage.claude}" if stage.claude else CLAUDE_STAND_IN
     cast = ((proxy, stage.proxy), (claude, stage.claude))
     return (
         [*REAL, *(what for what, real in cast if real)],

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from omni_mcp.demo.faults.books import Moment, grouped
+from omni_mcp.demo.faults.timeline import Moment, grouped
 from omni_mcp.demo.screen import Screen
 from omni_mcp.faces.text import money
 from omni_mcp.lang import say

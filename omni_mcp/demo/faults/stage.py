@@ -160,15 +160,18 @@ class FaultStage(Scene):
 
 
 @asynccontextmanager
-async def staged_faults(root: Path, *, numbers: Mapping[str, float] = FAST) -> AsyncGenerator[FaultStage]:
-    """Build the stage, clouds bright and proxy up; however this ends, nothing of it runs afterwards."""
+async def staged_faults(root: Path, *, fast: bool = True) -> AsyncGenerator[FaultStage]:
+    """Build the stage, nothing started yet; however this ends, nothing of it runs afterwards.
+
+    Without `fast` the times are those of every day.
+    """
     for folder in ("home", "project"):
         (root / folder).mkdir()
     clouds = {name: _cloud(root, name) for name in CLOUDS}
     proxy = await run_sync(find_proxy, os.environ.get("PATH", os.defpath))
     gateway = (_litellm if proxy else _stand_in)(root, clouds, proxy or sys.executable)
     stage = FaultStage(root=root, claude=shutil.which("claude"), proxy=proxy, gateway=gateway, clouds=clouds)
-    stage.home.servers.write_text(yaml.safe_dump(_servers(stage, numbers)), encoding="utf-8")
+    stage.home.servers.write_text(yaml.safe_dump(_servers(stage, FAST if fast else {})), encoding="utf-8")
     try:
         yield stage
     finally:

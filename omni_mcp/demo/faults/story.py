@@ -11,9 +11,10 @@ from fastmcp import Client
 
 from omni_mcp.demo.answers import RELEASE_STEPS
 from omni_mcp.demo.cloud import DROP, OK
-from omni_mcp.demo.faults.books import Deed, moments, read_books
+from omni_mcp.demo.faults.books import read_books
 from omni_mcp.demo.faults.screen import FaultScreen
 from omni_mcp.demo.faults.stage import FaultStage, open_all
+from omni_mcp.demo.faults.timeline import Deed, moments
 from omni_mcp.demo.stage import until
 from omni_mcp.demo.story import ask
 from omni_mcp.task import TERMINAL, Mode, TaskState, WaitingFor
@@ -25,7 +26,7 @@ RELEASE = "Release the storefront: pack it, ship it, check it, announce it"
 BEFORE, DEGRADED, BETWEEN, DARK = 2, 3, 2, 5
 """How many orders are submitted in each act, besides the first one in the dark, which meets it."""
 
-NIGHT = 8.0
+NIGHT = 6.0
 """Seconds that it stays dark once everything waits: two intervals, in which nothing may happen."""
 
 LOOK_AGAIN = 0.3
