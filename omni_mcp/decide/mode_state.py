@@ -150,6 +150,8 @@ class Due:
     """For the probe of LiteLLM."""
     deep: bool = False
     """Whether it is also asked for its models."""
+    last: bool = False
+    """Whether a change of mode hangs on this look at it."""
     providers: bool = False
 
     @property

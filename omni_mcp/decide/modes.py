@@ -70,7 +70,7 @@ def due(state: ModeState, setup: Setup, now: datetime) -> Due:
     calm = state.mode is Mode.NORMAL and not state.litellm.failures and not state.suspect
     limit = timedelta(seconds=numbers.lite_llm_timeout if calm else numbers.confirm_timeout)
     if state.suspect:
-        return Due(litellm=setup.probed, limit=limit, providers=True)
+        return Due(litellm=setup.probed, limit=limit, last=True, providers=True)
     return Due(
         litellm=setup.litellm and setup.probed and state.probe_at <= now,
         limit=limit,
