@@ -36,14 +36,14 @@ PRICES: Mapping[str, tuple[float, float]] = {"gpt-4o-mini": (1.5e-7, 6e-7), "cla
 
 FAST: Mapping[str, float] = {
     "check_interval": 3,
-    "cloud_check_timeout": 3,
+    "lite_llm_timeout": 3,  # longer than usual: the machine may be busy, and a dead proxy refuses at once
     "confirm_delay": 0.5,
     "success_memory": 1,
     "min_dwell": 4,
     "max_dwell": 30,
     "recover_spacing": 0.5,
 }
-"""What is shortened for the demo; the rest is as it comes."""
+"""What is other than every day in the demo; all but the time-out of a probe is shortened."""
 
 CLOUDS = ("anthropic", "openai")
 
