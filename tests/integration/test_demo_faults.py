@@ -37,7 +37,7 @@ async def test_the_demo_of_faults_proves_what_it_shows_and_says_what_is_a_stand_
     assert times == sorted(times)
     assert {"normal", "degraded", "brainstem"} == {moment["mode"] for moment in proof["timeline"]}
     assert "check_interval 3 s (30)" in told
-    assert "Timeline" in told
+    assert "The timeline" in told
     assert not any(tmp_path.glob("omni-demo-*"))
 
 

@@ -34,9 +34,9 @@ class FaultScreen(Screen):
 
     def timeline(self, all_of_it: Sequence[Moment], *, began: float) -> None:
         """Show everything in its order; tasks of which the same is told in one line."""
-        self._act("Timeline")
+        self._act("The timeline")
         table = Table(box=None, padding=(0, 1, 0, 0))
-        for name in ("second", "mode", "what happened", "attempt", "demo cost"):
+        for name in (say("second"), say("mode"), "what happened", "attempt", "demo cost"):
             table.add_column(name, no_wrap=name != "what happened")
         for each in grouped(all_of_it):
             table.add_row(*_cells(each, began))
