@@ -29,8 +29,8 @@ OPEN_LIMIT = 30.0
 """Seconds that the cloud or a face has to come up; the first start of all compiles bytecode."""
 ENGINE_LIMIT = 15.0
 """Seconds that the engine has to give back its work at the end."""
-VANISH_LIMIT = 5.0
-"""Seconds in which processes that were told to go have gone."""
+VANISH_LIMIT = 20.0
+"""Seconds in which processes that were told to go have gone, on a machine that is busy."""
 LOOK_AGAIN = 0.05
 
 PRICES: Mapping[str, tuple[float, float]] = {"demo-chat": (1e-6, 4e-6), "demo-coder": (3e-6, 15e-6)}
