@@ -31,7 +31,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run test check reference bench breakers chaos endurance mutants words wheel wheel-check image-check lock clean
+.PHONY: help install run demo-faults test check reference bench breakers chaos endurance outage mutants words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -40,6 +40,9 @@ install: $(INSTALLED) ## Set up .venv from constraints.txt (PYTHON=python3.12 ch
 
 run: install ## Set up, then show the main job from end to end (no key, no cloud)
 	$(BIN)/omni-mcp demo
+
+demo-faults: install $(PROXY_INSTALLED) ## Kill a real LiteLLM proxy, darken all clouds, and see every task complete (2 minutes)
+	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/omni-mcp demo --faults
 
 test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
@@ -74,6 +77,9 @@ endurance: install ## Measure take-overs, 1,000 submissions of dying clients, fo
 	$(BIN)/python -m chaos.takeover
 	$(BIN)/python -m chaos.submissions
 	$(BIN)/python -m chaos.faces --seconds $(or $(FOR),30)
+
+outage: install $(PROXY_INSTALLED) ## Replay a public incident in real time: 200 tasks queued, 8 running, no cloud for 2 minutes
+	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/python -m chaos.outage $(if $(DARK),--dark $(DARK))
 
 mutants: install ## Take one safeguard away at a time and see a named test fail for it
 	$(BIN)/python -m chaos.mutants

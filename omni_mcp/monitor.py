@@ -179,7 +179,9 @@ class Monitor:
             looks[name] = await probes.provider(name, limit=setup.numbers.cloud_check_timeout)
 
         async def at_litellm() -> None:
-            last.append(await _last_look(probes, wanted.limit.total_seconds()))
+            limit = wanted.limit.total_seconds()
+            look = _last_look(probes, limit) if wanted.last else probes.litellm(limit=limit, deep=wanted.deep)
+            last.append(await look)
 
         async with anyio.create_task_group() as tasks:
             for name in setup.providers:

@@ -23,6 +23,8 @@ NOT_FOR_PEOPLE = {
     "demo/answers.py": "what the demo's cloud answers",
     "demo/books.py": "statements",
     "demo/cloud.py": "a program for the demo and tests",
+    "demo/faults/books.py": "statements",
+    "demo/faults/gateway.py": "a program for the demo",
     "demo/stand_in.py": "a program for the demo",
     "demo/wire.py": "a protocol",
     "decide/words.py": "patterns",
@@ -69,6 +71,9 @@ AS_THEY_ARE = {
         "act, and do not repeat a step that is finished."
     ),
     *("写一个 Hello World 函数", "Plan a team dinner in three steps: pick a date, choose a menu, list what to buy"),
+    *("Release the storefront: pack it, ship it, check it, announce it", "Order {}: write the confirmation"),
+    "from importlib.util import find_spec; raise SystemExit(not all(map(find_spec, {})))",
+    *("{} {} s ({})", "→ completed", "→ failed"),
     # why it is not in the language that was asked for
     *("omni-mcp: the messages are in English, {}", "the placeholders of {!r} do not fit {!r}"),
     "omni-mcp: the messages are in English, the encoding {} has no other",

@@ -87,9 +87,14 @@ def serve(
 
 @command()
 def demo(
+    faults: Annotated[
+        bool,
+        typer.Option("--faults", help="Show outages instead: LiteLLM killed, all clouds dark, and back (a minute)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,
 ) -> None:
     """Show the main job from end to end, in a home of its own, without a key or a cloud (about 25 s)."""
+    from omni_mcp.demo.faults.run import run_faults
     from omni_mcp.demo.run import run_demo
 
-    raise typer.Exit(run_demo(as_json=as_json))
+    raise typer.Exit((run_faults if faults else run_demo)(as_json=as_json))

@@ -101,7 +101,7 @@ class Probed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """Everything was looked at at once; `litellm` only when it is suspect and has a door."""
+    """All providers were looked at at once; `litellm` too when it is suspect or due, and has a door."""
 
     providers: Mapping[str, Look]
     litellm: Look | None = None
@@ -150,6 +150,8 @@ class Due:
     """For the probe of LiteLLM."""
     deep: bool = False
     """Whether it is also asked for its models."""
+    last: bool = False
+    """Whether a change of mode hangs on this look at it."""
     providers: bool = False
 
     @property

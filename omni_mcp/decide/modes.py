@@ -69,7 +69,7 @@ def due(state: ModeState, setup: Setup, now: datetime) -> Due:
     calm = state.mode is Mode.NORMAL and not state.litellm.failures and not state.suspect
     limit = timedelta(seconds=numbers.lite_llm_timeout if calm else numbers.confirm_timeout)
     if state.suspect:
-        return Due(litellm=setup.probed, limit=limit, providers=True)
+        return Due(litellm=setup.probed, limit=limit, last=True, providers=True)
     return Due(
         litellm=setup.litellm and setup.probed and state.probe_at <= now,
         limit=limit,
@@ -202,6 +202,8 @@ def _rounded(state: ModeState, seen: Round, setup: Setup, now: datetime, jitter:
     noted = replace(state, providers={**state.providers, **providers}, round_at=now + setup.wait(jitter))
     if state.suspect:
         return _judged(noted, seen, setup, now)
+    if seen.litellm is not None:
+        noted = _probed(noted, seen.litellm, setup, now, jitter)
     if state.mode is Mode.DEGRADED:
         return _degraded_round(noted, setup, now)
     if state.mode is Mode.BRAINSTEM:

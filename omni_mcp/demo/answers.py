@@ -37,10 +37,14 @@ WORK_LOG = "steps.log"
 """In the working folder; each step writes into it, by itself, when it begins and when it has ended."""
 
 
+LONGEST = 600_000
+"""Milliseconds that Claude Code gives a command at most."""
+
+
 def _step(name: str, work: str) -> Step:
     begin, end = (f'echo "{name} {word} $(date +%T) pid $$" >> {WORK_LOG}' for word in ("begin", "end"))
     command = f"{begin} && {{\n{work}\n}} && {end}"
-    return Step(tool="Bash", input={"command": command, "description": name}, insists=True)
+    return Step(tool="Bash", input={"command": command, "description": name, "timeout": LONGEST}, insists=True)
 
 
 HELLO_WITH_TOOLS: Script = (
@@ -72,6 +76,32 @@ ENGLISH: Script = (
         )
     ),
 )
+
+
+CUES = ("degraded", "normal", "dark")
+"""What the steps of the release wait for; the stage says each by a file, `cue-degraded`."""
+
+
+def _until(cue: str) -> str:
+    return f"while [ ! -e cue-{cue} ]; do sleep 0.1; done"
+
+
+RELEASE: Script = (
+    _step("1-pack", "echo packed > release.txt"),
+    *(_step(f"{number}-until-{cue}", _until(cue)) for number, cue in enumerate(CUES, start=2)),
+    Step(text="Released: every step is done, once."),
+)
+"""A coding task that lasts over a whole outage: what it does between two model calls ends on its cue."""
+
+RELEASE_STEPS = tuple(str(step.input["description"]) for step in RELEASE if step.tool)
+
+ORDER = re.compile(r"\b[Oo]rder (\d+)|订单 (\d+)")
+"""A task with a number, which its answer has, too: so the log of the cloud tells who was answered, and how often."""
+
+
+def confirmed(number: str) -> str:
+    """Return how the answer to an order begins."""
+    return f"Order {number} is confirmed."
 
 
 def next_step(body: Mapping[str, Any]) -> tuple[Step, int]:
@@ -123,6 +153,10 @@ def _script_in(text: str, *, tools: frozenset[str], current: Script) -> Script:
 def _canned(text: str, *, tools: frozenset[str]) -> Script:
     if "hello world" in text.lower():
         return HELLO_WITH_TOOLS if "Bash" in tools else HELLO
+    if text.startswith("Release "):
+        return RELEASE
+    if order := ORDER.search(text):
+        return (Step(text=f"{confirmed(order[1] or order[2])} (A canned answer of the demo cloud.)"),)
     if "天气" in text:
         return WEATHER
     return CHINESE if re.search(r"[一-鿿]", text) else ENGLISH

@@ -3,11 +3,14 @@
 `python -m omni_mcp.demo.cloud --port 0 --log FILE` prints `listening PORT`; in process use `running_cloud()`.
 `POST /_ctl {"mode": "500", "times": 2, "retry_after": 7}` sets a fault: a status (401 403 404 429 500 503 529),
 `hang` (never answers), `drop` (hangs up before the answer) or `cut` (hangs up in the middle of it); `ok` ends it.
+`drop` without an end is darkness: whoever still waits for an answer is cut off too. `GET /v1/models` is a door to
+knock at: no model call, logged like one, and under the same fault.
 """
 
 import argparse
 import json
 import sys
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -28,12 +31,15 @@ from omni_mcp.llm.loopback import serving
 
 OK, HANG, DROP, CUT = "ok", "hang", "drop", "cut"
 
-MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
+MESSAGES, CHAT, MODELS = "/v1/messages", "/v1/chat/completions", "/v1/models"
 
 CHARS_PER_TOKEN = 4
 
 PROMPT = frozenset({"model", "messages", "system", "tools"})
 """Fields of a body that are not kept with a request."""
+
+BEGINNING = 60
+"""Characters of an answer that are logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +55,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One request, as it is logged."""
+    """One model call, as it is logged."""
 
+    at: float
+    """Seconds since 1970."""
     path: str
     model: str
     stream: bool
     step: int
     """Which step of the script answered, from 0."""
+    text: str
+    """How the answer begins that it was to get."""
     mode: str
     input_tokens: int
     output_tokens: int
@@ -65,16 +75,27 @@ class Seen:
     """What else the body says: `temperature` and the like."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """Somebody looked whether we are there, as it is logged."""
+
+    at: float
+    path: str
+    mode: str
+
+
 class Cloud:
-    """The stub: one fault at a time, all requests kept in `requests`."""
+    """The stub: one fault at a time, all model calls kept in `requests`, all looks in `knocks`."""
 
     def __init__(self, *, log: Path | None = None, delay: float = 0) -> None:
         """Log each request as a JSON line to `log`; take `delay` seconds over each answer."""
         self.port = 0
         self.requests: list[Seen] = []
+        self.knocks: list[Knock] = []
         self._log = log
         self._delay = delay
         self._fault = Fault()
+        self._dark = anyio.Event()
 
     @property
     def url(self) -> str:
@@ -83,7 +104,14 @@ class Cloud:
 
     def fail(self, mode: str, *, times: int | None = None, retry_after: float | None = None) -> None:
         """Answer the next `times` requests with a fault (see the top of the file); `ok` ends it."""
-        self._fault = Fault(mode=mode, times=times, retry_after=retry_after)
+        self._order(Fault(mode=mode, times=times, retry_after=retry_after))
+
+    def _order(self, fault: Fault) -> None:
+        self._fault = fault
+        if fault.mode == DROP and fault.times is None:
+            self._dark.set()
+        elif self._dark.is_set():
+            self._dark = anyio.Event()
 
     def app(self) -> ASGIApp:
         """Return the ASGI app."""
@@ -91,13 +119,20 @@ class Cloud:
             Route(MESSAGES, self._answer, methods=["POST"]),
             Route(CHAT, self._answer, methods=["POST"]),
             Route(f"{MESSAGES}/count_tokens", self._count, methods=["POST"]),
+            Route(MODELS, self._knocked),
             Route("/_ctl", self._control, methods=["POST"]),
         ]
         return _HangUp(Starlette(routes=routes))
 
     async def _control(self, request: Request) -> Response:
-        self._fault = Fault(**await request.json())
+        self._order(Fault(**await request.json()))
         return JSONResponse(asdict(self._fault))
+
+    async def _knocked(self, request: Request) -> Response:
+        knock = Knock(at=time.time(), path=request.url.path, mode=self._fault.mode)
+        self.knocks.append(knock)
+        await self._write(knock)
+        return await _refuse(request, self._fault) or JSONResponse({"data": []})
 
     async def _count(self, request: Request) -> Response:
         return JSONResponse({"input_tokens": _tokens(await request.body())})
@@ -120,7 +155,9 @@ class Cloud:
         await self._record(request, reply, number=number, mode=fault.mode, said=said)
         if refused := await _refuse(request, fault):
             return refused
-        await anyio.sleep(step.sleep)
+        with anyio.move_on_after(step.sleep):
+            await self._dark.wait()
+            return await _refuse(request, self._fault) or Response()
         return await self._speak(request, reply, stream=bool(body.get("stream")), cut=fault.mode == CUT)
 
     def _take_fault(self) -> Fault:
@@ -135,10 +172,12 @@ class Cloud:
     ) -> None:
         key = request.headers.get("x-api-key") or request.headers.get("authorization", "")
         seen = Seen(
+            at=time.time(),
             path=request.url.path,
             model=reply.model,
             stream=bool(said.get("stream")),
             step=number,
+            text=reply.step.text[:BEGINNING],
             mode=mode,
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
@@ -146,9 +185,12 @@ class Cloud:
             said=said,
         )
         self.requests.append(seen)
+        await self._write(seen)
+
+    async def _write(self, line: Seen | Knock) -> None:
         if self._log is not None:
             async with await anyio.open_file(self._log, "a", encoding="utf-8") as file:
-                await file.write(json.dumps(asdict(seen)) + "\n")
+                await file.write(json.dumps(asdict(line)) + "\n")
 
     async def _speak(self, request: Request, reply: wire.Reply, *, stream: bool, cut: bool) -> Response:
         anthropic = request.url.path == MESSAGES

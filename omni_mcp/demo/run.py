@@ -1,26 +1,15 @@
-"""The demo: the main job from end to end in a home of its own, without key or cloud; it ends with a proof."""
+"""The demo of the main job: from end to end in a home of its own, without key or cloud; it ends with a proof."""
 
-import json
-import shutil
-import sqlite3
-import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import anyio
-
-from omni_mcp import __version__
-from omni_mcp.demo.check import Check
+from omni_mcp.demo import show
 from omni_mcp.demo.proof import checks, collect
 from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.stage import Stage, staged
-from omni_mcp.demo.story import BrokenOff, Story, play, telling_steps
-from omni_mcp.lang.console import Speaking
+from omni_mcp.demo.story import play, telling_steps
 
 LIMIT = 120.0
 """Seconds that the whole may take; cleaning up comes on top and has bounds of its own."""
@@ -39,40 +28,18 @@ CLAUDE_STAND_IN = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(show.Proof):
     """What `--json` prints."""
 
-    ok: bool
-    seconds: float
-    real: Sequence[str]
-    stand_ins: Sequence[str]
-    checks: Sequence[Check]
-    tasks: Sequence[Mapping[str, Any]]
     engines: Mapping[str, int | None]
     takeover_seconds: float
     work_log: Sequence[str]
     hello: str
-    versions: Mapping[str, str]
 
 
 def run_demo(*, as_json: bool) -> int:
-    """Play the demo; returns 0 if all that it claims was so. With `as_json` stdout holds the proof and nothing else."""
-    screen = Screen(Speaking(stderr=as_json, soft_wrap=True))
-    root = Path(tempfile.mkdtemp(prefix="omni-demo-")).resolve()
-    try:
-        proof = anyio.run(_demo, root, screen)
-    except KeyboardInterrupt:
-        shutil.rmtree(root, ignore_errors=True)
-        return 130
-    except Exception as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught  # whatever it was, say it
-        screen.broken(_said(error), root)
-        answer: Mapping[str, Any] = {"ok": False, "error": _said(error), "kept": str(root)}
-    else:
-        answer = asdict(proof)
-        _end(proof, root, screen)
-    if as_json:
-        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
-    return 0 if answer["ok"] else 1
+    """Play the demo; returns 0 if all that it claims was so."""
+    return show.show(_demo, Screen, as_json=as_json)
 
 
 async def _demo(root: Path, screen: Screen) -> Proof:
@@ -81,7 +48,7 @@ async def _demo(root: Path, screen: Screen) -> Proof:
         real, stand_ins = _cast(stage)
         screen.banner(real, stand_ins)
         async with telling_steps(stage, screen):
-            story = await _in_time(play(stage, screen))
+            story = await show.in_time(play(stage, screen), limit=LIMIT)
     evidence = collect(story, stage)
     checked = list(checks(evidence))
     return Proof(
@@ -95,17 +62,8 @@ async def _demo(root: Path, screen: Screen) -> Proof:
         takeover_seconds=round(story.takeover, 2),
         work_log=evidence.work_log,
         hello=story.greeting,
-        versions=_versions(),
+        versions=show.versions(),
     )
-
-
-async def _in_time(playing: Awaitable[Story]) -> Story:
-    """Bound the story. Raises BrokenOff."""
-    try:
-        with anyio.fail_after(LIMIT):
-            return await playing
-    except TimeoutError as error:
-        raise BrokenOff(f"it was not over after {LIMIT:.0f} s") from error
 
 
 def _cast(stage: Stage) -> tuple[Sequence[str], Sequence[str]]:
@@ -113,31 +71,3 @@ def _cast(stage: Stage) -> tuple[Sequence[str], Sequence[str]]:
     if stage.claude is None:
         return REAL, (CLOUD_STAND_IN, CLAUDE_STAND_IN)
     return (*REAL, f"Claude Code: {stage.claude}"), (CLOUD_STAND_IN,)
-
-
-def _versions() -> Mapping[str, str]:
-    libraries = {name: version(name) for name in ("fastmcp", "mcp", "litellm")}
-    return {"omni-mcp": __version__, "python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version, **libraries}
-
-
-def _end(proof: Proof, root: Path, screen: Screen) -> None:
-    """Show the checks; a home that proves something wrong is kept."""
-    screen.checked(proof.checks, seconds=proof.seconds)
-    if proof.ok:
-        shutil.rmtree(root, ignore_errors=True)
-        screen.how_to_use(_program())
-    else:
-        screen.kept(root)
-
-
-def _program() -> str:
-    """Return the absolute path of `omni-mcp`."""
-    beside = Path(sys.executable).with_name("omni-mcp")
-    return str(beside) if beside.exists() else shutil.which("omni-mcp") or "omni-mcp"
-
-
-def _said(error: BaseException) -> str:
-    """Return the first error of a group in words."""
-    if isinstance(error, BaseExceptionGroup):
-        return _said(error.exceptions[0])  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -23,14 +23,14 @@ from omni_mcp import background
 from omni_mcp.demo.answers import WORK_LOG
 from omni_mcp.errors import EngineError
 from omni_mcp.home import Home
-from omni_mcp.processes import die_with_parent, marked, sweep
+from omni_mcp.processes import die_with_parent, marked, sweep, whole
 
 OPEN_LIMIT = 30.0
 """Seconds that the cloud or a face has to come up; the first start of all compiles bytecode."""
 ENGINE_LIMIT = 15.0
 """Seconds that the engine has to give back its work at the end."""
-VANISH_LIMIT = 5.0
-"""Seconds in which processes that were told to go have gone."""
+VANISH_LIMIT = 20.0
+"""Seconds in which processes that were told to go have gone, on a machine that is busy."""
 LOOK_AGAIN = 0.05
 
 PRICES: Mapping[str, tuple[float, float]] = {"demo-chat": (1e-6, 4e-6), "demo-coder": (3e-6, 15e-6)}
@@ -38,13 +38,12 @@ PRICES: Mapping[str, tuple[float, float]] = {"demo-chat": (1e-6, 4e-6), "demo-co
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """The folder of one demo, and what is in it."""
+class Scene:
+    """The folder of one demo, and what every demo has in it."""
 
     root: Path
     claude: str | None
     """The path of the real Claude Code; None: its stand-in plays."""
-    cloud: Process
     left: list[str] = field(default_factory=list[str])
     """The processes that were still there at the end and had to be ended by force, in words."""
 
@@ -70,11 +69,6 @@ class Stage:
         return [file.stem for file in files]
 
     @property
-    def requests(self) -> Sequence[Mapping[str, Any]]:
-        """The requests that the stub cloud has served."""
-        return [json.loads(line) for line in _lines(self.root / "cloud.jsonl")]
-
-    @property
     def env(self) -> Mapping[str, str]:
         """The environment of all that runs here."""
         return clean_env(self.root)
@@ -88,16 +82,28 @@ class Stage:
             async with Client(face, init_timeout=OPEN_LIMIT) as client:
                 yield client
 
+    def living(self) -> bool:
+        """Say whether a process of this demo is alive; all have its folder as HOME."""
+        return bool(marked("HOME", str(self.root)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(Scene):
+    """Where the demo of the main job plays."""
+
+    cloud: Process
+
+    @property
+    def requests(self) -> Sequence[Mapping[str, Any]]:
+        """The model calls that the stub cloud has served."""
+        return logged(self.root / "cloud.jsonl")
+
     async def configure(self) -> None:
         """Write servers.yaml, as soon as the cloud says where it listens."""
         assert self.cloud.stdout is not None  # noqa: S101 - started with a pipe
         with anyio.fail_after(OPEN_LIMIT):
             said = (await self.cloud.stdout.receive()).decode().split()
         self.home.servers.write_text(yaml.safe_dump(servers(self, f"http://127.0.0.1:{said[1]}")), encoding="utf-8")
-
-    def living(self) -> bool:
-        """Say whether a process of this demo is alive; all have its folder as HOME."""
-        return bool(marked("HOME", str(self.root)))
 
 
 @asynccontextmanager
@@ -106,27 +112,36 @@ async def staged(root: Path) -> AsyncGenerator[Stage]:
     for folder in ("home", "project"):
         (root / folder).mkdir()
     argv = die_with_parent([sys.executable, "-m", "omni_mcp.demo.cloud", "--log", str(root / "cloud.jsonl")])
-    async with await anyio.open_process(
-        argv, stdin=subprocess.DEVNULL, stderr=None, env=clean_env(root), start_new_session=True
-    ) as cloud:
+    start = anyio.open_process(argv, stdin=subprocess.DEVNULL, stderr=None, env=clean_env(root), start_new_session=True)
+    async with await whole(start) as cloud:
         stage = Stage(root=root, claude=shutil.which("claude"), cloud=cloud)
         try:
             yield stage
         finally:
             with anyio.CancelScope(shield=True):
-                await _clear(stage)
+                await clear(stage, [cloud])
 
 
-async def _clear(stage: Stage) -> None:
+async def clear(scene: Scene, started: Sequence[Process]) -> None:
+    """End the engine and what we started ourselves; what then still lives is ended by force, and told."""
     with suppress(EngineError, OSError):
-        await run_sync(partial(background.stop, stage.home, limit=ENGINE_LIMIT))
-    with suppress(ProcessLookupError):
-        stage.cloud.terminate()
-    await stage.cloud.wait()
+        await run_sync(partial(background.stop, scene.home, limit=ENGINE_LIMIT))
+    for process in started:
+        await end(process)
     with anyio.move_on_after(VANISH_LIMIT):
-        await until(lambda: not stage.living())
-    swept = await run_sync(sweep, "HOME", str(stage.root))
-    stage.left.extend([*swept.ended, *swept.remaining])
+        await until(lambda: not scene.living())
+    swept = await run_sync(sweep, "HOME", str(scene.root))
+    scene.left.extend([*swept.ended, *swept.remaining])
+
+
+async def end(process: Process) -> None:
+    """End a process politely, or hard when it takes its time."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+        with anyio.move_on_after(VANISH_LIMIT):
+            await process.wait()
+        process.kill()
+    await process.wait()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -148,12 +163,13 @@ def servers(stage: Stage, cloud: str) -> Mapping[str, Any]:
     """Return the servers.yaml of the demo; its routing is the default one, which asks for an openclaw."""
     chat, coder = _model("demo-chat", "openai", f"{cloud}/v1"), _model("demo-coder", "anthropic", cloud)
     return {
-        "executors": {"claude_code": _coder(stage), "assistant": {"preset": "assistant"}},
+        "executors": {"claude_code": coding_row(stage), "assistant": {"preset": "assistant"}},
         "models": {"model_list": [chat, coder], "for": {"coding": "demo-coder", "default": "demo-chat"}},
     }
 
 
-def _coder(stage: Stage) -> Mapping[str, Any]:
+def coding_row(stage: Scene) -> Mapping[str, Any]:
+    """Return the row of the coding agent: the real Claude Code, or its stand-in."""
     if stage.claude is not None:
         return {"preset": "claude-code", "command": stage.claude, "login": "relay"}
     args = ["-m", "omni_mcp.demo.stand_in", "--sessions", str(stage.root / "sessions")]
@@ -165,6 +181,11 @@ def _model(name: str, provider: str, url: str) -> Mapping[str, Any]:
     prices = {"input_cost_per_token": token_in, "output_cost_per_token": token_out}
     params = {"model": f"{provider}/{name}", "api_base": url, "api_key": "demo-key", **prices}
     return {"model_name": name, "litellm_params": params}
+
+
+def logged(file: Path) -> Sequence[Mapping[str, Any]]:
+    """Return what a stub has logged."""
+    return [json.loads(line) for line in _lines(file)]
 
 
 def _lines(file: Path) -> Sequence[str]:

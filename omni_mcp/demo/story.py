@@ -16,7 +16,7 @@ from omni_mcp import background
 from omni_mcp.demo.answers import HELLO_STEPS
 from omni_mcp.demo.books import read_states
 from omni_mcp.demo.screen import Screen
-from omni_mcp.demo.stage import Stage, until
+from omni_mcp.demo.stage import Scene, Stage, until
 from omni_mcp.errors import OmniError
 from omni_mcp.task import TERMINAL, TaskState
 from omni_mcp.views import ResultView, TaskView, View
@@ -73,7 +73,7 @@ async def play(stage: Stage, screen: Screen) -> Story:
         successor = background.view(stage.home).pid
         screen.taken_over(successor, takeover)
         ended = [await _ended(client, task.task_id) for task in submitted]
-        results = [await _ask(client, "task_result", ResultView, task_id=task.task_id) for task in ended]
+        results = [await ask(client, "task_result", ResultView, task_id=task.task_id) for task in ended]
     greeting = await _greeting(stage)
     screen.ended(ended, results, greeting)
     return Story(
@@ -88,7 +88,7 @@ async def play(stage: Stage, screen: Screen) -> Story:
     )
 
 
-async def _ask(client: Client[Any], tool: str, view: type[V], **arguments: Any) -> V:
+async def ask(client: Client[Any], tool: str, view: type[V], **arguments: Any) -> V:
     """Call a tool and read its structured answer. Raises ToolError for a refusal."""
     answer = await client.call_tool(tool, arguments)
     return view.model_validate(answer.structured_content)
@@ -96,13 +96,13 @@ async def _ask(client: Client[Any], tool: str, view: type[V], **arguments: Any) 
 
 async def _submit(client: Client[Any], stage: Stage, text: str, screen: Screen) -> TaskView:
     where = {"cwd": str(stage.project)} if text == CODING else {}
-    task = await _ask(client, "submit_task", TaskView, description=text, **where)
+    task = await ask(client, "submit_task", TaskView, description=text, **where)
     screen.submitted(task)
     return task
 
 
 @asynccontextmanager
-async def telling_steps(stage: Stage, screen: Screen) -> AsyncGenerator[None]:
+async def telling_steps(stage: Scene, screen: Screen) -> AsyncGenerator[None]:
     """Show the work log as it grows while the body runs."""
     async with anyio.create_task_group() as beside:
         beside.start_soon(_tell_steps, stage, screen)
@@ -110,7 +110,7 @@ async def telling_steps(stage: Stage, screen: Screen) -> AsyncGenerator[None]:
         beside.cancel_scope.cancel()
 
 
-async def _tell_steps(stage: Stage, screen: Screen) -> None:
+async def _tell_steps(stage: Scene, screen: Screen) -> None:
     while True:
         await until(lambda: len(stage.work_log) > screen.steps_told)
         screen.steps(stage.work_log)
@@ -149,7 +149,7 @@ async def _taken_over(client: Client[Any], task_id: str, killed_at: datetime) ->
     """Wait until a later attempt of the task has been handed to its executor; returns the seconds since the kill."""
     seen = 0
     while True:
-        task = await _ask(client, "task_status", TaskView, task_id=task_id, wait_seconds=20, since_seq=seen)
+        task = await ask(client, "task_status", TaskView, task_id=task_id, wait_seconds=20, since_seq=seen)
         seen = max([seen, *(event.seq for event in task.events or [])])
         if task.attempt > 1 and task.state not in (TaskState.IDLE, TaskState.DISPATCHING):
             return (task.since - killed_at).total_seconds()
@@ -157,7 +157,7 @@ async def _taken_over(client: Client[Any], task_id: str, killed_at: datetime) ->
 
 async def _ended(client: Client[Any], task_id: str) -> TaskView:
     while True:
-        task = await _ask(client, "task_status", TaskView, task_id=task_id, wait_seconds=50)
+        task = await ask(client, "task_status", TaskView, task_id=task_id, wait_seconds=50)
         if task.state in TERMINAL:
             return task
         if task.state is TaskState.WAITING and task.due_at is None:

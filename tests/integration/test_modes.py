@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +81,17 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, *, key: str | None = "sk-backup", webhooks: Sequence[Receiver] = ()
+    folder: Path,
+    *,
+    key: str | None = "sk-backup",
+    executors: Mapping[str, Any] | None = None,
+    webhooks: Sequence[Receiver] = (),
 ) -> AsyncGenerator[Stage]:
     async with house(folder) as at, place() as proxy, place() as provider:
         direct = {"base_url": provider.url, "models": {"default": "direct-usual", "coding": "direct-strong"}}
         at.configure(
             executors={
+                **(executors or {}),
                 "assistant": {"preset": "assistant", "handles": ["general", "coding"], "parallel": 4},
                 "echo": at.workshop(recovery="retry", needs_cloud=False),
             },

@@ -80,7 +80,7 @@ class World:
         while (wanted := due(self.state, self.setup, self.now)).anything:
             at = (self.now - START).total_seconds()
             if wanted.providers:
-                self.asked += [(at, name) for name in self.setup.providers]
+                self.asked += [(at, name) for name in (*self.setup.providers, *([LITELLM] if wanted.litellm else ()))]
                 looks = {name: self.clouds[name] for name in self.setup.providers}
                 self.see(Round(providers=looks, litellm=self.litellm if wanted.litellm else None))
             else:

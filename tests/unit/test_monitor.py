@@ -1,9 +1,12 @@
 """The monitor over a real ledger: what it writes, who may, and that a kill at any moment costs nothing."""
 
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +18,7 @@ from omni_mcp.errors import LedgerBusy
 from omni_mcp.ledger.base import LEAD, Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.monitor import Monitor
+from omni_mcp.servers_file import FaultHandler
 from omni_mcp.task import Mode
 from omni_mcp.testing import ToldClock, ledger_for_tests
 
@@ -153,6 +157,86 @@ async def test_an_engine_that_is_killed_in_a_change_leaves_it_to_the_next_and_it
         assert 1 <= len(lines) <= (2 if verb == "told" else 1)
 
 
+class KillingIn:
+    """A ledger that is cut off in the change to a mode: before or after its write, or before or after it is told."""
+
+    def __init__(self, ledger: Ledger, mode: Mode, verb: str, *, after: bool) -> None:
+        self._ledger = ledger
+        self._mode = mode
+        self._verb = verb
+        self._after = after
+        self._begun = False
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **named: Any) -> Any:
+            if name == "save_mode" and named["mode"] is self._mode:
+                self._begun = True
+            dies = self._begun and name == self._verb
+            if dies and not self._after:
+                raise Crash
+            result = await getattr(self._ledger, name)(*args, **named)
+            if dies:
+                raise Crash
+            return result
+
+        return call
+
+
+QUICKLY = Setup(
+    numbers=FaultHandler(check_interval=3, min_dwell=2, success_memory=1, recover_spacing=1, confirm_delay=1),
+    providers=("anthropic",),
+)
+OUTAGE = (
+    ({LITELLM: GONE, "anthropic": OK}, 8),
+    ({LITELLM: GONE, "anthropic": GONE}, 8),
+    ({LITELLM: GONE, "anthropic": OK}, 10),
+    ({LITELLM: OK, "anthropic": OK}, 12),
+)
+"""What there is to see, and for how many seconds: LiteLLM breaks, then all is dark, then each comes back."""
+THE_WAY = [Mode.DEGRADED, Mode.BRAINSTEM, Mode.DEGRADED, Mode.NORMAL]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("verb", ["save_mode", "untold", "told"])
+@pytest.mark.parametrize("dies_in", list(Mode))
+async def test_an_engine_killed_at_each_moment_of_each_change_leaves_one_change_and_one_notice_of_it(
+    dies_in: Mode, verb: str, after: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        probes = FakeProbes()
+        monitor = monitor_for(ledger, clock, probes, setup=QUICKLY)
+        await monitor.step()
+        monitor.ledger = cast("Ledger", KillingIn(ledger, dies_in, verb, after=after))
+        deaths = 0
+        with caplog.at_level(logging.WARNING):
+            for sees, seconds in OUTAGE:
+                probes.sees = sees
+                for _ in range(seconds):
+                    try:
+                        await monitor.step()
+                    except Crash:
+                        deaths += 1
+                        monitor = monitor_for(ledger, clock, probes, setup=QUICKLY, owner="two", is_over=dead)
+                        await monitor.load()
+                    clock.advance(SECOND)
+        assert deaths == 1
+        assert await changes(ledger) == THE_WAY
+        assert not await ledger.untold()
+        assert noticed(tmp_path) == THE_WAY
+        told = [
+            record.message.split()[1].rstrip(":") for record in caplog.records if record.message.startswith("mode ")
+        ]
+        assert [mode for mode, _ in groupby(told)] == THE_WAY
+        assert len(told) <= len(THE_WAY) + (verb == "told")
+
+
+def noticed(folder: Path) -> list[str]:
+    """Return the mode that each notice in the ledger tells of."""
+    with closing(sqlite3.connect(f"{(folder / 'ledger.db').as_uri()}?mode=ro", uri=True)) as db:
+        rows = db.execute("select text from notices where kind = 'mode' order by n")
+        return [text.split()[1].rstrip(":") for (text,) in rows]
+
+
 async def test_one_engine_probes_and_the_other_follows_until_the_first_is_over(tmp_path: Path):
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         one, two = FakeProbes({LITELLM: GONE, "anthropic": OK}), FakeProbes()
@@ -224,3 +308,19 @@ async def test_the_look_on_which_a_change_hangs_is_made_twice_before_it_counts(t
         assert probes.asked.count(LITELLM) == 2
         await monitor.step()
         assert (probes.asked.count(LITELLM), probes.asked.count("anthropic")) == (4, 1)
+
+
+async def test_what_is_due_at_the_same_time_as_a_round_is_looked_at_once_with_it(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        probes = FakeProbes({LITELLM: GONE, "anthropic": GONE})
+        monitor = monitor_for(ledger, clock, probes)
+        await watched(monitor, clock, 10)
+        assert monitor.permit().mode is Mode.BRAINSTEM
+        clock.advance(timedelta(minutes=1))
+        probes.asked.clear()
+        await watched(monitor, clock, 5)
+        assert sorted(probes.asked) == ["anthropic", LITELLM]
+        probes.sees = {LITELLM: OK, "anthropic": OK}
+        clock.advance(timedelta(minutes=1))
+        await watched(monitor, clock, 15)
+        assert await changes(ledger) == [Mode.BRAINSTEM, Mode.NORMAL]
