@@ -26,7 +26,7 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
-from omni_mcp.presets import mode_setup, resolve
+from omni_mcp.presets import mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
@@ -253,6 +253,7 @@ async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doo
         owner=owner,
         is_over=partial(_is_over, settings.home),
         on_change=doorbell.ring,
+        repair=repair_plan(settings),
     )
     await monitor.load()
     async with anyio.create_task_group() as tasks:

@@ -1,6 +1,7 @@
 """What faces may ask for. Needs the ledger, never an executor: it writes what is wanted and reads what became of it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,18 +10,20 @@ from typing import Any, Protocol
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.decide.repair import standing
 from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
-from omni_mcp.ledger.base import EngineMark, Ledger
-from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, resolve
+from omni_mcp.ledger.base import EngineMark, Ledger, ModeMark
+from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, repair_plan, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
-from omni_mcp.standing import mode_view, note
+from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
     LOCAL,
+    SYSTEM_REPAIR,
     Choice,
     Clock,
     Mode,
@@ -216,11 +219,13 @@ class Service:
         specs = resolve(settings)
         troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
         counts = await self.ledger.counts()
+        mark = await self.ledger.mode()
         return mode_view(
-            await self.ledger.mode(),
+            mark,
             mode_setup(settings),
             list(await self.ledger.mode_changes(limit=HISTORY)),
             self.clock.now(),
+            repair=await self._repair_text(mark, settings),
             held={waits.value: n for waits, n in (await self.ledger.waits()).items()} or None,
             engine=await self._engine_text(),
             settings=str(settings),
@@ -391,6 +396,14 @@ class Service:
         action = "left alone" if refusal else ("would resume" if dry_run else "resumed")
         return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=refusal)
 
+    async def _repair_text(self, mark: ModeMark, settings: Settings) -> str:
+        state = state_of(mark, self.clock.now())
+        newest = None
+        if state.repairs:
+            with suppress(TaskNotFound):  # it may have been purged
+                newest = await self.ledger.find(state.repairs[-1].task_id, principal=LOCAL)
+        return standing(state, repair_plan(settings), newest, self.clock.now())
+
     async def _engine_text(self) -> str:
         if self.engines.trouble is not None:
             return self.engines.trouble
@@ -446,7 +459,7 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
         )
     if spec.priority not in PRIORITIES:
         raise BadRequest(f"priority {spec.priority} is not in -100..100", next_step="call submit_task with one that is")
-    if spec.type == "system_repair":
+    if spec.type == SYSTEM_REPAIR:
         raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
     _check_executor(spec, settings)
     _check_attempts(spec.options.get(MAX_ATTEMPTS), settings.servers.limits.max_attempts)

@@ -245,6 +245,7 @@ def print_mode(out: Console, mode: ModeView) -> None:
         out.print(f"  {change}", markup=False, highlight=False)
     if mode.next_probe_at is not None:
         out.print(f"next probe: {local(mode.next_probe_at)}", highlight=False)
+    out.print(f"repair: {mode.repair}", markup=False, highlight=False)
     out.print(f"waiting for: {_counted(mode.held or {}) or 'nothing'}", markup=False, highlight=False)
     out.print(f"engine: {mode.engine}", markup=False, highlight=False)
     out.print(f"settings: {mode.settings}", markup=False, highlight=False)
