@@ -1,8 +1,8 @@
 """Says whether a shell command of Claude Code is one of those that its run may use: a hook before each of them.
 
 Rules such as `Bash(docker compose restart litellm)` do not do: a `*` in one stands for anything, a command with `;` or
-`>` fits none, and what only reads (`ls`, `echo`) or has `timeout` before it is let through without a rule. This compares
-whole texts. Should it ever fail to run, nothing is allowed that changes anything: the run has no rule that would.
+`>` fits none, and what only reads (`ls`, `echo`) or has `timeout` before it is let through without a rule. So whole
+texts are compared here. Should this ever fail to run, nothing is allowed that changes anything: no rule would.
 """
 
 import json

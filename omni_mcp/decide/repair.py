@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Asked, ModeState, Setup
+from omni_mcp.decide.mode_state import Asked, ModeState, Setup
 from omni_mcp.decide.modes import A_DAY, lately
+from omni_mcp.decide.repair_text import text_of
 from omni_mcp.servers_file import Repair
 from omni_mcp.task import SYSTEM_REPAIR, Completed, Failed, FailureClass, Mode, Outcome, Task, TaskSpec
 
@@ -67,31 +68,14 @@ def spec_of(state: ModeState, plan: RepairPlan, setup: Setup) -> TaskSpec:
     """Return the task that repairs an outage; the same outage always has the same key."""
     folder = plan.row.cwd if plan.row is not None else None
     return TaskSpec(
-        description=_text(state, plan, setup),
+        description=text_of(
+            state, setup, door=plan.door, commands=plan.commands, grace=plan.row.grace if plan.row is not None else 0
+        ),
         type=SYSTEM_REPAIR,
         cwd=None if folder is None else str(folder),
         priority=FIRST,
         idempotency_key=f"{SYSTEM_REPAIR} {state.incident:%Y-%m-%dT%H:%M:%S.%fZ}",
     )
-
-
-def _text(state: ModeState, plan: RepairPlan, setup: Setup) -> str:
-    grace = plan.row.grace if plan.row is not None else 0
-    commands = "\n".join(f"  {line}" for line in plan.commands)
-    clouds = ", ".join(f"{name}: {state.providers[name].said}" for name in setup.providers if name in state.providers)
-    return f"""\
-LiteLLM, the proxy through which model calls go on this machine, is broken. Bring it back.
-
-What is known: {state.cause}. It was probed at {plan.door}, again and again, the last time with two tries.
-The newest look at {LITELLM}: {state.litellm.said}. Providers asked directly: {clouds or "none"}.
-
-You may run exactly these commands, each as it stands here and nothing else; any other one is denied:
-{commands}
-
-You may read files below the working folder. Find out what is wrong, run what is needed, and no more than that. LiteLLM
-is well when a GET of {plan.door} answers 200 with "I'm alive!"; you need not ask it yourself. When you have ended,
-it is asked for {grace:g} s, and its answer decides, not what you say. If no command helps, say what a person has to do.
-"""
 
 
 def is_over(outcome: Outcome) -> bool:
@@ -107,7 +91,7 @@ def verdict(outcome: Outcome, look: Look) -> Outcome:
     return Failed(
         kind=FailureClass.TASK,
         message=f"LiteLLM is still broken after its repair: {look.said}",
-        fix="look at it yourself: task_result has what the agent found; there is no second repair of this outage",
+        fix="look at it yourself: its result is what the agent found; this outage gets no second repair",
         partial=told,
     )
 

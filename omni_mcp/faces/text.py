@@ -311,6 +311,8 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"found the variables {', '.join(found['keys'])}"
     for project in found["projects"]:
         yield f"found the compose project {project['name']}: {project['files']}"
+    if restart := found["restart"]:
+        yield f"found what could start LiteLLM again: {restart['command']}"
     if not any(found.values()):
         yield "found no agent, no LiteLLM and no key"
 

@@ -209,12 +209,13 @@ async def test_a_full_executor_begins_the_repair_with_the_configured_commands_an
         await ledger.submit(a_spec(type="coding"), task_id=new_id(), choice=None)
         modes.litellm = GONE
         async with anyio.create_task_group() as attempts:
-            for _ in range(2):
-                await engine.step(attempts)
-                task_id = await asked(ledger, modes)
+            await engine.step(attempts)
+            await asked(ledger, modes)
+            await engine.step(attempts)
             with anyio.move_on_after(LIMIT):
                 await coder.begun(2)
             coder.let_go()
+        task_id = modes.state.repairs[-1].task_id
         task, result = await ledger.find(task_id, principal=LOCAL), await ledger.result(task_id)
     first, second = coder.requests
     assert (first.commands, second.commands) == (None, ROW.commands)

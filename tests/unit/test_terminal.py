@@ -22,6 +22,7 @@ A_MODE = ModeView(
     cause="all is well",
     text="",
     held={"executor": 1, "cloud": 2},
+    repair="off: nothing is configured",
     engine="running",
     settings="servers.yaml",
     open_tasks={},
