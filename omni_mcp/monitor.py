@@ -31,7 +31,7 @@ from omni_mcp.decide.mode_state import (
 )
 from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, cause_of, meaning, permit
-from omni_mcp.decide.repair import NO_REPAIR, RepairPlan, spec_of, wanted
+from omni_mcp.decide.repair import NO_REPAIR, RepairPlan, outage_to_repair, spec_of
 from omni_mcp.errors import IdempotencyConflict, LedgerError, TaskPurged
 from omni_mcp.ledger.base import Ledger, ModeMark
 from omni_mcp.probes import Probes
@@ -213,7 +213,7 @@ class Monitor:
 
     async def _ask_for_repair(self) -> None:
         """Submit the repair of an outage that is written down; a kill neither doubles nor loses it: see its key."""
-        incident = wanted(self.state, self.repair, self.clock.now())
+        incident = outage_to_repair(self.state, self.repair, self.clock.now())
         if incident is None or self._leads_until is None:
             return
         try:

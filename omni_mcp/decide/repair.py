@@ -42,7 +42,7 @@ class RepairPlan:
 NO_REPAIR = RepairPlan(off="nothing is configured")
 
 
-def wanted(state: ModeState, plan: RepairPlan, now: datetime) -> datetime | None:
+def outage_to_repair(state: ModeState, plan: RepairPlan, now: datetime) -> datetime | None:
     """Return the outage for which a repair is to be asked for now, if there is one.
 
     Only what was measured counts, and LiteLLM itself has to be broken: a restart mends no cloud behind it. While a

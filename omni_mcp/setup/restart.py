@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,12 +39,10 @@ def by_compose(files: Sequence[str]) -> Restart | None:
 
 
 def _services(file: Path) -> Iterator[str]:
-    try:
+    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         tree: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
         rows = cast("Mapping[str, Any]", tree["services"]).items()
         yield from (name for name, row in rows if NAME in name or NAME in str(row.get("image", "")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
-        return
 
 
 def by_process(port: int) -> Restart | None:

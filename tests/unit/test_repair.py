@@ -17,7 +17,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.adapters.claude_gate import answer
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Asked, ModeState, Setup
-from omni_mcp.decide.repair import RepairPlan, is_over, spec_of, standing, verdict, wanted
+from omni_mcp.decide.repair import RepairPlan, is_over, outage_to_repair, spec_of, standing, verdict
 from omni_mcp.decide.routing import Candidate, route
 from omni_mcp.engine import Engine
 from omni_mcp.home import Home
@@ -161,10 +161,10 @@ async def test_a_relapse_is_the_same_outage_and_a_later_one_has_its_own_repair_u
     ids=["normal", "its clouds", "brainstem"],
 )
 def test_only_a_litellm_that_is_broken_itself_is_repaired(state: ModeState):
-    assert wanted(state, PLAN, START) is None
+    assert outage_to_repair(state, PLAN, START) is None
     broken = replace(state, mode=Mode.DEGRADED, fault=Verdict.BROKEN, incident=START)
-    assert wanted(broken, PLAN, START) == START
-    assert wanted(broken, replace(PLAN, off="no commands"), START) is None
+    assert outage_to_repair(broken, PLAN, START) == START
+    assert outage_to_repair(broken, replace(PLAN, off="no commands"), START) is None
 
 
 # who does it, and what it comes to
