@@ -205,7 +205,7 @@ async def test_a_full_executor_begins_the_repair_with_the_configured_commands_an
         engine = await an_engine(ledger, coder, home=tmp_path, clock=clock, modes=modes)
         handler = FaultHandler(repair=ROW)
         servers = engine.settings.servers.model_copy(update={"fault_handler": handler})
-        engine.settings = replace(engine.settings, servers=servers)
+        engine.means = replace(engine.means, settings=replace(engine.settings, servers=servers))
         await ledger.submit(a_spec(type="coding"), task_id=new_id(), choice=None)
         modes.litellm = GONE
         async with anyio.create_task_group() as attempts:
