@@ -84,7 +84,7 @@ class Monitor:
         if known is not None:
             self.state = taken_up(known, self.setup, self.clock.now())
 
-    def refit(self, setup: Setup, probes: Probes, repair: RepairPlan = NO_REPAIR) -> None:
+    def refit(self, setup: Setup, probes: Probes, repair: RepairPlan) -> None:
         """Go on under settings that have changed."""
         self.setup, self.probes, self.repair = setup, probes, repair
         self.state = taken_up(self.state, setup, self.clock.now())

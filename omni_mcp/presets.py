@@ -103,7 +103,7 @@ def _no_proxy(settings: Settings) -> str | None:
 
 def _no_means(row: Repair | None) -> str | None:
     if row is None:
-        return f"no commands. In servers.yaml, for example: {COMMANDS_LINE}"
+        return f"no commands. An example for servers.yaml: {COMMANDS_LINE}"
     if row.cwd is not None and not row.cwd.is_dir():
         return f"fault_handler.repair.cwd: {row.cwd} is no folder"
     return None
@@ -113,7 +113,7 @@ def _no_repairer(settings: Settings) -> str | None:
     """Say why no executor could: none handles it, none that does can be used, or none has a model without LiteLLM."""
     able = [spec for spec in resolve(settings).values() if SYSTEM_REPAIR in spec.handles]
     if not able:
-        return f"no executor handles system_repair. In servers.yaml, for example: {EXECUTOR_LINE}"
+        return f"no executor handles system_repair. An example for servers.yaml: {EXECUTOR_LINE}"
     usable = [spec for spec in able if spec.unusable is None]
     if not usable:
         return f"{able[0].name} cannot be used: {able[0].unusable}"

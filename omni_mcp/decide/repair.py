@@ -107,7 +107,7 @@ def _told(outcome: Outcome) -> tuple[str, Mapping[str, Any] | None]:
 def standing(state: ModeState, plan: RepairPlan, task: Task | None, now: datetime) -> str:
     """Say whether a repair runs, may run or is off, and why; `task` is the newest one."""
     if task is not None and not task.terminal:
-        return f"task {task.id} repairs LiteLLM: {task.state}" + (f", {task.text}" if task.text else "")
+        return f"task {task.id} repairs LiteLLM: {task.state}" + (f"; {task.text}" if task.text else "")
     if plan.off is not None:
         return f"off: {plan.off}"
     if task is not None and _of_now(state) is not None and state.mode is not Mode.NORMAL:

@@ -92,7 +92,7 @@ async def test_an_outage_gets_one_repair_which_knows_cause_commands_and_door(tmp
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("verb", ["lead", "save_mode", "submit", "told"])
-@pytest.mark.parametrize("kill_at", [1, 3, 4, 5])
+@pytest.mark.parametrize("kill_at", [1, 4])
 async def test_an_engine_that_is_killed_at_any_moment_neither_doubles_nor_loses_the_repair(
     verb: str, after: bool, kill_at: int, tmp_path: Path
 ):
@@ -289,7 +289,7 @@ CODER = "executors: {coder: {preset: claude-code, command: python3}}\n"
     ("text", "key", "off"),
     [
         (COMMANDS, "k", "LiteLLM is no proxy here"),
-        (GATEWAY, "k", "no commands. In servers.yaml, for example: fault_handler: {repair:"),
+        (GATEWAY, "k", "no commands. An example for servers.yaml: fault_handler: {repair:"),
         (GATEWAY + COMMANDS.replace("]}", "], cwd: /nowhere/at/all}"), "k", "/nowhere/at/all is no folder"),
         (
             GATEWAY + COMMANDS + CODER.replace("command", "handles: [coding], command"),
@@ -351,7 +351,7 @@ async def test_the_task_that_repairs_is_named_until_it_is_over(tmp_path: Path):
         state = replace(BROKEN_STATE, repairs=(Asked(incident=START, task_id=task_id),))
         await ledger.hold(task_id, waiting_for=WaitingFor.EXECUTOR, text="nobody can")
         held = await ledger.find(task_id, principal=LOCAL)
-        assert standing(state, PLAN, held, START) == f"task {task_id} repairs LiteLLM: waiting, nobody can"
+        assert standing(state, PLAN, held, START) == f"task {task_id} repairs LiteLLM: waiting; nobody can"
         await ledger.request_cancel(task_id, reason="I do it myself")
         over = await ledger.find(task_id, principal=LOCAL)
         said = f"task {task_id} of this outage is over: cancelled; there is no second one"
