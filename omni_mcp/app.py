@@ -25,7 +25,7 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
-from omni_mcp.presets import mode_setup, resolve
+from omni_mcp.presets import mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
@@ -251,7 +251,7 @@ async def running_engine(
             if settings is before.settings and resolve(settings) == before.pool.specs:
                 return None
             channels = await run_sync(_channels, settings)
-            monitor.refit(mode_setup(settings), _probes(settings), list(channels))
+            monitor.refit(mode_setup(settings), _probes(settings), list(channels), repair_plan(settings))
             outbox.refit(channels)
             return await fresh(settings)
 
@@ -287,6 +287,7 @@ async def _monitor(
         is_over=partial(_is_over, settings.home),
         on_change=doorbell.ring,
         channels=list(channels),
+        repair=repair_plan(settings),
     )
     await monitor.load()
     async with anyio.create_task_group() as tasks:

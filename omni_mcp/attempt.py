@@ -94,6 +94,10 @@ class Attempt:
     """Awaited with the executor's name and what is wrong with it."""
     on_end: Callable[[ExecutorSpec, Outcome], Awaitable[None]]
     """Told how the run ended."""
+    commands: tuple[str, ...] | None = None
+    """All that it may run, where that is not up to the executor's row."""
+    judge: Callable[[Outcome, Callable[[str], None]], Awaitable[Outcome]] | None = None
+    """Says what an end really came to, where the executor's word is not enough; takes what tells progress."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     progress: Progress = field(default_factory=Progress)
     resume: bool = False
@@ -145,6 +149,8 @@ class Attempt:
         async with self._heartbeat():
             with self.scope:
                 outcome = await self._asked()
+                if self.judge is not None:
+                    outcome = await self.judge(outcome, self.progress)
         if self.relay is not None:
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
         if self.stopping is None or isinstance(outcome, Completed):
@@ -180,6 +186,7 @@ class Attempt:
             resume=self.resume,
             snapshot=dict(task.snapshot) if task.snapshot else None,
             options=dict(task.spec.options),
+            commands=self.commands,
             timeout=self.spec.row.timeout,
         )
 

@@ -5,16 +5,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
 
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.mode_state import Ran
+from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Modes, Permit
 from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.stopping import stops
@@ -28,6 +29,7 @@ from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle
 from omni_mcp.task import (
+    SYSTEM_REPAIR,
     Choice,
     Clock,
     Completed,
@@ -336,6 +338,9 @@ class Engine:
             return False
 
     async def _claim_one(self, task: Task, attempts: TaskGroup, queues: dict[str, list[str]]) -> bool:
+        is_repair = task.spec.type == SYSTEM_REPAIR
+        if is_repair and self.modes.permit().mode is Mode.NORMAL:
+            return await self._call_off(task)
         found = self._route(task)
         name = found.executor
         if name is None:
@@ -344,7 +349,7 @@ class Engine:
         if (held := self.modes.permit().held) is not None and self._is_at_limit(name):
             await self._hold(task, WaitingFor.CLOUD, held)
             return False
-        if not self._is_full(name):
+        if is_repair or not self._is_full(name):  # long tasks must not keep it waiting
             return await self._begin(task, found, attempts)
         queues.setdefault(name, []).append(task.id)
         return False
@@ -353,6 +358,13 @@ class Engine:
         """Return when an executor that may take it is tried again; None: first something has to be mended."""
         name = self._route(task, marked=False).executor
         return None if name is None else self.marks[name].until
+
+    async def _call_off(self, task: Task) -> bool:
+        """End a repair of what is well again; one that never began does not count as the repair of its outage."""
+        await self.ledger.request_cancel(task.id, reason="the mode is normal again, so nothing is left to repair")
+        if not task.attempt:
+            self.modes.saw(Needless(task_id=task.id))
+        return False
 
     def _is_full(self, name: str) -> bool:
         """Whether tasks for it wait their turn; where the mode holds them instead, they are looked at, to be held."""
@@ -419,10 +431,26 @@ class Engine:
             relay=self.means.relay,
             on_trouble=self._mark,
             on_end=self._hear,
+            **self._limits(task),
         )
         self.running[task.id], self.begun_with[task.id] = attempt, self.means
         attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
         return True
+
+    def _limits(self, task: Task) -> dict[str, Any]:
+        """Return what a repair is kept to: the configured commands, and LiteLLM's own word on what they did."""
+        if task.spec.type != SYSTEM_REPAIR:
+            return {}
+        row = self.settings.servers.fault_handler.repair
+        return {"commands": row.commands if row is not None else (), "judge": self._judged}
+
+    async def _judged(self, outcome: Outcome, tell: Callable[[str], None]) -> Outcome:
+        if not is_over(outcome):
+            return outcome
+        tell("the repair has ended; LiteLLM is asked whether it is back")
+        judged = verdict(outcome, await self.modes.verified())
+        tell("LiteLLM is back" if isinstance(judged, Completed) else "LiteLLM is still broken")
+        return judged
 
     def _direct_model(self, task_type: str | None, spec: ExecutorSpec) -> str | None:
         """Return the model of the provider that is asked first while the providers serve directly, else None."""

@@ -79,6 +79,7 @@ class IdempotencyConflict(BadRequest):
             f"idempotency_key {key[:64]!r} already belongs to task {task_id} with other arguments",
             next_step=f"call task_status with task_id {task_id!r}, or submit with a new key",
         )
+        self.task_id = task_id
 
 
 class TaskPurged(BadRequest):
@@ -91,6 +92,7 @@ class TaskPurged(BadRequest):
             f"idempotency_key {key[:64]!r} belongs to task {task_id}, which is {state} and was purged since",
             next_step="submit with a new key to have it done again",
         )
+        self.task_id = task_id
 
 
 class TooDeep(BadRequest):

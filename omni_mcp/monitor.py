@@ -14,6 +14,7 @@ import anyio
 
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import (
+    Asked,
     Due,
     Forced,
     ModeState,
@@ -30,11 +31,12 @@ from omni_mcp.decide.mode_state import (
 )
 from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, cause_of, meaning, permit
-from omni_mcp.errors import LedgerError
+from omni_mcp.decide.repair import NO_REPAIR, RepairPlan, outage_to_repair, spec_of
+from omni_mcp.errors import IdempotencyConflict, LedgerError, TaskPurged
 from omni_mcp.ledger.base import LEAD, Ledger, ModeMark
 from omni_mcp.probes import Probes
 from omni_mcp.standing import override_of
-from omni_mcp.task import Clock
+from omni_mcp.task import Clock, new_id
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Monitor:
     """Who is told of a change, besides the log."""
     on_notice: Callable[[], None] = lambda: None
     """Called when there is something to tell."""
+    repair: RepairPlan = NO_REPAIR
     jitter: Callable[[], float] = lambda: random.uniform(-1, 1)  # noqa: S311 - only spreads the probes
     state: ModeState = field(init=False)
     _saved: ModeState | None = None
@@ -83,9 +86,9 @@ class Monitor:
         if known is not None:
             self.state = taken_up(known, self.setup, self.clock.now())
 
-    def refit(self, setup: Setup, probes: Probes, channels: Sequence[str]) -> None:
+    def refit(self, setup: Setup, probes: Probes, channels: Sequence[str], repair: RepairPlan) -> None:
         """Go on under settings that have changed."""
-        self.setup, self.probes, self.channels = setup, probes, channels
+        self.setup, self.probes, self.channels, self.repair = setup, probes, channels, repair
         self.state = taken_up(self.state, setup, self.clock.now())
 
     async def run(self) -> None:
@@ -123,6 +126,7 @@ class Monitor:
             if self.setup is setup:  # else it was seen with settings that hold no more
                 self.saw(seen)
                 await self._save()
+        await self._ask_for_repair()
         await self._tell()
 
     def saw(self, seen: Seen) -> None:
@@ -144,6 +148,18 @@ class Monitor:
     def leads(self) -> bool:
         """Whether this engine has the right to probe, and so to tell."""
         return self._leads_until is not None and self.clock.now() < self._leads_until
+
+    async def verified(self) -> Look:
+        """Ask LiteLLM until it answers, or the time that it has after a repair is up."""
+        numbers = self.setup.numbers
+        with anyio.move_on_after(self.repair.row.grace if self.repair.row is not None else None):
+            while True:
+                look = await self.probes.litellm(limit=numbers.confirm_timeout, deep=False)
+                self.saw(Probed(look=look))
+                if look.verdict is Verdict.OK:
+                    return look
+                await anyio.sleep(numbers.confirm_delay)
+        return Look(verdict=Verdict.BROKEN, said=self.state.litellm.said)
 
     async def _leads(self, mark: ModeMark) -> bool:
         """Take or keep the right to probe; that of a dead engine is ours at once."""
@@ -203,6 +219,20 @@ class Monitor:
             self._saved, self._untold = essence(state), True
         else:
             self._leads_until = None
+
+    async def _ask_for_repair(self) -> None:
+        """Submit the repair of an outage that is written down; a kill neither doubles nor loses it: see its key."""
+        incident = outage_to_repair(self.state, self.repair, self.clock.now())
+        if incident is None or self._leads_until is None:
+            return
+        try:
+            spec = spec_of(self.state, self.repair, self.setup)
+            task_id = (await self.ledger.submit(spec, task_id=new_id(), choice=None)).task.id
+        except (IdempotencyConflict, TaskPurged) as known:  # the engine before us said it in other words
+            task_id = known.task_id
+        self.saw(Asked(incident=incident, task_id=task_id))
+        await self._save()
+        self.on_change()
 
     async def _tell(self) -> None:
         """Tell each notice once in the log; what an engine was killed over is told by the next."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_mcp.decide.mode_state import Setup
+from omni_mcp.decide.repair import RepairPlan
 from omni_mcp.decide.routing import Candidate
 from omni_mcp.home import Home
-from omni_mcp.servers_file import ExecutorRow
-from omni_mcp.settings import Settings
-from omni_mcp.task import Recovery
+from omni_mcp.servers_file import ExecutorRow, Repair
+from omni_mcp.settings import GITHUB_KEY, Settings
+from omni_mcp.task import SYSTEM_REPAIR, Recovery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,10 @@ _NO_ROW = ExecutorRow.model_construct()
 _MODELS = re.compile(r", model(s|_list)\b")
 """Where models stand: in our own words, and at the top of LiteLLM's file."""
 
+COMMANDS_LINE = 'fault_handler: {repair: {commands: ["docker compose restart litellm"], cwd: ~/litellm}}'
+EXECUTOR_LINE = "executors: {claude_code: {preset: claude-code, handles: [coding, system_repair]}}"
+"""What turns repairs on."""
+
 NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
 
@@ -81,6 +86,40 @@ def mode_setup(settings: Settings) -> Setup:
         if models.configured
         else (),
     )
+
+
+def repair_plan(settings: Settings) -> RepairPlan:
+    """Return what may be done when LiteLLM is broken, or why nothing is."""
+    gateway, row = settings.servers.models.gateway, settings.servers.fault_handler.repair
+    door = "" if gateway is None else f"{gateway.base_url}/health/liveliness"
+    return RepairPlan(off=_no_proxy(settings) or _no_means(row) or _no_repairer(settings), row=row, door=door)
+
+
+def _no_proxy(settings: Settings) -> str | None:
+    if settings.servers.models.gateway is not None:
+        return None
+    return "LiteLLM is no proxy here, so there is nothing to restart; models.gateway in servers.yaml names one"
+
+
+def _no_means(row: Repair | None) -> str | None:
+    if row is None:
+        return f"no commands. An example for servers.yaml: {COMMANDS_LINE}"
+    if row.cwd is not None and not row.cwd.is_dir():
+        return f"fault_handler.repair.cwd: {row.cwd} is no folder"
+    return None
+
+
+def _no_repairer(settings: Settings) -> str | None:
+    """Say why no executor could: none handles it, none that does can be used, or none has a model without LiteLLM."""
+    able = [spec for spec in resolve(settings).values() if SYSTEM_REPAIR in spec.handles]
+    if not able:
+        return f"no executor handles system_repair. An example for servers.yaml: {EXECUTOR_LINE}"
+    usable = [spec for spec in able if spec.unusable is None]
+    if not usable:
+        return f"{able[0].name} cannot be used: {able[0].unusable}"
+    if all(spec.relayed for spec in usable) and not mode_setup(settings).providers:
+        return f"no backup key: the agent needs a model without LiteLLM. Set {GITHUB_KEY} in .env of the home"
+    return None
 
 
 def _resolved(name: str, settings: Settings) -> ExecutorSpec:
@@ -147,7 +186,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
     return _spec(
         name,
         row,
-        handles=["coding"],
+        handles=["coding", SYSTEM_REPAIR],
         parallel=2,
         recovery=Recovery.RESUME,
         relayed=relayed,

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from omni_mcp.task import Recovery
+from omni_mcp.task import SYSTEM_REPAIR, Recovery
 
 Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
 
@@ -114,6 +114,12 @@ def _schema(url: SecretStr) -> SecretStr:
     return url
 
 
+def _command(line: str) -> str:
+    if not line.strip() or "\0" in line:
+        raise ValueError("is no command: write one as you would type it into a shell")
+    return line.strip()
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, AfterValidator(_plain)]
 Url = Annotated[str, AfterValidator(_web)]
@@ -122,6 +128,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 HookUrl = Annotated[SecretStr, AfterValidator(_hook)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing)]
 AppriseUrl = Annotated[SecretStr, AfterValidator(_schema)]
+Command = Annotated[str, AfterValidator(_command)]
 ModelRow = Annotated[Mapping[str, Any], AfterValidator(_model_row)]
 
 
@@ -185,6 +192,12 @@ class ExecutorRow(_Row):
             raise ValueError(
                 "MCP has no WebSocket transport: use the http(s):// url; for an OpenClaw gateway add `preset: openclaw`"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_a_repair_to_its_commands(self) -> Self:
+        if SYSTEM_REPAIR in self.handles and self.preset != "claude-code":
+            raise ValueError("handles system_repair, which only preset claude-code keeps to the configured commands")
         return self
 
     @model_validator(mode="after")
@@ -392,6 +405,19 @@ def _with_models(row: Any, plan: DirectRow | None) -> Any:
     return {"models": plan.models, **cast("dict[str, Any]", row)}
 
 
+class Repair(_Row):
+    """How LiteLLM may be repaired: one task of type `system_repair` for each outage of it."""
+
+    commands: Annotated[tuple[Command, ...], Field(min_length=1, max_length=20)]
+    """All that the agent may run, each as a shell takes it; `${NAME}` is the shell's here."""
+    cwd: Folder | None = None
+    """Where they run, and what the agent may read; without it an empty folder."""
+    grace: Seconds = 60
+    """Seconds that LiteLLM has to answer once the repair has ended."""
+    per_day: Annotated[int, Field(ge=1, le=24)] = 3
+    """Repairs in 24 hours; after that a person has to look."""
+
+
 class FaultHandler(_Row):
     """When the mode changes; the first four are the plan's. Times are in seconds."""
 
@@ -419,6 +445,8 @@ class FaultHandler(_Row):
     """Rounds with an answering cloud that end brainstem."""
     recover_spacing: Seconds = 5
     """Between two of these rounds."""
+    repair: Repair | None = None
+    """How LiteLLM may be repaired; without it nothing is."""
 
 
 class Limits(_Row):
@@ -460,7 +488,7 @@ class Notify(_Row):
 
 def _default_executors() -> dict[str, ExecutorRow]:
     return {
-        "claude_code": ExecutorRow(preset="claude-code", handles=("coding",)),
+        "claude_code": ExecutorRow(preset="claude-code", handles=("coding", SYSTEM_REPAIR)),
         "assistant": ExecutorRow(preset="assistant", handles=("general",)),
     }
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from omni_mcp.decide.permit import Permit, permit
+from omni_mcp.decide.repair import standing
 from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.decide.routing import Route, route
@@ -19,12 +21,13 @@ from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark
 from omni_mcp.notify.channels import told_by
-from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, resolve
+from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, repair_plan, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
     LOCAL,
+    SYSTEM_REPAIR,
     Choice,
     Clock,
     Mode,
@@ -249,6 +252,7 @@ class Service:
             mode_setup(settings),
             list(await self.ledger.mode_changes(limit=HISTORY)),
             self.clock.now(),
+            repair=await self._repair_text(mark, settings),
             held={waits.value: n for waits, n in (await self.ledger.waits()).items()} or None,
             held_ids={waits.value: ids for waits, ids in first.items()} or None,
             engine=await self._engine_text(mark),
@@ -444,6 +448,14 @@ class Service:
 
         return [decided(task) for task in tasks]
 
+    async def _repair_text(self, mark: ModeMark, settings: Settings) -> str:
+        state = state_of(mark, self.clock.now())
+        newest = None
+        if state.repairs:
+            with suppress(TaskNotFound):  # it may have been purged
+                newest = await self.ledger.find(state.repairs[-1].task_id, principal=LOCAL)
+        return standing(state, repair_plan(settings), newest, self.clock.now())
+
     async def _engine_text(self, mode: ModeMark) -> str:
         if self.engines.trouble is not None:
             return self.engines.trouble
@@ -510,7 +522,7 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
         )
     if spec.priority not in PRIORITIES:
         raise BadRequest(f"priority {spec.priority} is not in -100..100", next_step="call submit_task with one that is")
-    if spec.type == "system_repair":
+    if spec.type == SYSTEM_REPAIR:
         raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
     _check_executor(spec, settings)
     _check_attempts(spec.options.get(MAX_ATTEMPTS), settings.servers.limits.max_attempts)

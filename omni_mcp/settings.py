@@ -30,6 +30,7 @@ from omni_mcp.servers_file import (
     LitellmSettings,
     Models,
     Notify,
+    Repair,
     Routing,
     Rule,
     ServersFile,
@@ -182,7 +183,7 @@ def _usable(
     tree: Mapping[str, Any], known: Sequence[Flaw], variables: Mapping[str, str]
 ) -> tuple[ServersFile, Sequence[Flaw]]:
     """Return what of the file can be used, and what is wrong with the rest: a flaw takes away its own row only."""
-    filled, unset = expand(tree, variables)
+    filled, unset = expand(tree, variables, as_written=AS_WRITTEN)
     flaws = {flaw.path: flaw for flaw in (*crossed(filled), *_misshapen(filled), *_lacking(filled), *unset, *known)}
     gone = {_unit(path) for path, flaw in flaws.items() if flaw.costs}
     return ServersFile.model_validate(without(filled, gone)), list(flaws.values())
@@ -213,6 +214,7 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("models", "defaults"): CallDefaults,
     ("direct", "*"): DirectRow,
     ("fault_handler",): FaultHandler,
+    ("fault_handler", "repair"): Repair,
     ("limits",): Limits,
     ("notify",): Notify,
     ("notify", "webhooks", "*"): WebhookRow,
@@ -228,8 +230,12 @@ _ROWS = (
     ("direct", "*"),
     ("notify", "webhooks", "*"),
     ("notify", "apprise", "*"),
+    ("fault_handler", "repair"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
+
+AS_WRITTEN = (("fault_handler", "repair", "commands"),)
+"""Where `${NAME}` is not ours to fill in: a shell does, and what it fills in may be a secret."""
 
 _REQUIRED = (("routing", "default"), ("limits", "*"))
 """What holds for every task: without its variable nobody can say how tasks are meant to run, so none does."""

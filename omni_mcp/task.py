@@ -11,6 +11,9 @@ from typing import Any, Protocol
 LOCAL = "local"
 """The principal of stdio and the command line; HTTP and webhooks bring their own."""
 
+SYSTEM_REPAIR = "system_repair"
+"""The type of the task that repairs LiteLLM: the engine's own, no caller may submit it."""
+
 ID_PREFIX = 6
 """The shortest unique beginning of a task id that is accepted back (models mangle long ids)."""
 

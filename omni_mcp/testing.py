@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
+from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import ModeState, Seen, Setup, begin
 from omni_mcp.decide.modes import after
 from omni_mcp.decide.permit import Permit, permit
@@ -134,6 +135,8 @@ class FakeModes:
     def __init__(self, clock: Clock, setup: Setup | None = None) -> None:
         self.setup = setup or Setup()
         self.state: ModeState = begin(clock.now())
+        self.litellm = Look(verdict=Verdict.OK, said="answers")
+        """What LiteLLM answers after a repair."""
         self._clock = clock
 
     def permit(self) -> Permit:
@@ -143,6 +146,10 @@ class FakeModes:
     def saw(self, seen: Seen) -> None:
         """Take it in."""
         self.state = after(self.state, seen, self.setup, now=self._clock.now())
+
+    async def verified(self) -> Look:
+        """Answer for LiteLLM."""
+        return self.litellm
 
 
 async def _as_before(_means: Means) -> Means | None:

@@ -183,6 +183,8 @@ class ModeView(View):
     next_probe_at: datetime | None = None
     evidence: dict[str, str] | None = None
     override: OverrideView | None = None
+    repair: str
+    """Whether LiteLLM is repaired when it breaks, and why not; or the task that does it."""
     held: dict[str, int] | None = None
     """How many tasks wait, by what they wait for."""
     held_ids: dict[str, list[str]] | None = None

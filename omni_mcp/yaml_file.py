@@ -160,13 +160,20 @@ def _children(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, yaml.Nod
         yield from ((str(number), value, value) for number, value in enumerate(node.value))
 
 
-def expand(tree: Any, variables: Mapping[str, str], path: KeyPath = ()) -> tuple[Any, list[Flaw]]:
-    """Return the tree with `${VAR}`, `${VAR:-default}`, `os.environ/VAR` filled in, and a flaw for each unset one."""
+def expand(
+    tree: Any, variables: Mapping[str, str], path: KeyPath = (), *, as_written: Collection[KeyPath] = ()
+) -> tuple[Any, list[Flaw]]:
+    """Return the tree with `${VAR}`, `${VAR:-default}`, `os.environ/VAR` filled in, and a flaw for each unset one.
+
+    What stands at the paths of `as_written` is left alone.
+    """
+    if path in as_written:
+        return tree, []
     if isinstance(tree, str):
         text = _ENVIRON.sub(r"${\1}", tree)
         flaws = [flaw for each in _VARIABLE.finditer(text) if (flaw := _unset(each, path, variables))]
         return _VARIABLE.sub(lambda each: _value(each, variables) or "", text), flaws
-    filled = [(key, *expand(child, variables, (*path, key))) for key, child in entries(tree)]
+    filled = [(key, *expand(child, variables, (*path, key), as_written=as_written)) for key, child in entries(tree)]
     return _like(tree, [(key, child) for key, child, _ in filled]), [flaw for *_, flaws in filled for flaw in flaws]
 
 

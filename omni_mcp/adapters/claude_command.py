@@ -7,9 +7,11 @@ So only the user's own settings are loaded (`--setting-sources user`), and CLAUD
 
 import json
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -31,6 +33,12 @@ PROFILES: Mapping[str, Sequence[str]] = {
 the working folder and runs shell commands; the shell is not confined, so it is bounded by the user account only.
 `full` asks nothing, the web included.
 """
+
+ONLY_COMMANDS = (
+    *("--tools", "Bash,Read,Grep,Glob", "--permission-mode", "dontAsk"),
+    *("--disallowedTools", "Read(**/.env)", "Read(**/.env.*)"),
+)
+"""Of a run with `commands`: these and reading, whatever the row and the user allow; `claude_gate` lets them through."""
 
 PASSED_ON = frozenset(
     {
@@ -126,12 +134,13 @@ def folder_for(setup: Setup, cwd: str) -> Path:
 
 def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping[str, str]) -> Command:
     """Return how to start a run. Raises ExecutorUnusable or BadRequest for one that must not start."""
-    folder = folder_for(setup, request.cwd)
-    profile = permissions_for(setup, request.options, env)
+    kept = request.commands is not None
+    folder = folder_for(replace(setup, roots=()) if kept else setup, request.cwd)
+    granted = ONLY_COMMANDS if kept else PROFILES[permissions_for(setup, request.options, env)]
     argv = [
         *(find_binary(setup), "-p", "--output-format", "stream-json", "--verbose"),
-        *("--setting-sources", "user", "--strict-mcp-config", "--add-dir", str(folder)),
-        *PROFILES[profile],
+        *("--setting-sources", "" if kept else "user", "--strict-mcp-config", "--add-dir", str(folder)),
+        *granted,
         *("--permission-prompts", "none"),
         *("--resume" if resume else "--session-id", _session_id(request.run_id)),
         *(("--model", request.model) if request.model else ()),
@@ -140,7 +149,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         argv=argv,
         env=environment(request, env),
         cwd=folder,
-        settings=json.dumps(settings(request.endpoint)).encode(),
+        settings=json.dumps(settings(request.endpoint, request.commands)).encode(),
         prompt=prompt(request, resume=resume).encode(),
     )
 
@@ -152,19 +161,35 @@ def environment(request: RunRequest, env: Mapping[str, str]) -> Mapping[str, str
     return {"LANG": "C.UTF-8", "TERM": "dumb", **passed, **FIXED, TASK_MARK: request.task_id}
 
 
-def settings(endpoint: Endpoint | None) -> Mapping[str, object]:
-    """Return the settings that beat the user's own: no hooks, and the relay if there is one."""
-    if endpoint is None:
-        return {"disableAllHooks": True}
+def settings(endpoint: Endpoint | None, commands: Sequence[str] | None = None) -> Mapping[str, object]:
+    """Return the settings that beat the user's own: no hooks but ours, and the relay if there is one."""
+    env: dict[str, str] = {}
+    more: dict[str, object] = {"disableAllHooks": True}
+    if endpoint is not None:
+        env |= _relayed(endpoint)
+        more["apiKeyHelper"] = ""
+    if commands is not None:
+        # What a repair starts is meant to stay: without our marks no sweep takes it for a leftover of the run.
+        env |= dict.fromkeys((OWNER_MARK, SESSION_MARK, TASK_MARK), "")
+        more = {**more, "disableAllHooks": False, "hooks": _gate(commands)}
+    return {**more, "env": env}
+
+
+def _gate(commands: Sequence[str]) -> Mapping[str, object]:
+    program = [sys.executable, "-P", "-m", "omni_mcp.adapters.claude_gate", json.dumps(commands)]
+    return {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": shlex.join(program)}]}]}
+
+
+def _relayed(endpoint: Endpoint) -> Mapping[str, str]:
+    """Return the variables that send model calls to the relay."""
     direct = str(urlsplit(endpoint.base_url).hostname)
-    env = {
+    return {
         "ANTHROPIC_BASE_URL": endpoint.base_url,
         "ANTHROPIC_AUTH_TOKEN": endpoint.token.get_secret_value(),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), direct),
         **dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"), ""),
         **dict.fromkeys(("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"), ""),
     }
-    return {"disableAllHooks": True, "apiKeyHelper": "", "env": env}
 
 
 def prompt(request: RunRequest, *, resume: bool) -> str:

@@ -55,6 +55,15 @@ def _no_health() -> dict[str, Health]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A repair of LiteLLM was asked for: observed, and then remembered."""
+
+    incident: datetime
+    """When that outage began."""
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModeState:
     """All that the machine knows; it is kept in the ledger, so that the next engine goes on from here."""
 
@@ -90,6 +99,10 @@ class ModeState:
     ramp_ok: int = 0
     """Calls that succeeded since."""
     forced: Override | None = None
+    incident: datetime | None = None
+    """When LiteLLM broke; one that breaks again soon after it came back is still in the same outage."""
+    repairs: tuple[Asked, ...] = ()
+    """Of the last day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +146,19 @@ class Forced:
     override: Override | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needless:
+    """A repair was called off before it began."""
+
+    task_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
 
-Seen = Probed | Round | Called | Ran | Forced | Tick
+Seen = Probed | Round | Called | Ran | Forced | Asked | Needless | Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,12 @@ from omni_mcp.decide.health import Health, Look, Verdict, after_call, after_look
 from omni_mcp.decide.mode_state import (
     JITTER,
     LITELLM,
+    Asked,
     Called,
     Due,
     Forced,
     ModeState,
+    Needless,
     Probed,
     Ran,
     Round,
@@ -33,6 +35,7 @@ DEEP = 5
 """Every so many probes of LiteLLM one asks for its models, with the key."""
 RAMP_STEPS = 5
 """Doublings until held tasks are let go without a limit."""
+A_DAY = timedelta(days=1)
 SEVERITY = (Mode.NORMAL, Mode.DEGRADED, Mode.BRAINSTEM)
 
 
@@ -99,8 +102,8 @@ def after(state: ModeState, seen: Seen, setup: Setup, *, now: datetime, jitter: 
             noted = _called_directly(sane, seen, setup, now)
         case Ran():
             noted = _ran(sane, seen, setup, now)
-        case Forced(override=override):
-            noted = replace(sane, forced=override)
+        case Forced() | Asked() | Needless():
+            noted = _done(sane, seen, now)
         case Tick():
             noted = sane
     return _let_go(state, _matured(noted, setup, now), setup, now)
@@ -303,6 +306,7 @@ def _entered(state: ModeState, mode: Mode, cause: str, setup: Setup, now: dateti
         state, mode=mode, since=now, cause=cause, suspect=False, rounds=0, trials=0,
         relapses=state.relapses if better else _relapses(state, setup, now),
         recovered_at=now if better else state.recovered_at,
+        incident=_incident(state, mode, setup, now),
         providers={name: calmed(health) for name, health in state.providers.items()},
     )  # fmt: skip
     if mode is Mode.NORMAL:
@@ -312,9 +316,39 @@ def _entered(state: ModeState, mode: Mode, cause: str, setup: Setup, now: dateti
 
 def _relapses(state: ModeState, setup: Setup, now: datetime) -> int:
     """Count up when it gets worse again soon after it got better; a long good time wipes the slate."""
-    if state.recovered_at is not None and now - state.recovered_at < setup.seconds("max_dwell"):
+    if _recovered_lately(state, setup, now):
         return state.relapses + 1
     return 0 if state.mode is Mode.NORMAL else state.relapses
+
+
+def _recovered_lately(state: ModeState, setup: Setup, now: datetime) -> bool:
+    return state.recovered_at is not None and now - state.recovered_at < setup.seconds("max_dwell")
+
+
+def _incident(state: ModeState, mode: Mode, setup: Setup, now: datetime) -> datetime | None:
+    """Return when the outage of LiteLLM began; a relapse is the same: a repair that did not last is not repeated."""
+    if mode is Mode.NORMAL:
+        return state.incident
+    over = state.mode is Mode.NORMAL and not _recovered_lately(state, setup, now)
+    known = None if over else state.incident
+    return known or (now if state.fault is Verdict.BROKEN else None)
+
+
+def lately(state: ModeState, now: datetime) -> tuple[Asked, ...]:
+    """Return the repairs of the last day."""
+    return tuple(asked for asked in state.repairs if abs(now - asked.incident) < A_DAY)
+
+
+def _done(state: ModeState, seen: Forced | Asked | Needless, now: datetime) -> ModeState:
+    """Take in what was done. A repair that never began is forgotten: what is left of its outage may have another."""
+    match seen:
+        case Forced(override=override):
+            return replace(state, forced=override)
+        case Asked():
+            return replace(state, repairs=(*lately(state, now), seen))
+        case Needless(task_id=task_id):
+            kept = tuple(asked for asked in state.repairs if asked.task_id != task_id)
+            return replace(state, repairs=kept, incident=None if state.mode is Mode.NORMAL else now)
 
 
 def _first_trial(state: ModeState, setup: Setup, now: datetime) -> datetime | None:

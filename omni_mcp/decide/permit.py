@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from omni_mcp.decide.health import Health
+from omni_mcp.decide.health import Health, Look
 from omni_mcp.decide.mode_state import ModeState, Seen, Setup, in_force
 from omni_mcp.decide.modes import half_open, holds, next_probe_at, ramp, rests, rests_until, usable
 from omni_mcp.settings import GITHUB_KEY
@@ -59,6 +59,10 @@ class Modes(Protocol):
 
     def saw(self, seen: Seen) -> None:
         """Take in how a call or an attempt ended."""
+        ...
+
+    async def verified(self) -> Look:
+        """Ask LiteLLM until it answers, or the time that it has after a repair is up."""
         ...
 
 

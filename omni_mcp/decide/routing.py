@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from omni_mcp.decide.words import VOCABULARIES, any_of
 from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
-from omni_mcp.task import TaskSpec
+from omni_mcp.task import SYSTEM_REPAIR, TaskSpec
 
 GENERAL = "general"
 """What a text is that no word tells to be anything else."""
@@ -158,7 +158,7 @@ def _first_usable(wanted: _Wanted, candidates: Mapping[str, Candidate]) -> Route
     passed: list[str] = []
     taker = None
     for name in dict.fromkeys(wanted.names):
-        trouble = _trouble(name, candidates)
+        trouble = _trouble(name, wanted.type, candidates)
         if trouble is None:
             taker = name
             break
@@ -176,6 +176,11 @@ def _first_usable(wanted: _Wanted, candidates: Mapping[str, Candidate]) -> Route
     )
 
 
-def _trouble(name: str, candidates: Mapping[str, Candidate]) -> str | None:
+def _trouble(name: str, task_type: str | None, candidates: Mapping[str, Candidate]) -> str | None:
+    """Say why it cannot take the task; a repair is given to nobody who does not keep to its commands."""
     candidate = candidates.get(name)
-    return "is not configured" if candidate is None else candidate.trouble
+    if candidate is None:
+        return "is not configured"
+    if task_type == SYSTEM_REPAIR and SYSTEM_REPAIR not in candidate.handles:
+        return "does not handle system_repair"
+    return candidate.trouble

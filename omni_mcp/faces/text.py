@@ -246,6 +246,7 @@ def print_mode(out: Console, mode: ModeView) -> None:
         out.print(f"  {change}", markup=False, highlight=False)
     if mode.next_probe_at is not None:
         out.print(f"next probe: {local(mode.next_probe_at)}", highlight=False)
+    out.print(f"repair: {mode.repair}", markup=False, highlight=False)
     out.print(f"waiting for: {_counted(mode.held or {}) or 'nothing'}", markup=False, highlight=False)
     for waits, ids in (mode.held_ids or {}).items():
         out.print(_others(f"  {say(waits)}: {_first(ids, (mode.held or {}).get(waits, 0))}"))
@@ -270,6 +271,8 @@ def mode_facts(mode: ModeView) -> Sequence[str]:
         return []
     waits = f"waiting for: {_counted(mode.held or {}) or say('nothing')}"
     return [waits] if mode.next_probe_at is None else [waits, f"next probe: {local(mode.next_probe_at)}"]
+
+
 def print_told_by(out: Console, told_by: Mapping[str, str]) -> None:
     """Print who is told of changes, and how that went last."""
     for channel, text in told_by.items():
@@ -347,6 +350,8 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"found the variables {', '.join(found['keys'])}"
     for project in found["projects"]:
         yield f"found the compose project {project['name']}: {project['files']}"
+    if restart := found["restart"]:
+        yield f"found what could start LiteLLM again: {restart['command']}"
     if not any(found.values()):
         yield "found no agent, no LiteLLM and no key"
 

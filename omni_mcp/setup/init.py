@@ -46,7 +46,11 @@ class Plan:
     @property
     def text(self) -> str:
         """The whole file."""
-        return text_of(self.tree, said=self.said)
+        return text_of(self.tree, said=self.said, repair=self._repair)
+
+    @property
+    def _repair(self) -> Mapping[str, Any] | None:
+        return None if self.found.restart is None else self.found.restart.row
 
     def view(self, *, written: bool, backup: Path | None = None) -> InitView:
         """Show it, without a key that stands there in plain."""
@@ -55,7 +59,7 @@ class Plan:
             written=written,
             backup=str(backup) if backup else None,
             found=asdict(self.found),
-            text=text_of(masked(self.tree), said=self.said),
+            text=text_of(masked(self.tree), said=self.said, repair=self._repair),
             rewrites=[RewriteView.model_validate(asdict(each)) for each in self.rewrites] or None,
             problems=[str(problem) for problem in self.settings.problems] or None,
             next_steps=list(_next_steps(self, written=written)),
@@ -189,3 +193,5 @@ def _about_the_proxy(planned: Plan) -> Iterator[str]:
             f"name its models in models.gateway.for: put {MASTER_KEY}=… into {planned.home.dotenv}, "
             f"then {planned.command} --force; or init --from its config.yaml"
         )
+    if planned.found.restart is not None and planned.settings.servers.fault_handler.repair is None:
+        yield "to have LiteLLM repaired when it breaks: look at repair in fault_handler, and take its # away"

@@ -11,10 +11,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 
 from omni_mcp.setup.clouds import CLOUDS, MASTER_KEY, OTHER_KEYS
+from omni_mcp.setup.restart import Restart, by_compose, by_process
 from omni_mcp.this_machine import leads_here
 
 PROGRAMS = ("claude", "openclaw", "codex")
@@ -66,6 +68,8 @@ class Found:
     keys: Sequence[str] = ()
     """Names of variables that are set."""
     projects: Sequence[Compose] = ()
+    restart: Restart | None = None
+    """How the proxy could be started again."""
 
     def has(self, program: str) -> bool:
         """Whether a program is on PATH."""
@@ -76,13 +80,23 @@ def look(variables: Mapping[str, str], *, gateway: str | None = None, beside: st
     """Look for everything. `gateway` is a proxy that the user named; else one is looked for at `beside`."""
     wanted = (*(cloud.key for cloud in CLOUDS), *OTHER_KEYS)
     proxy = look_for_proxy(gateway or beside, variables.get(MASTER_KEY))
+    projects = look_for_projects()
     return Found(
         programs=tuple(found for name in PROGRAMS if (found := look_for_program(name))),
         proxy=proxy if gateway or proxy.answers else None,
         openclaw=f"ws://127.0.0.1:{OPENCLAW_PORT}" if listens(OPENCLAW_PORT) else None,
         keys=tuple(name for name in wanted if variables.get(name)),
-        projects=look_for_projects(),
+        projects=projects,
+        restart=look_for_restart(proxy, projects) if gateway or proxy.answers else None,
     )
+
+
+def look_for_restart(proxy: Proxy, projects: Sequence[Compose]) -> Restart | None:
+    """Return how a proxy on this machine could be started again."""
+    if not leads_here(proxy.base_url):
+        return None
+    files = [file for project in projects for file in project.files.split(",")]
+    return by_compose(files) or by_process(urlsplit(proxy.base_url).port or 80)
 
 
 def look_for_program(name: str) -> Program | None:

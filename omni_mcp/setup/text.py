@@ -37,13 +37,16 @@ class Section:
     """Examples of single rows, by their names, where the section is in use."""
 
 
+REPAIR = '{commands: ["docker compose restart litellm"], cwd: ~/litellm}'
+
 SECTIONS = (
     Section(
         key="executors",
         words="Who runs tasks: a preset, or any MCP server as MCP clients write it.",
         example="{assistant: {preset: assistant, handles: [general]}}",
         rows={
-            "claude_code": "{preset: claude-code, handles: [coding], parallel: 2, roots: [~/code], permissions: edit}",
+            "claude_code": "{preset: claude-code, handles: [coding, system_repair], parallel: 2, roots: [~/code], "
+            "permissions: edit}",
             "everything": '{command: npx, args: [-y, "@modelcontextprotocol/server-everything"], tool: echo, '
             'arguments: {message: "{description}"}, handles: [echo], recovery: retry}',
         },
@@ -77,9 +80,9 @@ SECTIONS = (
     ),
     Section(
         key="fault_handler",
-        words="When LiteLLM counts as broken, in seconds.",
-        example="{lite_llm_timeout: 1.0, consecutive_failures: 2, check_interval: 30, cloud_check_timeout: 10}",
-        rows={},
+        words="When LiteLLM counts as broken, in seconds; and the only commands by which Claude Code may repair it.",
+        example=f"{{lite_llm_timeout: 1.0, consecutive_failures: 2, check_interval: 30, repair: {REPAIR}}}",
+        rows={"repair": REPAIR},
     ),
     Section(
         key="limits",
@@ -90,10 +93,14 @@ SECTIONS = (
 )
 
 
-def text_of(tree: Mapping[str, Any], *, said: str = "") -> str:
-    """Return the text of a file with this tree; `said` are lines about where it comes from."""
+def text_of(tree: Mapping[str, Any], *, said: str = "", repair: Mapping[str, Any] | None = None) -> str:
+    """Return the text of a file with this tree; `said` are lines about where it comes from.
+
+    `repair` is how LiteLLM could be repaired here; it stands there switched off.
+    """
     head = HEAD + "".join(f"# {line}\n" for line in said.splitlines())
-    return "\n".join([head, *(_section(section, tree) for section in SECTIONS)])
+    text = "\n".join([head, *(_section(section, tree) for section in SECTIONS)])
+    return text if repair is None else text.replace(REPAIR, _flow(dict(repair)))
 
 
 def _section(section: Section, tree: Mapping[str, Any]) -> str:

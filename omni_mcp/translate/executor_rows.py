@@ -7,13 +7,14 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.task import SYSTEM_REPAIR
 from omni_mcp.translate.draft import Draft, nearest
 from omni_mcp.yaml_file import KeyPath
 
 Row = Mapping[str, Any]
 
 ALWAYS: Mapping[str, Row] = {
-    "claude_code": {"preset": "claude-code", "handles": ["coding"]},
+    "claude_code": {"preset": "claude-code", "handles": ["coding", SYSTEM_REPAIR]},
     "assistant": {"preset": "assistant", "handles": ["general"]},
 }
 """What holds without a file, too."""
@@ -106,7 +107,7 @@ def _agent(name: str, row: Row) -> dict[str, Any] | None:
             return {"preset": "openclaw", "url": url, **more, "handles": ["general"]}
     serves = PurePath(str(row.get("command"))).stem == "claude" and row.get("args") == ["mcp", "serve"]
     if serves or (url == "stdio" and "claude" in called):
-        return {"preset": "claude-code", "handles": ["coding"]}
+        return {"preset": "claude-code", "handles": ["coding", SYSTEM_REPAIR]}
     return None
 
 

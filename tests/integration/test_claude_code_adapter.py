@@ -362,3 +362,33 @@ async def test_a_resume_without_a_session_begins_anew(tmp_path: Path):
     assert (result.status, result.text) == ("completed", "begun")
     assert result.notes["resumed"] is False
     assert result.notes["session_id"] == asked["run_id"]
+
+
+async def test_a_run_with_commands_runs_exactly_these_and_reads_whatever_the_row_and_the_user_allow(tmp_path: Path):
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    (repo / "config.yaml").write_text("the config\n")
+    (repo / ".env").write_text("KEY=a-secret\n")
+    (tmp_path / "home/.claude").mkdir(parents=True)
+    mine = {"permissions": {"allow": ["Bash", "Write", "Read"]}}
+    (tmp_path / "home/.claude/settings.json").write_text(json.dumps(mine))
+    commands = [f"cd {repo} && touch a; touch b* | cat", "echo $OMNI_TASK-$OMNI_OWNER- > marks"]
+    read = [{"tool": "Read", "input": {"file_path": str(repo / name)}} for name in ("config.yaml", ".env")]
+    grep = {"tool": "Grep", "input": {"pattern": "KEY", "path": str(repo), "output_mode": "content"}}
+    wanted = (
+        *(shell(commands[0]), shell("touch bad"), shell("ls"), shell(f"{commands[1]}; touch bad"), shell(commands[1])),
+        *(*read, grep, write(repo / "bad"), {"text": "done"}),
+    )
+    async with running_cloud() as cloud:
+        async with adapter(
+            tmp_path, "--permissions", "full", "--root", str(tmp_path / "home"), IS_SANDBOX="1"
+        ) as client:
+            result = await run(client, request(tmp_path, cloud, *wanted, commands=commands))
+    assert (result.status, result.text) == ("completed", "done")
+    denied = [commands[1] + "; touch bad", "ls", "touch bad", str(repo / ".env")]
+    assert sorted(line.split(": ", 1)[1] for line in result.notes["permission_denials"]) == sorted(denied)
+    assert sorted(path.name for path in repo.iterdir()) == [".env", "a", "b*", "config.yaml", "marks"]
+    assert (repo / "marks").read_text() == "--\n"
+    (session,) = (tmp_path / "home/.claude/projects").glob("*/*.jsonl")
+    seen = session.read_text()
+    assert ("the config" in seen, "a-secret" in seen) == (True, False)

@@ -4,7 +4,10 @@ import importlib
 import inspect
 import json
 import re
+import shlex
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from omni_mcp.settings import Settings, load
 from omni_mcp.setup import look
 from omni_mcp.setup.clouds import CLOUDS
 from omni_mcp.setup.look import Found, Program, Proxy, look_for_program, look_for_projects, look_for_proxy
+from omni_mcp.setup.restart import Restart, by_compose, by_process
 from omni_mcp.setup.text import SECTIONS, masked, text_of
 from omni_mcp.setup.tree import tree_for
 
@@ -239,6 +243,58 @@ def test_compose_projects_are_those_that_docker_names(
 ):
     a_script(tmp_path, "docker", f"echo '{said}'", monkeypatch)
     assert [project.name for project in look_for_projects()] == names
+
+
+COMPOSE = """
+services:
+  db: {image: postgres}
+  gateway: {image: "ghcr.io/berriai/litellm:main-stable", ports: ["4000:4000"], environment: {KEY: in-plain}}
+"""
+
+
+def test_the_service_of_compose_that_runs_litellm_is_offered_and_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (folder := tmp_path / "a stack").mkdir()
+    (folder / "compose.yaml").write_text(COMPOSE)
+    (tmp_path / "other.yaml").write_text("services: [what]")
+    files = [str(tmp_path / "gone.yaml"), str(tmp_path / "other.yaml"), str(folder / "compose.yaml")]
+    found = by_compose(files)
+    assert found is not None
+    assert found.row == {
+        "commands": [f"docker compose -f '{folder}/compose.yaml' restart gateway"],
+        "cwd": str(folder),
+    }
+    for tree in (tree_for(WITH_PROXY), {**tree_for(WITH_PROXY), "fault_handler": {"check_interval": 20}}):
+        text = text_of(tree, repair=found.row)
+        assert loaded(tmp_path, text, monkeypatch).servers.fault_handler.repair is None
+        (line,) = [line for line in text.splitlines() if "restart gateway" in line]
+        repair = loaded(
+            tmp_path, text.replace(line, line.replace("#", "", 1)), monkeypatch
+        ).servers.fault_handler.repair
+        assert repair is not None
+        assert (repair.commands, repair.cwd) == (tuple(found.row["commands"]), folder)
+    assert "in-plain" not in text
+    assert by_compose(files[:2]) is None
+
+
+LISTENS = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+
+
+@pytest.mark.parametrize(("word", "offered"), [("--config", True), ("--api_key=sk-1", False)])
+def test_the_process_that_is_litellm_is_offered_as_it_was_started_unless_its_words_hold_a_key(
+    word: str, offered: bool, tmp_path: Path
+):
+    (tmp_path / "litellm").write_text(LISTENS)
+    argv = [sys.executable, str(tmp_path / "litellm"), word, "a b.yaml"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        found = by_process(port)
+        process.communicate("\n")
+    command = f"nohup {shlex.join(argv)} > litellm.log 2>&1 &"
+    assert found == (Restart(command=command, cwd=str(tmp_path)) if offered else None)
+    assert by_process(1) is None
 
 
 @pytest.mark.litellm

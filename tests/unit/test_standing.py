@@ -20,7 +20,7 @@ def test_the_end_of_an_override_is_the_beginning_of_the_mode_that_holds_since() 
         ModeChange(at=START + HOUR * 2, was=Mode.DEGRADED, mode=Mode.NORMAL, cause="nothing has failed"),
     ]
     mark = ModeMark(mode=Mode.NORMAL, state=dumped(begin(START)), prober=None)
-    shown: dict[str, Any] = {"engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
+    shown: dict[str, Any] = {"repair": "off", "engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
     view = mode_view(mark, Setup(), changes, START + HOUR * 3, **shown)
     assert (view.mode, view.since) == (Mode.NORMAL, START + HOUR * 2)
 

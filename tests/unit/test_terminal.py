@@ -22,6 +22,7 @@ A_MODE = ModeView(
     cause="all is well",
     text="",
     held={"executor": 1, "cloud": 2},
+    repair="off: nothing is configured",
     engine="running",
     settings="servers.yaml",
     open_tasks={},
@@ -144,7 +145,7 @@ def test_what_is_waited_for_is_told_in_words(monkeypatch: pytest.MonkeyPatch) ->
     print_mode(out, A_MODE)
     monkeypatch.setenv("OMNI_LANG", "zh")
     print_mode(out, A_MODE)
-    assert "waiting for: executor 1, cloud 2\n" in printed(out)
+    assert "repair: off: nothing is configured\nwaiting for: executor 1, cloud 2\n" in printed(out)
     assert "等待：执行器 1, 云端 2\n" in printed(out)
 
 

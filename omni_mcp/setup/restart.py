@@ -1,0 +1,67 @@
+"""How the LiteLLM of this machine could be started again: by docker compose, or as its process was started."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import yaml
+
+from omni_mcp.setup.text import masked
+
+NAME = "litellm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A command that would start it again, and where; a guess that a person has to look at."""
+
+    command: str
+    cwd: str
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """As `fault_handler.repair` has it."""
+        return {"commands": [self.command], "cwd": self.cwd}
+
+
+def by_compose(files: Sequence[str]) -> Restart | None:
+    """Return how compose restarts it: the first service of these files that has its name or image."""
+    for file in map(Path, files):
+        for name in _services(file):
+            return Restart(
+                command=f"docker compose -f {shlex.quote(str(file))} restart {shlex.quote(name)}", cwd=str(file.parent)
+            )
+    return None
+
+
+def _services(file: Path) -> Iterator[str]:
+    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        tree: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        rows = cast("Mapping[str, Any]", tree["services"]).items()
+        yield from (name for name, row in rows if NAME in name or NAME in str(row.get("image", "")))
+
+
+def by_process(port: int) -> Restart | None:
+    """Return how the process that listens on a port was started, if it is LiteLLM's and its words hold no key."""
+    return next((found for process in psutil.process_iter() if (found := _restart(process, port))), None)
+
+
+def _restart(process: psutil.Process, port: int) -> Restart | None:
+    try:
+        words = process.cmdline()
+        if not any(Path(word).name == NAME for word in words[:3]) or not _listens(process, port):
+            return None
+        cwd = process.cwd()
+    except (psutil.Error, OSError):
+        return None
+    if masked({"args": words}) != {"args": words}:
+        return None
+    return Restart(command=f"nohup {shlex.join(words)} > litellm.log 2>&1 &", cwd=cwd)
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(link.status == psutil.CONN_LISTEN and link.laddr.port == port for link in process.net_connections("tcp"))
