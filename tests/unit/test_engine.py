@@ -709,6 +709,10 @@ async def test_an_edit_of_the_settings_holds_for_the_next_task_and_leaves_the_ru
             tasks.start_soon(engine.run)
             await old.begun()
             edited.append(engine_for(ledger, new, home=tmp_path).means)
+            engine.doorbell.ring()
+            with anyio.fail_after(LIMIT):
+                while engine.means is before:
+                    await anyio.sleep(POLL / 50)
             later = await submitted(ledger)
             engine.doorbell.ring()
             await until(ledger, later, TaskState.COMPLETED)
