@@ -236,26 +236,19 @@ async def running_engine(
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
-        channels = await run_sync(_channels, live.now())
-        monitor = await stack.enter_async_context(_monitor(live.now(), ledger, owner, doorbell, channels))
-        outbox = await stack.enter_async_context(_outbox(ledger, channels, monitor, died))
+        watch = await stack.enter_async_context(_watch(live.now(), ledger, owner, doorbell, died))
         await stack.enter_async_context(swept(owner))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
-
-        async def fresh(settings: Settings) -> "Means":
-            return await tasks.start(_means, settings, ledger, owner, monitor)
 
         async def renewed(before: "Means") -> "Means | None":
             settings = live.now()
             if settings is before.settings and resolve(settings) == before.pool.specs:
                 return None
-            channels = await run_sync(_channels, settings)
-            monitor.refit(mode_setup(settings), _probes(settings), list(channels), repair_plan(settings))
-            outbox.refit(channels)
-            return await fresh(settings)
+            await watch.refit(settings)
+            return await tasks.start(_means, settings, ledger, owner, watch.monitor)
 
-        means = await fresh(live.now())
+        means = await tasks.start(_means, live.now(), ledger, owner, watch.monitor)
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield Engine(
             ledger=ledger,
@@ -263,12 +256,37 @@ async def running_engine(
             clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
-            modes=monitor,
+            modes=watch.monitor,
             is_over=partial(_is_over, home),
             renewed=renewed,
             exits=idle_exit,
             is_well=is_well,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who watches the mode, and who tells of it."""
+
+    monitor: "Monitor"
+    outbox: "Outbox"
+
+    async def refit(self, settings: Settings) -> None:
+        """Go on under settings that have changed."""
+        channels = await run_sync(_channels, settings)
+        self.monitor.refit(mode_setup(settings), _probes(settings), list(channels), repair_plan(settings))
+        self.outbox.refit(channels)
+
+
+@asynccontextmanager
+async def _watch(
+    settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell, died: crashes.Crashes | None
+) -> AsyncGenerator[Watch]:
+    """Watch the mode and tell of it, until the body ends."""
+    channels = await run_sync(_channels, settings)
+    async with _monitor(settings, ledger, owner, doorbell, channels) as monitor:
+        async with _outbox(ledger, channels, monitor, died) as outbox:
+            yield Watch(monitor, outbox)
 
 
 @asynccontextmanager
