@@ -90,6 +90,12 @@ SECTIONS = (
         example="{max_attempts: 3, engine_idle_seconds: 600}",
         rows={},
     ),
+    Section(
+        key="notify",
+        words="Who is told when the mode changes, besides the log; webhooks and apprise too: docs/faults.md.",
+        example="{desktop: true}",
+        rows={},
+    ),
 )
 
 

@@ -33,7 +33,7 @@ def test_of_a_provider_it_is_told_until_when_it_rests_and_why_its_key_is_refused
     open_door = after_look(refused, Look(verdict=Verdict.OK, said="answers"), now=START, memory=memory)
     state = replace(begin(START), mode=Mode.DEGRADED, providers={"rests": health, "refuses": open_door})
     mark = ModeMark(mode=Mode.DEGRADED, state=dumped(state), prober=None)
-    shown: dict[str, Any] = {"engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
+    shown: dict[str, Any] = {"repair": "off", "engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
     evidence = mode_view(mark, Setup(providers=("rests", "refuses")), [], START, **shown).evidence or {}
     assert evidence["rests"].endswith("left alone until 12:00:30 UTC, then tried by one call")
     assert evidence["refuses"].startswith("answers, our key is refused: invalid x-api-key")
