@@ -8,13 +8,14 @@ from pathlib import Path
 
 import anyio
 
+from chaos.guard import guarded
 from chaos.world import World, world
 
 
 def on_stage(play: Callable[[World], Awaitable[bool]]) -> int:
     """Run a play in a home of its own; returns the exit code, and keeps the home when it went badly."""
     home = Path(tempfile.mkdtemp(prefix="omni-chaos-"))
-    with world(home) as here:
+    with guarded([home]), world(home) as here:
         went_well = anyio.run(_played, play, here)
     if went_well:
         shutil.rmtree(home, ignore_errors=True)
