@@ -1,6 +1,6 @@
 """The engine as the product runs it, with fault points around its ledger and its executors."""
 
-from contextlib import suppress
+import sys
 from typing import Any
 
 from chaos.points import ENGINE_VERBS, Points, faulty_executor, faulty_ledger
@@ -23,8 +23,10 @@ def main() -> None:
 
     app.SqliteLedger = faulty_ledger(points, "engine", ENGINE_VERBS)
     pool.executor_for = executor_for
-    with suppress(EngineRunning):  # a spare was quicker than the face that started us
+    try:
         run_engine(home)
+    except* EngineRunning as error:  # a spare was quicker than the face that started us
+        sys.exit(str(error.exceptions[0]))
 
 
 if __name__ == "__main__":

@@ -105,14 +105,14 @@ class World:
 
     def rows(self, statement: str, *values: Any) -> Sequence[sqlite3.Row]:
         """Read the ledger as any other program would; before there is one there is nothing."""
-        with closing(sqlite3.connect(f"{(self.home / 'ledger.db').as_uri()}?mode=ro", uri=True)) as db:
-            db.row_factory = sqlite3.Row
-            try:
+        try:
+            with closing(sqlite3.connect(f"{(self.home / 'ledger.db').as_uri()}?mode=ro", uri=True)) as db:
+                db.row_factory = sqlite3.Row
                 return db.execute(statement, values).fetchall()
-            except sqlite3.OperationalError:
-                if self.acked:
-                    raise
-                return []
+        except sqlite3.OperationalError:
+            if self.acked:
+                raise
+            return []
 
     def processes(self, words: str = "") -> Sequence[psutil.Process]:
         """Return the living processes of this home whose command line has these words."""

@@ -1,5 +1,6 @@
 """Bad input gets a clear error that names the next call, and never costs a task."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.to_thread import run_sync
 
+from omni_mcp.archive import backup
+from omni_mcp.errors import LedgerUnusable
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import TaskSpec
 from tests.integration.house import STUBS, House, call, ended, house, refused
@@ -205,9 +209,34 @@ async def test_a_full_disk_refuses_new_tasks_keeps_the_old_ones_and_goes_on_when
             assert "full" in error["message"]
             assert "free some space" in error["next_step"]
             assert (await call(client, "task_status", task_id=kept["task_id"]))["description"] == "first"
+            with pytest.raises(LedgerUnusable, match="full"):
+                await run_sync(backup, here.home, small_disk / "copy.db")
+            assert not list(small_disk.glob("copy.db*"))
             filler.unlink()
             await call(client, "submit_task", description="y" * 200_000, type="x")
             assert len((await call(client, "list_tasks"))["tasks"]) == 2
+
+
+PING = '{"jsonrpc": "2.0", "id": 10, "method": "ping"}'
+UNREADABLE = (
+    ('{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "half \\ud800 pair"}}', 7, "hex escape"),
+    ('{"jsonrpc": "2.0", "id": "a", "method": "ping", "params": {"deep": ' + "[" * 5000 + "]" * 5000 + "}}", "a", "recurs"),
+    ('{"method": "ping", "id": 9, "jsonrpc": "2.0"', 9, "EOF"),
+)
+
+
+async def test_a_request_that_cannot_be_read_is_refused_at_once_and_the_face_serves_on(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        said = "\n".join(["no message at all", *(line for line, *_ in UNREADABLE), PING, ""])
+        face = [sys.executable, "-m", "omni_mcp"]
+        with anyio.fail_after(30):
+            done = await anyio.run_process(face, input=said.encode(), env=here.env, cwd=here.home.root, check=False)
+    *errors, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [error["id"] for error in errors] == [number for _, number, _ in UNREADABLE]
+    for error, (_, _, why) in zip(errors, UNREADABLE, strict=True):
+        assert (error["error"]["code"], why in error["error"]["message"]) == (-32700, True), error
+    assert last["id"] == 10
+    assert b"a line on stdin that is no message" in done.stderr
 
 
 async def test_a_home_that_cannot_be_written_is_refused_and_the_face_stays_up(tmp_path: Path) -> None:
