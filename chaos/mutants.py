@@ -90,6 +90,22 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="the look at open tasks in the write of the idle exit",
+        file="ledger/statements.py",
+        was="where owner = :owner and (not :only_if_idle or not exists (select 1 from tasks where open = 1))",
+        becomes="where owner = :owner",
+        test=_unit("test_engine_idle.py::test_a_submit_at_each_moment_of_the_idle_exit_always_runs"),
+    ),
+    Mutant(
+        name="the look whether a unit has ended the transaction",
+        file="ledger/writer.py",
+        was="                if not db.in_transaction:\n                    return False\n",
+        becomes="",
+        test=_unit(
+            "test_writer.py::test_when_a_unit_ends_the_whole_transaction_the_others_are_written_once_and_answered_truly"
+        ),
+    ),
+    Mutant(
         name="the proof that the old owner is dead",
         file="engine.py",
         was="if owner == self.owner or await self.is_over(owner)}",

@@ -5,9 +5,7 @@ there were too few kills in the time; the homes are then kept. However it ends, 
 """
 
 import argparse
-import logging
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -25,7 +23,7 @@ from chaos.guard import guarded
 from chaos.judge import INVARIANTS, Finding
 from chaos.monkey import Monkey
 from chaos.points import ENGINE_POINTS, FACE_POINTS
-from chaos.stage import quantiles, say
+from chaos.stage import prepare, quantiles, say
 from chaos.world import World, world
 
 HOMES = 3
@@ -157,8 +155,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--homes", type=int, default=HOMES)
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of children that were reaped before it looked
+    prepare()
     folder = Path(tempfile.mkdtemp(prefix="omni-chaos-"))
     places = [folder / f"home-{number}" for number in range(asked.homes)]
     say(f"seed {asked.seed} (make chaos SEED={asked.seed} does it in the same order), homes in {folder}")

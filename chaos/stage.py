@@ -1,6 +1,8 @@
 """A world for one measurement: its seed-less frame, and how figures are printed."""
 
+import logging
 import shutil
+import signal
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,8 +14,15 @@ from chaos.guard import guarded
 from chaos.world import World, world
 
 
+def prepare() -> None:
+    """Have SIGTERM unwind as Ctrl-C does; asyncio warns of children that were reaped before it looked."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
 def on_stage(play: Callable[[World], Awaitable[bool]]) -> int:
     """Run a play in a home of its own; returns the exit code, and keeps the home when it went badly."""
+    prepare()
     home = Path(tempfile.mkdtemp(prefix="omni-chaos-"))
     with guarded([home]), world(home) as here:
         went_well = anyio.run(_played, play, here)

@@ -2,10 +2,7 @@
 
 import json
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -17,6 +14,7 @@ from omni_mcp.errors import LedgerUnusable
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import TaskSpec
 from tests.integration.house import STUBS, House, call, ended, house, refused
+from tests.small_disk import fill
 
 
 async def test_unknown_and_ambiguous_ids_are_told_apart(tmp_path: Path) -> None:
@@ -172,29 +170,6 @@ async def test_garbage_on_an_executors_stdout_is_not_an_answer(tmp_path: Path) -
             assert (await call(client, "task_result", task_id=task["task_id"]))["text"] == "through the noise"
 
 
-@pytest.fixture(name="small_disk")
-def a_small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 8 MB, where the machine allows one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets us mount no file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["/bin/umount", "--lazy", str(place)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write until nothing goes any more."""
-    with suppress(OSError), path.open("wb", buffering=0) as out:
-        while True:
-            out.write(b"x" * 4096)
-
-
 async def test_a_full_disk_refuses_new_tasks_keeps_the_old_ones_and_goes_on_when_there_is_space(
     small_disk: Path,
 ) -> None:
@@ -229,7 +204,7 @@ async def test_a_request_that_cannot_be_read_is_refused_at_once_and_the_face_ser
     async with house(tmp_path) as here:
         said = "\n".join(["no message at all", *(line for line, *_ in UNREADABLE), PING, ""])
         face = [sys.executable, "-m", "omni_mcp"]
-        with anyio.fail_after(30):
+        with anyio.fail_after(50):
             done = await anyio.run_process(face, input=said.encode(), env=here.env, cwd=here.home.root, check=False)
     *errors, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert [error["id"] for error in errors] == [number for _, number, _ in UNREADABLE]
