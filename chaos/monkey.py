@@ -20,6 +20,8 @@ from chaos.world import World
 
 POINT_LIMIT = 20.0
 """Seconds until a point that nobody reaches is given up."""
+COMMON_LIMIT = 4.0
+"""The same for one that is reached all the time."""
 PATIENCE = 1.5
 """Seconds until what leads there is done once more."""
 WELL_LIMIT = 10.0
@@ -68,14 +70,14 @@ class Monkey:
         await deed(self)
         await anyio.sleep(self._random.uniform(*PAUSES))
 
-    async def _die_at(self, point: str) -> bool:
+    async def _die_at(self, point: str, limit: float = POINT_LIMIT) -> bool:
         if not point.startswith("face"):
             await self._engine_is_well()
         armed, fired = self._world.home / ARMED, self._world.home / FIRED
         fired.unlink(missing_ok=True)
         armed.with_suffix(".new").write_text(point)
         armed.with_suffix(".new").rename(armed)
-        with anyio.move_on_after(POINT_LIMIT):
+        with anyio.move_on_after(limit):
             while not fired.exists():
                 await self._provoke(point.split()[-1])
                 await self._within(PATIENCE, fired)
@@ -96,8 +98,10 @@ class Monkey:
         """Have happen what does not happen by itself."""
         match verb:
             case "announce" | "release":
-                await self.kill_engine()
+                await self._engine_is_well()
+                self._kill_the_engine()
             case "retire":
+                await self._engine_is_well()
                 await self.stop_engine()
             case "park":
                 await self.kill_executor()
@@ -107,25 +111,30 @@ class Monkey:
                 self._clients.ask_for("absent")
             case "report_health":
                 self._clients.ask_for("broken")
-                await self.kill_engine()  # the next one has not yet seen that it is broken
+                await self._engine_is_well()
+                self._kill_the_engine()  # the next one has not yet seen that it is broken
             case _:
                 pass
 
     async def common_point(self) -> None:
         """Die at a point that is reached all the time."""
-        await self._die_at(self._random.choice(COMMON))
+        point = self._random.choice(COMMON)
+        if point in FACE_POINTS or self._world.is_well:
+            await self._die_at(point, limit=COMMON_LIMIT)
 
     async def kill_engine(self) -> None:
-        """Kill the engine; its spare goes on."""
-        await self._engine_is_well()
-        for process in self._engine():
-            self._world.kill(process, "engine")
+        """Kill the engine; its spare goes on. One that has just begun is left alone, there are others to kill."""
+        if self._world.is_well:
+            self._kill_the_engine()
 
     async def kill_engine_and_spare(self) -> None:
         """Kill both; a face has to start the next."""
-        await self._engine_is_well()
-        for process in self._world.spares():
-            self._world.kill(process, "spare of the engine")
+        if self._world.is_well:
+            for process in self._world.spares():
+                self._world.kill(process, "spare of the engine")
+            self._kill_the_engine()
+
+    def _kill_the_engine(self) -> None:
         for process in self._engine():
             self._world.kill(process, "engine")
 
@@ -152,7 +161,6 @@ class Monkey:
 
     async def stop_engine(self) -> None:
         """Ask the engine to park and go."""
-        await self._engine_is_well()
         for process in self._engine():
             self._signal(process, signal.SIGTERM, "engine asked to go")
 

@@ -23,13 +23,19 @@ def mended(error: Exception) -> SessionMessage | Exception:
     if line is None:
         return error
     answers = '"result"' in line or '"error"' in line
-    return _without_surrogates(line) or (_error(line, error, "an answer") if answers else None) or error
+    return (
+        _without_surrogates(line)
+        or (_error(line, f"an answer that cannot be read ({_why(error)})") if answers else None)
+        or error
+    )
 
 
 def refused(error: Exception) -> SessionMessage | None:
     """Return the answer to a client's line; None when it is no request, so that nobody waits."""
     line = _line_of(error)
-    return None if line is None or '"method"' not in line else _error(line, error, "a request")
+    if line is None or '"method"' not in line:
+        return None
+    return _error(line, f"a request that cannot be read ({_why(error)})")
 
 
 def _line_of(error: Exception) -> str | None:
@@ -49,14 +55,17 @@ def _without_surrogates(line: str) -> SessionMessage | None:
         return None
 
 
-def _error(line: str, error: Exception, what: str) -> SessionMessage | None:
+def _error(line: str, message: str) -> SessionMessage | None:
     """Return an error for the call that the line names."""
     call = _call_of(line)
     if call is None:
         return None
-    why = str(error).splitlines()[1].strip().split(" [type=")[0]
-    said = ErrorData(code=PARSE_ERROR, message=f"{what} that cannot be read ({why})")
+    said = ErrorData(code=PARSE_ERROR, message=message)
     return SessionMessage(JSONRPCError(jsonrpc="2.0", id=call, error=said))
+
+
+def _why(error: Exception) -> str:
+    return str(error).splitlines()[1].strip().split(" [type=")[0]
 
 
 def _call_of(line: str) -> int | str | None:

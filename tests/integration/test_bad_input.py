@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.to_thread import run_sync
 
 from omni_mcp.archive import backup
@@ -195,7 +196,11 @@ async def test_a_full_disk_refuses_new_tasks_keeps_the_old_ones_and_goes_on_when
 PING = '{"jsonrpc": "2.0", "id": 10, "method": "ping"}'
 UNREADABLE = (
     ('{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "half \\ud800 pair"}}', 7, "hex escape"),
-    ('{"jsonrpc": "2.0", "id": "a", "method": "ping", "params": {"deep": ' + "[" * 5000 + "]" * 5000 + "}}", "a", "recurs"),
+    (
+        '{"jsonrpc": "2.0", "id": "a", "method": "ping", "params": {"deep": ' + "[" * 5000 + "]" * 5000 + "}}",
+        "a",
+        "recurs",
+    ),
     ('{"method": "ping", "id": 9, "jsonrpc": "2.0"', 9, "EOF"),
 )
 
@@ -203,15 +208,22 @@ UNREADABLE = (
 async def test_a_request_that_cannot_be_read_is_refused_at_once_and_the_face_serves_on(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         said = "\n".join(["no message at all", *(line for line, *_ in UNREADABLE), PING, ""])
-        face = [sys.executable, "-m", "omni_mcp"]
-        with anyio.fail_after(50):
-            done = await anyio.run_process(face, input=said.encode(), env=here.env, cwd=here.home.root, check=False)
-    *errors, last = [json.loads(line) for line in done.stdout.splitlines()]
+        with (tmp_path / "stderr").open("w") as stderr:
+            face = await anyio.open_process([sys.executable, "-m", "omni_mcp"], env=here.env, stderr=stderr)
+        async with face:
+            assert face.stdin is not None
+            assert face.stdout is not None
+            await face.stdin.send(said.encode())
+            heard = BufferedByteReceiveStream(face.stdout)
+            with anyio.fail_after(50):
+                answers = [json.loads(await heard.receive_until(b"\n", 10_000)) for _ in range(len(UNREADABLE) + 1)]
+            await face.stdin.aclose()
+    *errors, last = answers
     assert [error["id"] for error in errors] == [number for _, number, _ in UNREADABLE]
     for error, (_, _, why) in zip(errors, UNREADABLE, strict=True):
         assert (error["error"]["code"], why in error["error"]["message"]) == (-32700, True), error
-    assert last["id"] == 10
-    assert b"a line on stdin that is no message" in done.stderr
+    assert last == {"jsonrpc": "2.0", "id": 10, "result": {}}
+    assert "a line on stdin that is no message" in (tmp_path / "stderr").read_text()
 
 
 async def test_a_home_that_cannot_be_written_is_refused_and_the_face_stays_up(tmp_path: Path) -> None:

@@ -262,7 +262,12 @@ async def test_a_task_that_failed_is_tried_again_as_a_new_one(tmp_path: Path) ->
         assert (view.retry_of, view.state, view.deadline) == (old, TaskState.IDLE, START + HOUR * 3)
         new = (await here.ledger.find(view.task_id, principal=LOCAL)).spec
         assert new == TaskSpec(
-            description="写", type="general", priority=3, options={"permissions": "edit"}, retry_of=old, deadline=START + HOUR * 3
+            description="写",
+            type="general",
+            priority=3,
+            options={"permissions": "edit"},
+            retry_of=old,
+            deadline=START + HOUR * 3,
         )
 
 

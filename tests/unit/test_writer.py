@@ -135,7 +135,9 @@ async def test_a_refusal_of_the_database_is_an_error_of_the_house(tmp_path: Path
     assert lines(tmp_path / "l.db") == ["other", "same"]
 
 
-@pytest.mark.parametrize(("end", "said"), [(end_the_transaction, "ended its transaction"), (be_interrupted, "interrupted")])
+@pytest.mark.parametrize(
+    ("end", "said"), [(end_the_transaction, "ended its transaction"), (be_interrupted, "interrupted")]
+)
 async def test_when_a_unit_ends_the_whole_transaction_the_others_are_written_once_and_answered_truly(
     end: Work[None], said: str, tmp_path: Path
 ) -> None:
