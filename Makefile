@@ -39,10 +39,10 @@ run: install ## Set up, then show the main job from end to end (no key, no cloud
 
 test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
-	$(BIN)/pytest -n 2 -m "not wheel" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not wheel" $(PYTEST_ARGS)
 else
 	@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all of them.'
-	$(BIN)/pytest -n 2 -m "not npm and not claude and not wheel" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not npm and not claude and not wheel" $(PYTEST_ARGS)
 endif
 
 check: install ## Lint, format, types, floors: without a warning

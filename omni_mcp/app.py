@@ -6,13 +6,12 @@ import re
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 from anyio.to_thread import run_sync
 
 from omni_mcp import __version__, background, crashes, processes
@@ -32,9 +31,10 @@ from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
 
 if TYPE_CHECKING:
-    from omni_mcp.engine import End, Engine
+    from omni_mcp.engine import End, Engine, Means
     from omni_mcp.llm.relay import Relay
     from omni_mcp.monitor import Monitor
+    from omni_mcp.probes import Probes
 
 logger = logging.getLogger(__name__)
 
@@ -207,33 +207,43 @@ async def running_engine(
 ) -> AsyncGenerator["Engine"]:
     """Open an engine on the settings of now and announce it; the caller holds the engine lock."""
     from omni_mcp.engine import Engine
-    from omni_mcp.executors.pool import Pool
+    from omni_mcp.executors.pool import swept
 
     owner = new_id()
     live = LiveSettings(home)
-    settings = live.now()
     async with AsyncExitStack() as stack:
         doorbell = await stack.enter_async_context(LocalDispatch().listen())
         stack.enter_context(owner_lock(home.owners, owner))
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
-        monitor = await stack.enter_async_context(_monitor(settings, ledger, owner, doorbell))
-        relay = await stack.enter_async_context(_relay(settings, ledger, monitor))
-        pool = await stack.enter_async_context(Pool(settings, owner=owner))
+        monitor = await stack.enter_async_context(_monitor(live.now(), ledger, owner, doorbell))
+        await stack.enter_async_context(swept(owner))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+
+        async def fresh(settings: Settings) -> "Means":
+            return await tasks.start(_means, settings, ledger, owner, monitor)
+
+        async def renewed(before: "Means") -> "Means | None":
+            settings = live.now()
+            if settings is before.settings and resolve(settings) == before.pool.specs:
+                return None
+            monitor.refit(mode_setup(settings), _probes(settings))
+            return await fresh(settings)
+
+        means = await fresh(live.now())
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield Engine(
             ledger=ledger,
-            pool=pool,
-            settings=settings,
+            means=means,
             clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
-            relay=relay,
             modes=monitor,
             is_over=partial(_is_over, home),
-            is_stale=lambda: live.now() is not settings or resolve(settings) != pool.specs,
-            idle_exit=timedelta(seconds=settings.servers.limits.engine_idle_seconds) if idle_exit else None,
+            renewed=renewed,
+            exits=idle_exit,
             is_well=is_well,
         )
 
@@ -242,13 +252,11 @@ async def running_engine(
 async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doorbell) -> AsyncGenerator["Monitor"]:
     """Watch LiteLLM and the providers, from where the engine before us left off."""
     from omni_mcp.monitor import Monitor
-    from omni_mcp.probes import HttpProbes
 
-    servers = settings.servers
     monitor = Monitor(
         ledger=ledger,
         setup=mode_setup(settings),
-        probes=HttpProbes(servers.models.gateway, servers.direct, settings.backup_keys),
+        probes=_probes(settings),
         clock=SystemClock(),
         owner=owner,
         is_over=partial(_is_over, settings.home),
@@ -261,19 +269,35 @@ async def _monitor(settings: Settings, ledger: Ledger, owner: str, doorbell: Doo
         tasks.cancel_scope.cancel()
 
 
-async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
-    """Run the one engine of a home until it is idle for long or cancelled; open it anew when the settings change.
+def _probes(settings: Settings) -> "Probes":
+    from omni_mcp.probes import HttpProbes
 
-    Returns why it ended. Raises EngineRunning. The lock is held over a reload too: nobody may think that the engine has
-    gone.
+    return HttpProbes(settings.servers.models.gateway, settings.servers.direct, settings.backup_keys)
+
+
+async def _means(
+    settings: Settings, ledger: Ledger, owner: str, monitor: "Monitor", *, task_status: TaskStatus["Means"]
+) -> None:
+    """Hold open what attempts are begun with under these settings, until the last of them is over."""
+    from omni_mcp.engine import Means
+    from omni_mcp.executors.pool import Pool
+
+    async with _relay(settings, ledger, monitor) as relay, Pool(settings, owner=owner) as pool:
+        means = Means(settings=settings, pool=pool, relay=relay)
+        task_status.started(means)
+        await means.done_with.wait()
+
+
+async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
+    """Run the one engine of a home until it is idle for long, relieved or cancelled; returns why it ended.
+
+    Raises EngineRunning.
     """
     with await _the_lock(home), crashes.counted(home) as is_well:
         async with SqliteLedger(home.ledger) as ledger:
-            end: End | None = "reload"
-            while end == "reload":
-                async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well) as engine:
-                    end = await engine.run()
-                logger.info("engine ends: %s", end, extra={"action": "engine_end"})
+            async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well) as engine:
+                end = await engine.run()
+            logger.info("engine ends: %s", end, extra={"action": "engine_end"})
             return end
 
 

@@ -42,7 +42,7 @@ from omni_mcp.task import (
 
 logger = logging.getLogger(__name__)
 
-End = Literal["idle", "reload", "upgrade"]
+End = Literal["idle", "upgrade"]
 """Why an engine ended by itself."""
 
 POLL = 1.0
@@ -68,27 +68,38 @@ class Mark:
     until: datetime
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Means:
+    """What attempts are begun with: one reading of the settings, its executors, its relay. Open until `done_with`."""
+
+    settings: Settings
+    pool: Pool
+    relay: Endpoints | None
+    done_with: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the settings have changed and the last attempt that was begun with it is over."""
+
+
 @dataclass(kw_only=True)
 class Engine:
     """Claims tasks and drives their attempts. `step` does all that can be done now; `run` repeats it."""
 
     ledger: Ledger
-    pool: Pool
-    settings: Settings
+    means: Means
     clock: Clock
     owner: str
     doorbell: Doorbell
-    relay: Endpoints | None
     modes: Modes
     is_over: Callable[[str], Awaitable[bool]]
     """Proof: whether an owner is dead and nothing of its process tree is left."""
-    is_stale: Callable[[], bool]
-    """Whether the settings, or the programs that they name, have changed since this engine was opened."""
-    idle_exit: timedelta | None
-    """How long it stays without an open task; None: for ever."""
+    renewed: Callable[[Means], Awaitable[Means | None]]
+    """New means, if the settings or the programs that they name have changed since."""
+    exits: bool
+    """Whether it ends when there has long been no open task."""
     is_well: Callable[[], None]
     """Told after the first turn: it did not die at its start."""
     running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
+    begun_with: dict[str, Means] = field(default_factory=dict[str, Means])
+    """Of each running task, what its attempt was begun with; an edit of the settings leaves it alone."""
     marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
@@ -99,8 +110,18 @@ class Engine:
     let_go_in: Mode | None = None
     """The mode in which all that waited for a cloud was let go."""
 
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now."""
+        return self.means.settings
+
+    @property
+    def pool(self) -> Pool:
+        """The executors of now."""
+        return self.means.pool
+
     async def run(self) -> End | None:
-        """Work until cancelled, idle for long or outdated; what runs at a cancel is given back."""
+        """Work until cancelled, idle for long or relieved; what runs at a cancel is given back."""
         end: End | None = None
         async with anyio.create_task_group() as attempts:
             try:
@@ -135,29 +156,29 @@ class Engine:
         return end
 
     async def _end(self, stepped: bool) -> End | None:
-        """Say whether it is time to go: outdated and nothing running, or idle for long and nobody submitted."""
+        """Say whether it is time to go: relieved and nothing running, or idle for long and nobody submitted."""
         if self.running:
             return None
         if self.dismissed:
             await self._say_goodbye()
             return "upgrade"
-        if self.is_stale():
-            return "reload"
-        if self.idle_exit is None or stepped or await self.ledger.counts():
+        if not self.exits or stepped or await self.ledger.counts():
             self.done_at["work"] = self.clock.now()
             return None
-        if abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now())) < self.idle_exit:
+        idle = abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now()))
+        if idle.total_seconds() < self.settings.servers.limits.engine_idle_seconds:
             return None
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True) else None
 
     async def step(self, attempts: TaskGroup) -> bool:
         """Do all that can be done now; returns whether anything was begun or moved."""
         await self._renew()
+        await self._take_up_settings()
         adopted = await self._adopt()
         await self._look_after()
         moved = await self.ledger.expire() + await self._wake()
         await self._make_way()
-        begun = 0 if self.dismissed or self.is_stale() else await self._claim(attempts)
+        begun = 0 if self.dismissed else await self._claim(attempts)
         await self._purge()
         return bool(adopted or moved or begun)
 
@@ -169,6 +190,22 @@ class Engine:
         for task_id, attempt in self.running.items():
             if task_id not in held:
                 attempt.stop("lost")
+
+    async def _take_up_settings(self) -> None:
+        """Begin from now on with the settings as they are; what runs goes on with those that it was begun with."""
+        if (fresh := await self.renewed(self.means)) is None:
+            return
+        before, self.means = self.means, fresh
+        self._put_away(before)
+        self.marks.clear()
+        self.let_go_in = None
+        await self.ledger.forget_queues()
+        logger.info("settings taken up", extra={"action": "settings_taken_up"})
+
+    def _put_away(self, means: Means) -> None:
+        """Close what no attempt is begun with any more, as soon as none runs with it."""
+        if means is not self.means and means not in self.begun_with.values():
+            means.done_with.set()
 
     async def _adopt(self) -> int:
         """Free the tasks of engines that are proven to be over, and our own whose end could not be written."""
@@ -361,11 +398,11 @@ class Engine:
             max_attempts=attempts_of(task.spec, self.settings.servers.limits.max_attempts),
             cloud_retry=timedelta(seconds=self.settings.servers.fault_handler.check_interval),
             work=self.settings.home.work,
-            relay=self.relay,
+            relay=self.means.relay,
             on_trouble=self._mark,
             on_end=self._hear,
         )
-        self.running[task.id] = attempt
+        self.running[task.id], self.begun_with[task.id] = attempt, self.means
         attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
         return True
 
@@ -383,6 +420,7 @@ class Engine:
             logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:
             del self.running[attempt.task.id]
+            self._put_away(self.begun_with.pop(attempt.task.id))
             self.silent_since.pop(attempt.task.id, None)
             self.doorbell.ring()
 

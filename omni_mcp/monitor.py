@@ -81,6 +81,11 @@ class Monitor:
         if known is not None:
             self.state = taken_up(known, self.setup, self.clock.now())
 
+    def refit(self, setup: Setup, probes: Probes) -> None:
+        """Go on under settings that have changed."""
+        self.setup, self.probes = setup, probes
+        self.state = taken_up(self.state, setup, self.clock.now())
+
     async def run(self) -> None:
         """Watch until cancelled; a ledger that is busy costs a look, not the watch."""
         while True:
@@ -109,10 +114,13 @@ class Monitor:
         self._hear_people(mark)
         self.saw(Tick())
         await self._save()
-        wanted = due(self.state, self.setup, self.clock.now())
+        setup = self.setup
+        wanted = due(self.state, setup, self.clock.now())
         if wanted.anything:
-            self.saw(await self._look(wanted))
-            await self._save()
+            seen = await self._look(wanted, self.probes)
+            if self.setup is setup:  # else it was seen with settings that hold no more
+                self.saw(seen)
+                await self._save()
         await self._tell()
 
     def saw(self, seen: Seen) -> None:
@@ -148,37 +156,29 @@ class Monitor:
         if wished != self.state.forced and (wished is None or self.clock.now() < wished.until):
             self.saw(Forced(override=wished))
 
-    async def _look(self, wanted: Due) -> Seen:
+    async def _look(self, wanted: Due, probes: Probes) -> Seen:
         if not wanted.providers:
             limit = wanted.limit.total_seconds()
-            return Probed(look=await self.probes.litellm(limit=limit, deep=wanted.deep))
-        return await self._round(wanted)
+            return Probed(look=await probes.litellm(limit=limit, deep=wanted.deep))
+        return await self._round(wanted, self.setup, probes)
 
-    async def _round(self, wanted: Due) -> Round:
+    async def _round(self, wanted: Due, setup: Setup, probes: Probes) -> Round:
         """Look at everything at once."""
         looks: dict[str, Look] = {}
         last: list[Look] = []
 
         async def at_provider(name: str) -> None:
-            looks[name] = await self.probes.provider(name, limit=self.setup.numbers.cloud_check_timeout)
+            looks[name] = await probes.provider(name, limit=setup.numbers.cloud_check_timeout)
 
         async def at_litellm() -> None:
-            last.append(await self._last_look(wanted.limit.total_seconds()))
+            last.append(await _last_look(probes, wanted.limit.total_seconds()))
 
         async with anyio.create_task_group() as tasks:
-            for name in self.setup.providers:
+            for name in setup.providers:
                 tasks.start_soon(at_provider, name)
             if wanted.litellm:
                 tasks.start_soon(at_litellm)
         return Round(providers=looks, litellm=last[0] if last else None)
-
-    async def _last_look(self, limit: float) -> Look:
-        """Look at LiteLLM; one lost packet must not change the mode."""
-        for _ in range(LAST_TRIES - 1):
-            look = await self.probes.litellm(limit=limit, deep=False)
-            if look.verdict is not Verdict.BROKEN:
-                return look
-        return await self.probes.litellm(limit=limit, deep=False)
 
     async def _save(self) -> None:
         """Write the state if it is worth it; a new mode in force goes into the history, with its notice."""
@@ -203,3 +203,12 @@ class Monitor:
             logger.warning("%s", notice.text, extra={"action": "notice", "kind": notice.kind})
             await self.ledger.told(notice.number)
         self._untold = False
+
+
+async def _last_look(probes: Probes, limit: float) -> Look:
+    """Look at LiteLLM; one lost packet must not change the mode."""
+    for _ in range(LAST_TRIES - 1):
+        look = await probes.litellm(limit=limit, deep=False)
+        if look.verdict is not Verdict.BROKEN:
+            return look
+    return await probes.litellm(limit=limit, deep=False)

@@ -14,7 +14,7 @@ from omni_mcp.decide.mode_state import ModeState, Seen, Setup, begin
 from omni_mcp.decide.modes import after
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.dispatch.local import LocalDoorbell
-from omni_mcp.engine import Engine
+from omni_mcp.engine import Engine, Means
 from omni_mcp.executors.executor import Executor, OnProgress, ToolInfo
 from omni_mcp.executors.pool import Pool
 from omni_mcp.home import Home
@@ -145,6 +145,17 @@ class FakeModes:
         self.state = after(self.state, seen, self.setup, now=self._clock.now())
 
 
+async def _as_before(_means: Means) -> Means | None:
+    return None
+
+
+def means_for(settings: Settings, *executors: FakeExecutor) -> Means:
+    """Return the means of an engine over fakes."""
+    return Means(
+        settings=settings, pool=FakePool(settings, {executor.name: executor for executor in executors}), relay=None
+    )
+
+
 async def _everybody_lives(_owner: str) -> bool:
     return False
 
@@ -162,19 +173,16 @@ def engine_for(
         executors={executor.name: executor.row for executor in executors},
         routing=routing or Routing(rules=(), default=executors[0].name),
     )
-    settings = Settings(home=Home(home), servers=servers)
     fields: dict[str, Any] = {
         "ledger": ledger,
-        "pool": FakePool(settings, {executor.name: executor for executor in executors}),
-        "settings": settings,
+        "means": means_for(Settings(home=Home(home), servers=servers), *executors),
         "clock": clock or SystemClock(),
         "owner": "engine",
         "doorbell": LocalDoorbell("127.0.0.1:0"),
-        "relay": None,
         "modes": FakeModes(clock or SystemClock()),
         "is_over": _everybody_lives,
-        "is_stale": lambda: False,
-        "idle_exit": None,
+        "renewed": _as_before,
+        "exits": False,
         "is_well": lambda: None,
     }
     return Engine(**{**fields, **changes})

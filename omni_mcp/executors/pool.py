@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Self
 
 import anyio
@@ -20,11 +19,11 @@ from omni_mcp.processes import sweep
 from omni_mcp.settings import Settings
 
 CLOSE_LIMIT = 8.0
-"""Seconds that all sessions have to close before their processes are ended."""
+"""Seconds that all sessions have to close; what then still runs is left to `swept`."""
 
 
 class Pool(AsyncContextManagerMixin):
-    """The executors of one engine. `specs` names all of them, the unusable ones included."""
+    """The executors of one reading of the settings. `specs` names all of them, the unusable ones included."""
 
     def __init__(self, settings: Settings, *, owner: str) -> None:
         self.specs = resolve(settings)
@@ -56,13 +55,21 @@ class Pool(AsyncContextManagerMixin):
         return executor_for(spec, session)
 
     async def _close(self) -> None:
-        """Close all at once, whatever happens around us; then end what is left, a server that still starts included."""
+        """Close all at once, whatever happens around us."""
+        with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+            async with anyio.create_task_group() as tasks:
+                for session in self._sessions.values():
+                    tasks.start_soon(session.close)
+
+
+@asynccontextmanager
+async def swept(owner: str) -> AsyncGenerator[None]:
+    """At the end, end whatever of an owner still runs: a server that was just starting included."""
+    try:
+        yield
+    finally:
         with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(CLOSE_LIMIT):
-                async with anyio.create_task_group() as tasks:
-                    for session in self._sessions.values():
-                        tasks.start_soon(session.close)
-            await run_sync(partial(sweep, OWNER_MARK, self._owner))
+            await run_sync(sweep, OWNER_MARK, owner)
 
 
 def executor_for(spec: ExecutorSpec, session: Session) -> Executor:

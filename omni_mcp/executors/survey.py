@@ -6,7 +6,7 @@ from functools import partial
 import anyio
 
 from omni_mcp.errors import ExecutorError
-from omni_mcp.executors.pool import Pool
+from omni_mcp.executors.pool import Pool, swept
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.service import executor_view
 from omni_mcp.settings import Settings
@@ -20,7 +20,8 @@ LIMIT = 20.0
 async def survey(settings: Settings) -> Sequence[ExecutorView]:
     """Return how each executor is; one that does not answer holds up nobody but itself."""
     found: dict[str, ExecutorView] = {}
-    async with Pool(settings, owner=new_id()) as pool, anyio.create_task_group() as tasks:
+    owner = new_id()
+    async with swept(owner), Pool(settings, owner=owner) as pool, anyio.create_task_group() as tasks:
         for spec in pool.specs.values():
             tasks.start_soon(partial(_look, pool, spec, found))
     return [found[name] for name in pool.specs]

@@ -4,17 +4,18 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
+import psutil
 import pytest
 
 from omni_mcp import app
-from omni_mcp.engine import Engine
+from omni_mcp.executors.pool import Pool
+from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
+from omni_mcp.settings import Settings
 from tests.integration.house import STUBS, call, ended, house, until
 
 
@@ -23,19 +24,17 @@ async def test_a_stop_in_the_middle_of_a_reload_leaves_nothing_and_the_next_subm
 ) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
-        opened, real = [0], app.running_engine
+        opened, real = [0], Pool
         async with anyio.create_task_group() as tasks:
 
-            @asynccontextmanager
-            async def stopped_at_the_second(*args: Any, **named: Any) -> AsyncGenerator[Engine]:
+            def stopped_at_the_second(settings: Settings, *, owner: str) -> Pool:
                 opened[0] += 1
                 assert holder(here.home.engine_lock) == os.getpid()
                 if opened[0] == 2:
                     tasks.cancel_scope.cancel()
-                async with real(*args, **named) as engine:
-                    yield engine
+                return real(settings, owner=owner)
 
-            monkeypatch.setattr(app, "running_engine", stopped_at_the_second)
+            monkeypatch.setattr("omni_mcp.executors.pool.Pool", stopped_at_the_second)
             tasks.start_soon(app.serve_engine, here.home)
             await until(lambda: opened[0])
             here.configure(executors={"bench": here.workshop(parallel=3)})
@@ -44,6 +43,38 @@ async def test_a_stop_in_the_middle_of_a_reload_leaves_nothing_and_the_next_subm
         async with here.client() as client:
             task = await call(client, "submit_task", description="after", type="echo", wait_seconds=20)
             assert task["state"] == "completed"
+
+
+async def test_an_edit_of_the_settings_holds_for_the_next_task_while_another_runs(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        word = tmp_path / "word"
+        slow = here.workshop("until", argument="path")
+        here.configure(executors={"slow": slow})
+        async with here.client() as client:
+            running = await call(client, "submit_task", description=str(word), type="until")
+            await until(here.logged)
+            [old] = processes_of(here.home, "workshop.py")
+            here.configure(executors={"slow": slow, "bench": here.workshop()})
+            later = await call(client, "submit_task", description="x", type="echo", wait_seconds=20)
+            assert later["state"] == "completed"
+            assert (await call(client, "task_status", task_id=running["task_id"]))["state"] == "executing"
+            word.touch()
+            done = await ended(client, running["task_id"])
+            assert (done["state"], done["attempt"]) == ("completed", 1)
+            await until(lambda: not old.is_running())
+
+
+def processes_of(home: Home, program: str) -> Sequence[psutil.Process]:
+    """Return what runs a program in the log of a home."""
+    return [process for process in psutil.process_iter() if _runs(process, program, str(home.root))]
+
+
+def _runs(process: psutil.Process, program: str, place: str) -> bool:
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return program in words and place in words
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permission bits of POSIX")

@@ -7,7 +7,7 @@ import pytest
 
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, UnknownExecutor
-from omni_mcp.executors.pool import Pool
+from omni_mcp.executors.pool import Pool, swept
 from omni_mcp.processes import marked
 from omni_mcp.task import Completed, new_id
 from tests.integration.executors import (
@@ -91,13 +91,13 @@ async def test_a_pool_is_closed_even_when_its_house_is_being_cancelled(tmp_path:
     assert marked(OWNER_MARK, owner) == []
 
 
-async def test_a_server_that_is_still_starting_does_not_outlive_the_pool(
+async def test_a_server_that_is_still_starting_does_not_outlive_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("omni_mcp.executors.pool.CLOSE_LIMIT", 0.1)
     owner = new_id()
     async with anyio.create_task_group() as tasks:
-        async with Pool(settings_of(tmp_path, a=bad("mute", "deaf")), owner=owner) as pool:
+        async with swept(owner), Pool(settings_of(tmp_path, a=bad("mute", "deaf")), owner=owner) as pool:
 
             async def run() -> None:
                 with pytest.raises(ExecutorUnusable):

@@ -10,11 +10,11 @@ import pytest
 
 from omni_mcp.contract import RunRequest
 from omni_mcp.decide.routing import Route, route
-from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine
+from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine, Means
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
-from omni_mcp.servers_file import Routing, Rule
+from omni_mcp.servers_file import Limits, Routing, Rule
 from omni_mcp.task import (
     LOCAL,
     Choice,
@@ -262,7 +262,7 @@ async def test_what_is_over_for_longer_than_it_is_kept_is_purged(tmp_path: Path)
         engine = engine_for(ledger, FakeExecutor(), home=tmp_path, clock=clock)
         limits = engine.settings.servers.limits.model_copy(update={"keep_days": 1.0})
         servers = engine.settings.servers.model_copy(update={"limits": limits})
-        engine.settings = replace(engine.settings, servers=servers)
+        engine.means = replace(engine.means, settings=replace(engine.settings, servers=servers))
         old = await submitted(ledger)
         await stepped(engine)
         clock.advance(timedelta(days=1, hours=1))
@@ -540,7 +540,7 @@ async def test_a_busy_ledger_delays_the_engine_and_does_not_end_it(verb: str, tm
     async with ledger_for_tests(tmp_path) as ledger:
         faulty = Faulty(ledger)
         faulty.failing = verb
-        engine = engine_for(cast(Ledger, faulty), FakeExecutor(), home=tmp_path, idle_exit=HOUR)
+        engine = engine_for(cast(Ledger, faulty), FakeExecutor(), home=tmp_path, exits=True)
         before = await submitted(ledger)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(engine.run)
@@ -555,9 +555,9 @@ async def test_a_busy_ledger_delays_the_engine_and_does_not_end_it(verb: str, tm
 
 async def test_an_idle_engine_retires_only_when_nothing_is_open(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
-        idle = timedelta(minutes=10)
+        idle = timedelta(seconds=Limits().engine_idle_seconds)
         fake = FakeExecutor(outcome=Failed(kind=FailureClass.RATE_LIMIT, message="limit", retry_at=START + HOUR * 99))
-        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, idle_exit=idle)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, exits=True)
         mark = EngineMark(owner="engine", pid=1, version="1", log="", address="", started_at=clock.now())
         await ledger.announce(mark)
         task_id = await submitted(ledger)
@@ -582,29 +582,33 @@ async def test_an_idle_engine_retires_only_when_nothing_is_open(tmp_path: Path) 
         assert ended == ["idle"]
 
 
-async def test_an_outdated_engine_begins_nothing_and_ends_when_nothing_runs(tmp_path: Path) -> None:
+async def test_an_edit_of_the_settings_holds_for_the_next_task_and_leaves_the_running_one_alone(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
-        stale = False
-        fake = FakeExecutor(held=True)
-        engine = engine_for(ledger, fake, home=tmp_path, is_stale=lambda: stale)
-        running, waiting = await submitted(ledger), ""
-        ended: list[str | None] = []
+        old, new = FakeExecutor(name="old", held=True), FakeExecutor(name="new")
+        edited = list[Means]()
 
-        async def run() -> None:
-            ended.append(await engine.run())
+        async def renewed(before: Means) -> Means | None:
+            return edited[0] if edited and before is not edited[0] else None
 
+        engine = engine_for(ledger, old, home=tmp_path, renewed=renewed)
+        before = engine.means
+        running = await submitted(ledger)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            await fake.begun()
-            stale = True
-            waiting = await submitted(ledger)
+            tasks.start_soon(engine.run)
+            await old.begun()
+            edited.append(engine_for(ledger, new, home=tmp_path).means)
+            later = await submitted(ledger)
             engine.doorbell.ring()
-            await anyio.wait_all_tasks_blocked()
-            assert not ended
-            fake.let_go()
-        assert ended == ["reload"]
-        assert (await look(ledger, running)).state is TaskState.COMPLETED
-        assert (await look(ledger, waiting)).state is TaskState.IDLE
+            await until(ledger, later, TaskState.COMPLETED)
+            assert (await look(ledger, later)).served_by == "new"
+            assert (await look(ledger, running)).state is TaskState.EXECUTING
+            assert not before.done_with.is_set()
+            old.let_go()
+            await until(ledger, running, TaskState.COMPLETED)
+            with anyio.fail_after(LIMIT):
+                await before.done_with.wait()
+            assert not edited[0].done_with.is_set()
+            tasks.cancel_scope.cancel()
 
 
 async def test_an_engine_that_is_stopped_gives_back_what_runs(tmp_path: Path) -> None:

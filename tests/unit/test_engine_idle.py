@@ -69,7 +69,7 @@ async def submitting(at: int, *, after: bool, folder: Path) -> str | None:
     """Submit while an idle engine is at its nth call; returns the verb, None when the engine was gone before that."""
     async with ledger_for_tests(folder, clock := ToldClock()) as ledger:
         halting = Halting(ledger, at=at, after=after)
-        engine = engine_for(cast(Ledger, halting), FakeExecutor(), home=folder, clock=clock, idle_exit=IDLE)
+        engine = engine_for(cast(Ledger, halting), FakeExecutor(), home=folder, clock=clock, exits=True)
         await ledger.announce(EngineMark(owner="engine", pid=1, version="1", log="", address="", started_at=START))
         ended: list[str | None] = []
         answers: list[Submitted] = []
