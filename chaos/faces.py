@@ -33,16 +33,21 @@ async def play(here: World, *, faces: int, seconds: float) -> bool:
     async with anyio.create_task_group() as tasks:
         for number, face in enumerate(here.faces):
             tasks.start_soon(_submits, here, face, number, until, calls, errors)
-    memory = [psutil.Process(face.process.pid).memory_full_info() for face in here.faces if face.process]
-    longest = [float(file.read_text()) for file in here.home.glob("longest.*")]
     rows = here.rows("select count(*) n from tasks")[0]["n"]
     say(f"{faces} faces for {seconds:.0f} s: {len(calls)} submits, {rows} tasks, {len(errors)} errors {errors[:3]}")
     say(f"  submit_task as the client sees it: {quantiles(calls, 'ms')}")
-    middle = sorted(longest)[len(longest) // 2]
-    rss, uss = _mean([each.rss for each in memory]), _mean([each.uss for each in memory])
-    say(f"  longest transaction of any face: {max(longest):.1f} ms (of the middle one: {middle:.1f} ms)")
-    say(f"  memory of a face: {rss:.1f} MB resident, {uss:.1f} MB unshared")
+    _print_cost(here)
     return not errors and rows == len(calls)
+
+
+def _print_cost(here: World) -> None:
+    longest = sorted(float(file.read_text()) for file in here.home.glob("longest.*"))
+    memory = [psutil.Process(face.process.pid).memory_full_info() for face in here.faces if face.process]
+    rss, uss = _mean([each.rss for each in memory]), _mean([each.uss for each in memory])
+    say(
+        f"  longest transaction of any face: {longest[-1]:.1f} ms (of the middle one: {longest[len(longest) // 2]:.1f} ms)"
+    )
+    say(f"  memory of a face: {rss:.1f} MB resident, {uss:.1f} MB unshared")
 
 
 async def _open(face: Face, starting: anyio.CapacityLimiter) -> None:

@@ -116,17 +116,7 @@ def recoveries(here: World) -> Sequence[float]:
 
 def print_report(homes: Sequence[World], found: Mapping[str, Sequence[Finding]], missed: Sequence[str]) -> None:
     """Print what was done, what came of it, and how fast it recovered."""
-    kills = _killed(homes)
-    say(f"\n{'killed at a fault point':42} before   after")
-    for place in dict.fromkeys(point.replace(" before ", " ").replace(" after ", " ") for point in POINTS):
-        role, verb = place.split()
-        before, after = (kills[f"{role} {when} {verb}"] for when in ("before", "after"))
-        say(f"  {place:40} {before:6}  {after:6}")
-    say("killed at any moment")
-    for what in sorted(set(kills) - set(POINTS)):
-        say(f"  {what:40} {kills[what]:6}")
-    deeds = sum((here.deeds for here in homes), Counter[str]())
-    say("besides" + "".join(f"\n  {what:40} {times:6}" for what, times in sorted(deeds.items())))
+    _print_harm(homes)
     for point in missed:
         say(f"not reached: {point}")
     times = [seconds for here in homes for seconds in recoveries(here)]
@@ -136,11 +126,25 @@ def print_report(homes: Sequence[World], found: Mapping[str, Sequence[Finding]],
     consents = sum(len(here.consents) for here in homes)
     say(f"{sum(len(here.acked) for here in homes)} tasks acknowledged {dict(ends)}, {consents} consents")
     reached = len(POINTS) - len(missed)
-    say(f"{kills.total()} kills, {reached} of {len(POINTS)} fault points, in {len(homes)} homes\n")
+    say(f"{_killed(homes).total()} kills, {reached} of {len(POINTS)} fault points, in {len(homes)} homes\n")
     for name, findings in found.items():
         say(f"  {'✗' if findings else '✓'} {len(findings):3} {name}")
         for finding in findings[:5]:
             say(f"        {finding}")
+
+
+def _print_harm(homes: Sequence[World]) -> None:
+    kills, deeds = _killed(homes), sum((here.deeds for here in homes), Counter[str]())
+    say(f"\n{'killed at a fault point':42} before   after")
+    for place in dict.fromkeys(point.replace(" before ", " ").replace(" after ", " ") for point in POINTS):
+        role, verb = place.split()
+        before, after = (kills[f"{role} {when} {verb}"] for when in ("before", "after"))
+        say(f"  {place:40} {before:6}  {after:6}")
+    at_any_moment = {what: times for what, times in kills.items() if what not in POINTS}
+    for title, counts in (("killed at any moment", at_any_moment), ("besides", deeds)):
+        say(title)
+        for what, times in sorted(counts.items()):
+            say(f"  {what:40} {times:6}")
 
 
 def _ends(here: World) -> Counter[str]:
