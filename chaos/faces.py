@@ -44,9 +44,8 @@ def _print_cost(here: World) -> None:
     longest = sorted(float(file.read_text()) for file in here.home.glob("longest.*"))
     memory = [psutil.Process(face.process.pid).memory_full_info() for face in here.faces if face.process]
     rss, uss = _mean([each.rss for each in memory]), _mean([each.uss for each in memory])
-    say(
-        f"  longest transaction of any face: {longest[-1]:.1f} ms (of the middle one: {longest[len(longest) // 2]:.1f} ms)"
-    )
+    middle = longest[len(longest) // 2]
+    say(f"  longest transaction of any face: {longest[-1]:.1f} ms (of the middle one: {middle:.1f} ms)")
     say(f"  memory of a face: {rss:.1f} MB resident, {uss:.1f} MB unshared")
 
 
