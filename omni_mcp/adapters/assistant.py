@@ -5,30 +5,19 @@ leaves nothing behind, so a broken run may always be done again.
 """
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import anyio
 import httpx
 from anyio import CancelScope
-from fastmcp import Context, FastMCP
 
 from omni_mcp import __version__
-from omni_mcp.contract import (
-    CANCEL,
-    HEALTH,
-    RUN_TASK,
-    CancelResult,
-    Endpoint,
-    Health,
-    RunRef,
-    RunRequest,
-    RunResult,
-)
+from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.contract import CancelResult, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import OmniError
 from omni_mcp.task import FailureClass
 
@@ -66,9 +55,6 @@ FIXES: Mapping[FailureClass, str] = {
     FailureClass.AUTH: "check the keys under models: in servers.yaml",
     FailureClass.CONFIG: "check the names under models: in servers.yaml",
 }
-
-Tell = Callable[[str], Awaitable[None]]
-"""Takes a line for people."""
 
 
 class _Refused(OmniError):
@@ -115,11 +101,15 @@ class Assistant:
         message = f"the model did not finish in {limit:.0f} s"
         return _failed(FailureClass.TASK, message, answer, fix="raise the executor's timeout in servers.yaml")
 
-    def cancel(self, ref: RunRef) -> CancelResult:
+    async def cancel(self, ref: RunRef) -> CancelResult:
         """Stop a run; hanging up is all there is to stop."""
         if (scope := self._runs.get(ref.run_id)) is not None:
             scope.cancel()
         return CancelResult(stopped=True)
+
+    async def health(self) -> Health:
+        """Say that it is there; whether its models answer, the engine knows."""
+        return Health(ok=True, version=__version__, detail="answers through the engine's models")
 
 
 async def _answered(request: RunRequest, endpoint: Endpoint, answer: _Answer, tell: Tell) -> RunResult:
@@ -205,36 +195,9 @@ def _failed(
     return RunResult(status="failed", text=text, failure=kind, message=message, fix=fix, retry_at=retry_at)
 
 
-def server(assistant: Assistant) -> FastMCP:
-    """Return the MCP server over an assistant."""
-    mcp = FastMCP("assistant", version=__version__)
-
-    @mcp.tool(name=RUN_TASK)
-    async def run_task(request: RunRequest, ctx: Context) -> RunResult:
-        """Answer a task; progress shows the text as it grows."""
-        numbers = count(1)
-
-        async def tell(line: str) -> None:
-            await ctx.report_progress(next(numbers), None, line)
-
-        return await assistant.run(request, tell)
-
-    @mcp.tool(name=CANCEL)
-    async def cancel(request: RunRef) -> CancelResult:
-        """Stop a run."""
-        return assistant.cancel(request)
-
-    @mcp.tool(name=HEALTH)
-    async def health() -> Health:
-        """Say that it is there; whether its models answer, the engine knows."""
-        return Health(ok=True, version=__version__, detail="answers through the engine's models")
-
-    return mcp
-
-
 def main() -> None:
     """Serve over stdio until stdin ends."""
-    server(Assistant()).run("stdio", show_banner=False)
+    serve("assistant", Assistant())
 
 
 if __name__ == "__main__":

@@ -8,21 +8,20 @@ import argparse
 import logging
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import anyio
 from anyio import CancelScope
-from fastmcp import Context, FastMCP
 
 from omni_mcp.adapters.claude_command import INSTALL_FIX, PROFILES, Setup, command_for, find_binary
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
 from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
 from omni_mcp.adapters.claude_stream import Transcript
-from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
 from omni_mcp.task import FailureClass
 
@@ -30,9 +29,6 @@ MARGIN = 10.0
 """Seconds before the engine's limit at which a run is stopped, so that what it produced is still reported."""
 VERSION_LIMIT = 10.0
 """Seconds that `claude --version` may take."""
-
-Tell = Callable[[str], Awaitable[None]]
-"""Takes a line for people."""
 
 logger = logging.getLogger(__name__)
 
@@ -138,33 +134,6 @@ class ClaudeCode:
         return Exit(code=process.returncode, stderr="".join(words))
 
 
-def server(agent: ClaudeCode) -> FastMCP:
-    """Return the MCP server over an agent."""
-    mcp = FastMCP("claude-code")
-
-    @mcp.tool(name=RUN_TASK)
-    async def run_task(request: RunRequest, ctx: Context) -> RunResult:
-        """Run one attempt at a task in Claude Code; progress tells what it does."""
-        numbers = count(1)
-
-        async def tell(line: str) -> None:
-            await ctx.report_progress(next(numbers), None, line)
-
-        return await agent.run(request, tell)
-
-    @mcp.tool(name=CANCEL)
-    async def cancel(request: RunRef) -> CancelResult:
-        """Stop a run and everything that it started."""
-        return await agent.cancel(request)
-
-    @mcp.tool(name=HEALTH)
-    async def health() -> Health:
-        """Say whether Claude Code is installed and starts."""
-        return await agent.health()
-
-    return mcp
-
-
 def parse(argv: list[str] | None = None) -> Setup:
     """Return what the command line says; None: that of this process."""
     parser = argparse.ArgumentParser(prog="omni_mcp.adapters.claude_code", description=(__doc__ or "").splitlines()[0])
@@ -177,7 +146,7 @@ def parse(argv: list[str] | None = None) -> Setup:
 
 def main() -> None:
     """Serve over stdio until stdin ends."""
-    server(ClaudeCode(parse())).run("stdio", show_banner=False)
+    serve("claude-code", ClaudeCode(parse()))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,10 @@ import httpx
 from anyio import CancelScope
 from anyio.abc import Process
 from anyio.to_thread import run_sync
-from fastmcp import Context, FastMCP
 
 from omni_mcp import __version__
-from omni_mcp.contract import (
-    CANCEL,
-    HEALTH,
-    RUN_TASK,
-    TASK_MARK,
-    CancelResult,
-    Endpoint,
-    Health,
-    RunRef,
-    RunRequest,
-    RunResult,
-)
+from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.contract import TASK_MARK, CancelResult, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.processes import die_with_parent, whole
 from omni_mcp.task import FailureClass
 
@@ -51,9 +39,6 @@ CUT_OFF = "Interrupted: the command was cut off, its outcome is unknown."
 
 Talk = list[dict[str, Any]]
 """A conversation in the words of Anthropic's messages API."""
-
-Tell = Callable[[str], Awaitable[None]]
-"""Takes a line for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +97,10 @@ class StandIn:
             run.scope.cancel()
             await run.over.wait()
         return CancelResult(stopped=True)
+
+    async def health(self) -> Health:
+        """Say what this is."""
+        return Health(ok=True, version=__version__, detail=WHO)
 
     @contextmanager
     def _listed(self, request: RunRequest) -> Generator[_Run]:
@@ -202,38 +191,11 @@ def _failed(kind: FailureClass, message: str) -> RunResult:
     return RunResult(status="failed", failure=kind, message=message)
 
 
-def server(agent: StandIn) -> FastMCP:
-    """Return the MCP server over a stand-in."""
-    mcp = FastMCP("stand-in", version=__version__)
-
-    @mcp.tool(name=RUN_TASK)
-    async def run_task(request: RunRequest, ctx: Context) -> RunResult:
-        """Run one attempt at a task; progress tells what it does."""
-        numbers = count(1)
-
-        async def tell(line: str) -> None:
-            await ctx.report_progress(next(numbers), None, line)
-
-        return await agent.run(request, tell)
-
-    @mcp.tool(name=CANCEL)
-    async def cancel(request: RunRef) -> CancelResult:
-        """Stop a run and everything that it started."""
-        return await agent.cancel(request)
-
-    @mcp.tool(name=HEALTH)
-    async def health() -> Health:
-        """Say what this is."""
-        return Health(ok=True, version=__version__, detail=WHO)
-
-    return mcp
-
-
 def main() -> None:
     """Serve over stdio until stdin ends."""
     parser = argparse.ArgumentParser(description="A stand-in for Claude Code.")
     parser.add_argument("--sessions", type=Path, required=True, help="where the conversations are kept")
-    server(StandIn(parser.parse_args().sessions)).run("stdio", show_banner=False)
+    serve("stand-in", StandIn(parser.parse_args().sessions))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from omni_mcp.adapters.assistant import Assistant, server
+from omni_mcp.adapters.assistant import Assistant
+from omni_mcp.adapters.serving import server
 from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, CancelResult, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.loopback import serving
@@ -56,7 +57,7 @@ class House:
 
 def in_process() -> Client[Any]:
     """Return a client of an assistant in this process: quick."""
-    return Client(server(Assistant()))
+    return Client(server("assistant", Assistant()))
 
 
 def over_stdio(folder: Path) -> Client[Any]:

@@ -9,10 +9,11 @@ import pytest
 from fastmcp import Client
 from pydantic import SecretStr
 
+from omni_mcp.adapters.serving import server
 from omni_mcp.contract import HEALTH, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.demo.answers import MARK, WORK_LOG
 from omni_mcp.demo.cloud import Cloud, running_cloud
-from omni_mcp.demo.stand_in import StandIn, begin, go_on, server
+from omni_mcp.demo.stand_in import StandIn, begin, go_on
 from omni_mcp.task import FailureClass
 
 HELLO = "写一个 Hello World 函数"
@@ -137,7 +138,7 @@ async def test_a_model_that_does_not_answer_is_the_providers_failure(tmp_path: P
 
 
 async def test_its_health_says_what_it_is(tmp_path: Path):
-    async with Client(server(StandIn(tmp_path))) as client:
+    async with Client(server("stand-in", StandIn(tmp_path))) as client:
         health = Health.model_validate((await client.call_tool(HEALTH)).structured_content)
     assert health.ok
     assert "stand-in" in (health.detail or "")
