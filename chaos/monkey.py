@@ -58,10 +58,12 @@ class Monkey:
         self._clients = clients
         self._random = random.Random(seed)
 
-    async def all_of(self, points: Sequence[str]) -> Sequence[str]:
-        """Let a process die at each of these points once; returns those that nobody reached in two tries."""
-        missed = [point for point in points if not await self._die_at(point)]
-        return [point for point in missed if not await self._die_at(point)]
+    async def all_of(self, points: Sequence[str], until: float) -> Sequence[str]:
+        """Let a process die at each of these points once; returns those that nobody reached in two tries, or in time."""
+        missed = points
+        for _ in range(2):
+            missed = [point for point in missed if time.monotonic() > until or not await self._die_at(point)]
+        return missed
 
     async def one(self) -> None:
         """Do one thing."""

@@ -75,7 +75,7 @@ async def _harm(
         tasks.start_soon(here.keep_cloud)
         while here.engine is None:
             await anyio.sleep(0.05)
-        missed += await monkey.all_of(points)
+        missed += await monkey.all_of(points, plan.until)
         while _killed(homes).total() < plan.kills and time.monotonic() < plan.until:
             await monkey.one()
         clients.submitting = False
