@@ -48,9 +48,12 @@ class Clients:
         (kind,) = self._wanted[:1] or self._random.choices(list(KINDS), list(KINDS.values()))
         self._wanted = self._wanted[1:]
         number = next(self._numbers)
-        description = f"{number}: {self._random.randint(2, 6)} steps of {self._random.randint(20, 250)} ms"
+        steps, pause = self._random.randint(2, 6), self._random.randint(20, 250)
+        if number % 5 == 0:
+            steps, pause = 30, 100  # long enough that an old run could still be at it when the next one begins
         if number % 25 == 0:
-            description = f"{number}: 90 steps of 100 ms"  # long enough for a lease to be renewed
+            steps, pause = 90, 100  # long enough for a lease to be renewed
+        description = f"{number}: {steps} steps of {pause} ms"
         task = await self._acknowledged(face, description, kind, f"key {number}")
         self._world.acked[f"key {number}"] = task
         self._world.kinds[task] = kind

@@ -59,7 +59,7 @@ class Monkey:
         self._random = random.Random(seed)
 
     async def all_of(self, points: Sequence[str], until: float) -> Sequence[str]:
-        """Let a process die at each of these points once; returns those that nobody reached in two tries, or in time."""
+        """Let a process die at each of these points once; returns those not reached in two tries, or in time."""
         missed = points
         for _ in range(2):
             missed = [point for point in missed if time.monotonic() > until or not await self._die_at(point)]
