@@ -51,6 +51,8 @@ async def _played(play: Callable[[World], Awaitable[bool]], here: World) -> bool
 
 def quantiles(values: Sequence[float], unit: str) -> str:
     """Return the middle, the 99th percentile and the longest of some values."""
+    if len(values) < 2:
+        return f"{values[0]:.3f} {unit}"
     cuts = statistics.quantiles(values, n=100)
     return f"p50 {cuts[49]:.3f} {unit}, p99 {cuts[98]:.3f} {unit}, longest {max(values):.3f} {unit}"
 
