@@ -106,6 +106,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="the sweep of what a dead engine has left",
+        file="processes.py",
+        was="    ended: dict[int, str] = {}\n",
+        becomes="    return Swept(ended=[], remaining=[])\n",
+        test=_unit("test_processes.py::test_a_sweep_ends_the_tree_of_a_mark_and_nothing_else"),
+    ),
+    Mutant(
         name="the proof that the old owner is dead",
         file="engine.py",
         was="if owner == self.owner or await self.is_over(owner)}",
