@@ -71,7 +71,7 @@ breakers: install $(BREAKERS_INSTALLED) ## Compare the mode machine with public 
 	$(BIN)/python -m benchmarks.modes
 
 chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
-	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
 
 endurance: install ## Measure take-overs, 1,000 submissions of dying clients, forty faces (FOR=300 seconds)
 	$(BIN)/python -m chaos.takeover

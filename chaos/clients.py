@@ -16,7 +16,7 @@ from chaos.world import KINDS, NOBODY, World
 OPEN = 14
 """Tasks that are open at once."""
 CLIENTS = 2
-AGAIN = 5.0
+AGAIN = 3.0
 """Seconds between two submits beyond that, while there is no engine."""
 
 
@@ -29,22 +29,31 @@ class Clients:
         self._numbers: Iterator[int] = count(1)
         self.submitting = True
         self._asked = 0.0
+        self._wanted: list[str] = []
+
+    def ask_for(self, kind: str) -> None:
+        """Have the next task be for this executor."""
+        self._wanted.append(kind)
 
     async def submit(self) -> None:
         """Submit one task after the other, each with its key, again and again until it is acknowledged."""
         face = self._face()
         while self.submitting:
-            if self._open() >= OPEN:
+            if self._open() >= OPEN and not self._wanted:
                 await anyio.sleep(0.05)
             else:
                 await self._submit_one(face)
 
     async def _submit_one(self, face: Face) -> None:
-        (kind,) = self._random.choices(list(KINDS), list(KINDS.values()))
+        (kind,) = self._wanted[:1] or self._random.choices(list(KINDS), list(KINDS.values()))
+        self._wanted = self._wanted[1:]
         number = next(self._numbers)
-        description = f"{number}: {self._random.randint(2, 6)} steps of {self._random.randint(20, 250)} ms"
+        steps, pause = self._random.randint(2, 6), self._random.randint(20, 250)
+        if number % 5 == 0:
+            steps, pause = 30, 100  # long enough that an old run could still be at it when the next one begins
         if number % 25 == 0:
-            description = f"{number}: 90 steps of 100 ms"  # long enough for a lease to be renewed
+            steps, pause = 90, 100  # long enough for a lease to be renewed
+        description = f"{number}: {steps} steps of {pause} ms"
         task = await self._acknowledged(face, description, kind, f"key {number}")
         self._world.acked[f"key {number}"] = task
         self._world.kinds[task] = kind
@@ -76,10 +85,10 @@ class Clients:
             await anyio.sleep(0.25)
 
     async def _tend_once(self, face: Face) -> None:
-        waiting = self._world.rows("select id, waiting_for, executor from tasks where state = 'waiting'")
+        waiting = self._world.rows("select id, attempt, waiting_for, executor from tasks where state = 'waiting'")
         for row in waiting:
             if row["waiting_for"] == "consent":
-                self._world.consents[row["id"]] += 1
+                self._world.consents.add((row["id"], row["attempt"]))
                 await face.call("resume_pending", task_ids=[row["id"]])
             elif row["executor"] in NOBODY:
                 await face.call("cancel_task", task_id=row["id"])

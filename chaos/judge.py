@@ -33,8 +33,9 @@ def two_live_runs(world: World) -> Iterator[Finding]:
 def second_dispatches(world: World) -> Iterator[Finding]:
     """Runs beyond the first that nobody had consented to (`ask`), or that were begun anew elsewhere (`attach`)."""
     starts = _per_task(world.journal, "start")
+    consents = Counter(task for task, _attempt in world.consents)
     for task, kind in world.kinds.items():
-        allowed = 1 + world.consents[task]
+        allowed = 1 + consents[task]
         if kind == "once" and len(starts[task]) > allowed:
             yield f"{task}: {len(starts[task])} runs, {allowed} allowed"
     for task, begun in _per_task(world.journal, "begun").items():

@@ -90,6 +90,29 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="the look at open tasks in the write of the idle exit",
+        file="ledger/statements.py",
+        was="where owner = :owner and (not :only_if_idle or not exists (select 1 from tasks where open = 1))",
+        becomes="where owner = :owner",
+        test=_unit("test_engine_idle.py::test_a_submit_at_each_moment_of_the_idle_exit_always_runs"),
+    ),
+    Mutant(
+        name="the look whether a unit has ended the transaction",
+        file="ledger/writer.py",
+        was="                if not db.in_transaction:\n                    return False\n",
+        becomes="",
+        test=_unit(
+            "test_writer.py::test_when_a_unit_ends_the_whole_transaction_the_others_are_written_once_and_answered_truly"
+        ),
+    ),
+    Mutant(
+        name="the sweep of what a dead engine has left",
+        file="processes.py",
+        was="    ended: dict[int, str] = {}\n",
+        becomes="    return Swept(ended=[], remaining=[])\n",
+        test=_unit("test_processes.py::test_a_sweep_ends_the_tree_of_a_mark_and_nothing_else"),
+    ),
+    Mutant(
         name="the proof that the old owner is dead",
         file="engine.py",
         was="if owner == self.owner or await self.is_over(owner)}",
@@ -148,12 +171,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="omni-mutant-") as folder:
         _copy(Path(folder))
         healthy = _run(Path(folder), sorted({mutant.test for mutant in MUTANTS}))
-    found = {mutant.name: survives(mutant) for mutant in MUTANTS}
-    for name, how in found.items():
-        print(f"  {'✗' if how else '✓'} without {name}: {how or 'caught'}", flush=True)
     if healthy:
-        print(f"  ✗ the tests fail without a mutant, too ({healthy})")
-    return int(bool(healthy) or any(found.values()))
+        print(f"  ✗ the tests fail without a mutant, too ({healthy})", flush=True)
+    survivors = 0
+    for mutant in MUTANTS:
+        how = survives(mutant)
+        survivors += how is not None
+        print(f"  {'✗' if how else '✓'} without {mutant.name}: {how or 'caught'}", flush=True)
+    return int(bool(healthy) or survivors > 0)
 
 
 if __name__ == "__main__":

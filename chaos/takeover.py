@@ -11,6 +11,7 @@ import anyio
 import psutil
 
 from chaos.face import Face
+from chaos.judge import two_live_runs
 from chaos.stage import on_stage, quantiles, say
 from chaos.world import World
 
@@ -19,7 +20,10 @@ LIVES = (1.1, 1.6)
 
 
 async def play(here: World, *, kills: int, alone: int) -> bool:
-    """Kill the engine again and again while a task runs; then the same with its spare killed first."""
+    """Kill the engine again and again while a task runs; then the same with its spare killed first.
+
+    Returns whether no run began while the one before was still at it.
+    """
     face = Face(here.home)
     here.faces.append(face)
     await face.call("submit_task", description="9000 steps of 100 ms", executor="session")
@@ -28,7 +32,9 @@ async def play(here: World, *, kills: int, alone: int) -> bool:
         if bound:
             say(f"{name}: {count} kills, from the kill until the task is bound anew: {quantiles(bound, 's')}")
     await face.call("cancel_task", task_id=here.rows("select id from tasks")[0]["id"])
-    return True
+    overlaps = list(two_live_runs(here))
+    say(f"two live runs of the task: {len(overlaps)}")
+    return not overlaps
 
 
 async def _taken_over(here: World, *, spare: bool) -> float:

@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Generator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def backup(home: Home, file: Path) -> CopyView:
     if file.exists():
         raise BadRequest(f"{file} is there already", next_step="name a new file, or remove that one")
     part = file.with_name(f"{file.name}.part")
-    found = _copied(home.ledger, part)
-    part.replace(file)
+    with _whole_or_gone(part):
+        found = _copied(home.ledger, part)
+        part.replace(file)
     return CopyView(path=str(file), tasks=found.tasks, text="a whole ledger; omni-mcp restore brings it back")
 
 
@@ -46,9 +48,10 @@ def restore(home: Home, file: Path) -> CopyView:
         for path in (home.engine_start, home.engine_lock):
             locks.enter_context(_held(path))
         staged = home.ledger.with_name(f"{home.ledger.name}.restoring")
-        found = _copied(file, staged)
-        count = _ask_all(staged)
-        kept = _swap(home.ledger, staged)
+        with _whole_or_gone(staged):
+            found = _copied(file, staged)
+            count = _ask_all(staged)
+            kept = _swap(home.ledger, staged)
     told = f"the ledger before is {kept}; " if kept else ""
     return CopyView(path=str(home.ledger), tasks=found.tasks, text=f"{told}{count} open tasks wait for consent")
 
@@ -58,6 +61,18 @@ def _held(path: Path) -> HeldLock:
     if held is None:
         raise EngineRunning(holder(path))
     return held
+
+
+@contextmanager
+def _whole_or_gone(part: Path) -> Generator[None]:
+    """Leave no half of a copy when the body breaks off, for whatever reason."""
+    try:
+        yield
+    except BaseException:
+        for end in ("", "-journal", "-wal", "-shm"):
+            with suppress(OSError):
+                part.with_name(part.name + end).unlink(missing_ok=True)
+        raise
 
 
 def _copied(source: Path, target: Path) -> CheckView:

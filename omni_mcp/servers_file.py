@@ -21,6 +21,7 @@ from pydantic import (
 from omni_mcp.task import SYSTEM_REPAIR, Recovery
 
 Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
+Permissions = Literal["read-only", "edit", "full"]
 
 
 class _Row(BaseModel):
@@ -169,7 +170,7 @@ class ExecutorRow(_Row):
     """Seconds that one attempt may take."""
     roots: tuple[Folder, ...] = ()
     """Folders that a `cwd` has to be below."""
-    permissions: Literal["read-only", "edit", "full"] = "edit"
+    permissions: Permissions = "edit"
     """What Claude Code may do."""
     model: str | None = None
     """The model of its tasks; without it that of `models`."""

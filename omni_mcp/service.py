@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.decide.options import check_options
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.repair import standing
 from omni_mcp.decide.resuming import Resumption, resumption
-from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
@@ -525,7 +525,7 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     if spec.type == SYSTEM_REPAIR:
         raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
     _check_executor(spec, settings)
-    _check_attempts(spec.options.get(MAX_ATTEMPTS), settings.servers.limits.max_attempts)
+    check_options(spec.options, max_attempts=settings.servers.limits.max_attempts)
     return replace(spec, cwd=_checked_cwd(spec.cwd))
 
 
@@ -535,15 +535,6 @@ def _without_blanks(spec: TaskSpec) -> TaskSpec:
     blank = {name: None for name in names if not (getattr(spec, name) or "").strip()}
     options = {name: value for name, value in spec.options.items() if value is not None}
     return replace(spec, **blank, options=options)
-
-
-def _check_attempts(asked: object, limit: int) -> None:
-    if asked is None or (isinstance(asked, int) and not isinstance(asked, bool) and 1 <= asked <= limit):
-        return
-    raise BadRequest(
-        f"options.max_attempts {asked!r} is not a whole number in 1..{limit}; a task can only lower the limit",
-        next_step="call submit_task with one that is, or without it",
-    )
 
 
 def _check_executor(spec: TaskSpec, settings: Settings) -> None:

@@ -1,18 +1,33 @@
 """The face on stdin and stdout, as a client starts it."""
 
+import logging
 import os
 import signal
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from fastmcp.server.mixins import transport
+from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
 
 from omni_mcp.app import EngineHere, running_face
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
+from omni_mcp.unreadable import refused
+
+logger = logging.getLogger(__name__)
+
+Message = SessionMessage | Exception
 
 
 def serve_stdio(home: Home, *, inline: bool) -> None:
     """Serve until stdin ends."""
+    # FastMCP takes no streams, and what the library cannot read it drops without an answer.
+    transport.stdio_server = answering_stdio  # pyright: ignore[reportPrivateImportUsage]
     anyio.run(_inline if inline else _light, home)
 
 
@@ -39,3 +54,30 @@ async def _end_at_signal(engine: EngineHere) -> None:
         async for number in signals:
             await engine.stop()
             os._exit(128 + number)
+
+
+@asynccontextmanager
+async def answering_stdio() -> AsyncGenerator[tuple[MemoryObjectReceiveStream[Message], Any]]:
+    """Yield what the client says and the way back to it; a request that cannot be read is refused at once."""
+    ours, theirs = anyio.create_memory_object_stream[Message](0)
+    async with stdio_server() as (reading, writing):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_sort, reading, ours, writing, name="unreadable lines")
+            yield theirs, writing
+            tasks.cancel_scope.cancel()
+
+
+async def _sort(reading: AsyncIterable[Message], to: MemoryObjectSendStream[Message], writing: Any) -> None:
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async with to:
+            async for message in reading:
+                await _take(message, to, writing)
+
+
+async def _take(message: Message, to: MemoryObjectSendStream[Message], writing: Any) -> None:
+    if isinstance(message, SessionMessage):
+        await to.send(message)
+    elif (answer := refused(message)) is not None:
+        await writing.send(answer)
+    else:
+        logger.warning("a line on stdin that is no message", extra={"action": "stdin"})

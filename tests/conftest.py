@@ -9,6 +9,10 @@ import psutil
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.small_disk import a_small_disk
+
+__all__ = ["a_small_disk"]
+
 UNIT = Path(__file__).parent / "unit"
 GRACE = 10.0
 """Seconds that a child or thread has to be gone after its test: it may be on its way out."""

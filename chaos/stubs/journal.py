@@ -1,7 +1,8 @@
-"""What the executors themselves say that they did: an append-only log that knows nothing of the ledger.
+"""What the executors themselves say that they did: append-only logs that know nothing of the ledger.
 
 Whoever works on a task holds a lock of the kernel on it: a second one that finds it held writes `overlap`, which is
-the proof of two live runs that no timing can blur.
+the proof of two live runs that no timing can blur. What a session or the cloud has finished stands in one line of a
+file of its own, which is its memory and our proof at once: a kill cannot part the two.
 """
 
 import fcntl
@@ -15,6 +16,9 @@ from typing import Any
 
 HOME = "CHAOS_HOME"
 """Environment variable of every process of a chaos home: where it is, and that it is of it."""
+LOG = "work.log"
+SESSIONS, CLOUD, RUNS = "sessions", "cloud", "runs"
+"""Folders of the memories of sessions and of the cloud, and of the locks."""
 
 
 def home() -> Path:
@@ -22,15 +26,10 @@ def home() -> Path:
     return Path(os.environ[HOME])
 
 
-def note(kind: str, **what: Any) -> None:
+def note(kind: str, file: str = LOG, **what: Any) -> None:
     """Write one line, whole or not at all."""
     line = json.dumps({"kind": kind, "at": time.time(), "pid": os.getpid(), **what}) + "\n"
-    append(home() / "work.log", line)
-
-
-def append(path: Path, line: str) -> None:
-    """Add a line to a file in one write."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    fd = os.open(home() / file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(fd, line.encode())
     finally:
@@ -45,7 +44,7 @@ def read(path: Path) -> Sequence[Mapping[str, Any]]:
 @contextmanager
 def alone(task: str, **who: Any) -> Generator[None]:
     """Work on a task; tell when it begins and ends, and when somebody else is still at it."""
-    fd = os.open(home() / "runs" / task, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = os.open(home() / RUNS / task, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -52,19 +52,28 @@ async def test_a_task_is_served_by_the_proxy_and_the_defaults_reach_its_request(
     ("status", "body", "waiting_for", "words"),
     [
         (429, COOLDOWN, "cloud", "No deployments available"),
-        (200, {"type": "error", "error": {"type": "api_error", "message": "odd"}}, "cloud", "odd"),
+        (200, {"type": "error", "error": {"type": "api_error", "message": f"odd {MASTER_KEY}"}}, "cloud", "odd"),
         (400, NO_DB, "executor", "models.gateway.api_key"),
         (400, NO_MODEL, "executor", "models.gateway.for"),
     ],
 )
-async def test_a_failure_of_the_proxy_parks_the_task_with_what_to_do(
+async def test_a_failure_of_the_proxy_parks_the_task_with_what_to_do_and_no_key_is_written_down(
     tmp_path: Path, status: int, body: Any, waiting_for: str, words: str
 ):
     async with stub_litellm() as stub, house(tmp_path) as here:
         stub.answer(body, status)
         told = await run(here, {"gateway": gateway(stub.url)})
+        assert holding(here.home.root, MASTER_KEY) == ["servers.yaml"]
     assert (told["state"], told["waiting_for"]) == ("waiting", waiting_for), told
     assert words in told["text"]
+    assert MASTER_KEY not in str(told)
+
+
+def holding(folder: Path, key: str) -> list[str]:
+    """Return the files in which a key stands: logs and ledger are among those that are read."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert {"engine.log", "ledger.db", "face.log"} <= {file.name for file in files}
+    return [file.name for file in files if key.encode() in file.read_bytes()]
 
 
 async def test_a_proxy_that_is_not_there_is_a_reason_to_wait_that_names_it(tmp_path: Path):

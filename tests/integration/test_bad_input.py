@@ -1,18 +1,21 @@
 """Bad input gets a clear error that names the next call, and never costs a task."""
 
+import json
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.to_thread import run_sync
 
+from omni_mcp.archive import backup
+from omni_mcp.errors import LedgerUnusable
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import TaskSpec
 from tests.integration.house import STUBS, House, call, ended, house, refused
+from tests.small_disk import fill
 
 
 async def test_unknown_and_ambiguous_ids_are_told_apart(tmp_path: Path) -> None:
@@ -168,29 +171,6 @@ async def test_garbage_on_an_executors_stdout_is_not_an_answer(tmp_path: Path) -
             assert (await call(client, "task_result", task_id=task["task_id"]))["text"] == "through the noise"
 
 
-@pytest.fixture(name="small_disk")
-def a_small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 8 MB, where the machine allows one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets us mount no file system")
-    try:
-        yield place
-    finally:
-        subprocess.run(["/bin/umount", "--lazy", str(place)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write until nothing goes any more."""
-    with suppress(OSError), path.open("wb", buffering=0) as out:
-        while True:
-            out.write(b"x" * 4096)
-
-
 async def test_a_full_disk_refuses_new_tasks_keeps_the_old_ones_and_goes_on_when_there_is_space(
     small_disk: Path,
 ) -> None:
@@ -205,9 +185,45 @@ async def test_a_full_disk_refuses_new_tasks_keeps_the_old_ones_and_goes_on_when
             assert "full" in error["message"]
             assert "free some space" in error["next_step"]
             assert (await call(client, "task_status", task_id=kept["task_id"]))["description"] == "first"
+            with pytest.raises(LedgerUnusable, match="full"):
+                await run_sync(backup, here.home, small_disk / "copy.db")
+            assert not list(small_disk.glob("copy.db*"))
             filler.unlink()
             await call(client, "submit_task", description="y" * 200_000, type="x")
             assert len((await call(client, "list_tasks"))["tasks"]) == 2
+
+
+PING = '{"jsonrpc": "2.0", "id": 10, "method": "ping"}'
+UNREADABLE = (
+    ('{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "half \\ud800 pair"}}', 7, "hex escape"),
+    (
+        '{"jsonrpc": "2.0", "id": "a", "method": "ping", "params": {"deep": ' + "[" * 5000 + "]" * 5000 + "}}",
+        "a",
+        "recurs",
+    ),
+    ('{"method": "ping", "id": 9, "jsonrpc": "2.0"', 9, "EOF"),
+)
+
+
+async def test_a_request_that_cannot_be_read_is_refused_at_once_and_the_face_serves_on(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        said = "\n".join(["no message at all", *(line for line, *_ in UNREADABLE), PING, ""])
+        with (tmp_path / "stderr").open("w") as stderr:
+            face = await anyio.open_process([sys.executable, "-m", "omni_mcp"], env=here.env, stderr=stderr)
+        async with face:
+            assert face.stdin is not None
+            assert face.stdout is not None
+            await face.stdin.send(said.encode())
+            heard = BufferedByteReceiveStream(face.stdout)
+            with anyio.fail_after(50):
+                answers = [json.loads(await heard.receive_until(b"\n", 10_000)) for _ in range(len(UNREADABLE) + 1)]
+            await face.stdin.aclose()
+    *errors, last = answers
+    assert [error["id"] for error in errors] == [number for _, number, _ in UNREADABLE]
+    for error, (_, _, why) in zip(errors, UNREADABLE, strict=True):
+        assert (error["error"]["code"], why in error["error"]["message"]) == (-32700, True), error
+    assert last == {"jsonrpc": "2.0", "id": 10, "result": {}}
+    assert "a line on stdin that is no message" in (tmp_path / "stderr").read_text()
 
 
 async def test_a_home_that_cannot_be_written_is_refused_and_the_face_stays_up(tmp_path: Path) -> None:

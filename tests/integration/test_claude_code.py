@@ -1,16 +1,18 @@
 """The real `claude` binary on both sides of our MCP face: as a client that hands off work, and as the executor."""
 
 import json
-import os
 import shutil
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
+from fastmcp import Client
 
+from omni_mcp.contract import TASK_MARK
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from tests.integration.house import LIMIT, House, call, ended, house, until
@@ -20,7 +22,7 @@ BINARY = shutil.which("claude", path=str(ROOT / ".cache/npm/node_modules/.bin"))
 
 pytestmark = [
     pytest.mark.claude,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(180),
     pytest.mark.skipif(BINARY is None, reason="no claude: npm install --prefix .cache/npm @anthropic-ai/claude-code"),
 ]
 
@@ -46,7 +48,7 @@ def configure(here: House, cloud: Cloud) -> None:
 
 
 @pytest.mark.litellm
-async def test_claude_code_changes_a_file_and_after_a_kill_in_mid_tool_goes_on_in_its_session(tmp_path: Path) -> None:
+async def test_claude_adapter_and_engine_killed_in_turn_in_mid_tool_go_on_in_one_session(tmp_path: Path) -> None:
     repo = tmp_path / "repo"
     repo.mkdir()
     log, word = repo / "steps", repo / "word"
@@ -62,17 +64,56 @@ async def test_claude_code_changes_a_file_and_after_a_kill_in_mid_tool_goes_on_i
         async with here.client() as client:
             task = await call(client, "submit_task", description=script(*steps), type="coding", cwd=str(repo))
             await until(lambda: log.exists() and "begin-2" in log.read_text())
-            os.kill(await here.engine_pid(), signal.SIGKILL)
-            await until(lambda: log.read_text().count("begin-2") == 2)
+            for times, kill in enumerate((a_claude, an_adapter, an_engine), start=2):
+                before = of_task(task["task_id"])
+                (await kill(here, before)).kill()
+                await begun_again(client, log, times)
+                assert [process for process in before if process.is_running()] == []
             word.touch()
             done = await ended(client, task["task_id"])
             result = await call(client, "task_result", task_id=task["task_id"])
-    assert (done["state"], done["attempt"], done["endpoint"]) == ("completed", 2, "litellm-router")
+    assert (done["state"], done["attempt"], done["endpoint"]) == ("completed", 4, "litellm-router")
     assert result["text"] == "written"
     assert (repo / "hello.txt").read_text() == "hello\n"
-    assert log.read_text().split() == ["step-1", "begin-2", "begin-2", "end-2"]
+    assert log.read_text().split() == ["step-1", *["begin-2"] * 4, "end-2"]
     assert done["cost_usd"] == pytest.approx(cloud_bill(cloud))
     assert len(list(here.home.root.glob(".claude/projects/*/*.jsonl"))) == 1
+
+
+def of_task(task_id: str) -> Sequence[psutil.Process]:
+    """Return the processes of a task's attempt: `claude` and what that has started."""
+
+    def is_of(process: psutil.Process) -> bool:
+        try:
+            return process.environ().get(TASK_MARK) == task_id
+        except (psutil.Error, OSError):
+            return False
+
+    return [process for process in psutil.process_iter() if is_of(process)]
+
+
+async def a_claude(_here: House, attempt: Sequence[psutil.Process]) -> psutil.Process:
+    """Return the `claude` of an attempt: the one that no other process of it has started."""
+    [top] = [process for process in attempt if process.ppid() not in {each.pid for each in attempt}]
+    return top
+
+
+async def an_adapter(here: House, attempt: Sequence[psutil.Process]) -> psutil.Process:
+    """Return the adapter that has started an attempt."""
+    return psutil.Process((await a_claude(here, attempt)).ppid())
+
+
+async def an_engine(here: House, _attempt: Sequence[psutil.Process]) -> psutil.Process:
+    """Return the engine."""
+    return psutil.Process(await here.engine_pid())
+
+
+async def begun_again(client: Client[Any], log: Path, times: int) -> None:
+    """Wait until the step that was cut off has begun so often, and let nothing wait for its turn meanwhile."""
+    with anyio.fail_after(LIMIT):
+        while log.read_text().count("begin-2") < times:
+            await call(client, "resume_pending")
+            await anyio.sleep(0.1)
 
 
 def cloud_bill(cloud: Cloud) -> float:

@@ -132,6 +132,17 @@ async def test_a_number_of_attempts_that_raises_the_limit_or_is_none_is_refused(
         assert await here.submitted(options={"max_attempts": 2})
 
 
+@pytest.mark.parametrize("options", [{"x": 1}, {"permissions": ["a"]}, {"permissions": "all"}, {"permissions": 3}])
+async def test_options_that_nobody_would_keep_are_refused_with_the_known_ones(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    async with place(tmp_path) as here:
+        with pytest.raises(BadRequest, match=r"options") as error:
+            await here.submitted(options=options)
+        assert '{"permissions": "read-only|edit|full", "max_attempts": n}' in (error.value.next_step or "")
+        assert await here.submitted(options={"permissions": "read-only", "max_attempts": 1})
+
+
 # the loop guard
 
 
@@ -245,14 +256,19 @@ async def test_a_task_that_failed_is_tried_again_as_a_new_one(tmp_path: Path) ->
     async with place(tmp_path) as here:
         old = await here.ended(
             await here.submitted(
-                description="写", priority=3, idempotency_key="k", deadline_said="2h", options={"a": 1}
+                description="写", priority=3, idempotency_key="k", deadline_said="2h", options={"permissions": "edit"}
             )
         )
         view = await here.service.retry(old[:8], deadline="3h")
         assert (view.retry_of, view.state, view.deadline) == (old, TaskState.IDLE, START + HOUR * 3)
         new = (await here.ledger.find(view.task_id, principal=LOCAL)).spec
         assert new == TaskSpec(
-            description="写", type="general", priority=3, options={"a": 1}, retry_of=old, deadline=START + HOUR * 3
+            description="写",
+            type="general",
+            priority=3,
+            options={"permissions": "edit"},
+            retry_of=old,
+            deadline=START + HOUR * 3,
         )
 
 

@@ -16,6 +16,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable
 from omni_mcp.ledger.gate import WriteGate
 from omni_mcp.ledger.writer import Work, Writer, understood
+from tests.small_disk import fill
 
 HOLD = """
 import sys
@@ -42,6 +43,12 @@ def put(text: str) -> Work[str]:
 def end_the_transaction(db: sqlite3.Connection) -> None:
     db.execute("insert into lines values ('lost')")
     db.execute("rollback")
+
+
+def be_interrupted(db: sqlite3.Connection) -> None:
+    """Be cut off in the middle of a statement; SQLite then rolls the whole transaction back."""
+    db.create_function("halt", 0, db.interrupt)
+    db.execute("insert into lines with recursive n(i) as (select 1 union all select i + 1 from n) select halt() from n")
 
 
 def lines(path: Path) -> Sequence[str]:
@@ -128,8 +135,11 @@ async def test_a_refusal_of_the_database_is_an_error_of_the_house(tmp_path: Path
     assert lines(tmp_path / "l.db") == ["other", "same"]
 
 
+@pytest.mark.parametrize(
+    ("end", "said"), [(end_the_transaction, "ended its transaction"), (be_interrupted, "interrupted")]
+)
 async def test_when_a_unit_ends_the_whole_transaction_the_others_are_written_once_and_answered_truly(
-    tmp_path: Path,
+    end: Work[None], said: str, tmp_path: Path
 ) -> None:
     runs: list[str] = []
 
@@ -137,9 +147,10 @@ async def test_when_a_unit_ends_the_whole_transaction_the_others_are_written_onc
         return lambda db: (runs.append(text), put(text)(db))[1]
 
     async with writing(tmp_path / "l.db") as writer:
-        ended = await in_one_batch(writer, counted("before"), end_the_transaction, counted("after"))
+        ended = await in_one_batch(writer, counted("before"), end, counted("after"))
     assert ended[0] == "before"
     assert isinstance(ended[1], LedgerError)
+    assert said in ended[1].message
     assert ended[2] == "after"
     assert lines(tmp_path / "l.db") == ["after", "before"]
     assert runs == ["before", "before", "after"]
@@ -174,6 +185,23 @@ async def test_a_full_disk_fails_who_needs_the_room_and_nobody_else(tmp_path: Pa
         assert ended[2] == "after"
         await writer.do(swell)
     assert len(lines(tmp_path / "l.db")) == 3
+
+
+async def test_on_a_full_disk_what_is_acknowledged_is_there_and_nothing_else(small_disk: Path) -> None:
+    def swell(db: sqlite3.Connection) -> None:
+        db.execute("insert into lines values (hex(zeroblob(2000000)))")
+
+    async with writing(small_disk / "l.db") as writer:
+        await writer.do(put("first"))
+        await run_sync(fill, small_disk / "filler", 1_000_000)
+        ended = await in_one_batch(writer, put("before"), swell, put("after"))
+        written = lines(small_disk / "l.db")
+        await run_sync((small_disk / "filler").unlink)
+        await writer.do(swell)
+    assert isinstance(ended[1], LedgerUnusable)
+    assert "disk is full" in ended[1].message
+    assert sorted(["first", *(said for said in ended if isinstance(said, str))]) == written
+    assert ended[0] == "before"
 
 
 async def test_a_cancelled_callers_write_stands(tmp_path: Path) -> None:
