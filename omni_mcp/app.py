@@ -2,24 +2,26 @@
 
 import logging
 import os
-import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 from anyio.to_thread import run_sync
 
 from omni_mcp import __version__, background, crashes, processes
 from omni_mcp.contract import OWNER_MARK
+from omni_mcp.decide.mode_state import Seen
+from omni_mcp.decide.permit import Permit
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.dispatch.local import LocalDispatch
-from omni_mcp.errors import EngineError, EngineRunning, LedgerOld, OmniError
+from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
+from omni_mcp.keeper import EngineInside, EngineKeeper
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -40,12 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FALLBACK_POLL = 2.0
-"""Seconds between two looks of a face while no engine is alive; doubled with each one that did not come up."""
-LONGEST_POLL = 30.0
-"""Seconds until a face tries again to start an engine that never comes up."""
-SPARE_TIME = 0.5
-"""Seconds that a face leaves the spare of a killed engine to take over."""
 HANDOVER_LIMIT = 30.0
 """Seconds that a new engine waits for one that has said goodbye to let go of the lock, and that one for the new."""
 HANDOVER_STEP = 0.05
@@ -71,139 +67,6 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
                 origin=processes.origin,
             )
             tasks.cancel_scope.cancel()
-
-
-class EngineInside:
-    """Stands where the engine is in this very process: nothing is to be started."""
-
-    alive = True
-    trouble: str | None = None
-
-    async def ensure(self, seen: EngineMark | None) -> str | None:
-        """Start none."""
-        del seen
-        return None
-
-
-@dataclass(kw_only=True)
-class EngineKeeper:
-    """Starts the background engine when it is needed, once, however many windows ask."""
-
-    home: Home
-    ledger: Ledger
-    tasks: TaskGroup
-    _trouble: str | None = None
-    """Why the last engine that we started did not come up."""
-    failures: int = 0
-    """How many in a row did not."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether an engine has the lock."""
-        return holder(self.home.engine_lock) is not None
-
-    @property
-    def trouble(self) -> str | None:
-        """Why no engine comes up, as we saw it or as the last ones died at their start; or why it does nothing."""
-        crashed = crashes.look(self.home)
-        return self._trouble or (str(crashed) if crashed else background.paused(self.home))
-
-    async def ensure(self, seen: EngineMark | None) -> str | None:
-        """Start an engine if none is alive, or the one that is has said goodbye or is of an older release.
-
-        Returns what to tell, at once. After early deaths it waits before it starts the next.
-        """
-        alive = holder(self.home.engine_lock) is not None
-        gone = seen is not None and not seen.there
-        if alive and not gone:
-            return await self._relieve(seen)
-        if crashes.is_paused(self.home):
-            return None
-        starting = await run_sync(partial(background.start, self.home, successor=gone))
-        if starting is None:
-            return None
-        self.tasks.start_soon(self._see_up, starting, name="engine start")
-        return str(starting)
-
-    async def _relieve(self, seen: EngineMark | None) -> str | None:
-        """Ask an engine of an older release to go, and start ours, which waits for its end: once, whoever asks."""
-        if seen is None or not is_older(seen.version, __version__):
-            return None
-        if seen.dismissed_at is None:
-            await self.ledger.dismiss(seen.owner)
-            starting = await run_sync(partial(background.start, self.home, successor=True))
-            if starting is not None:
-                starting.right.hand_over()
-        return (
-            f"version {seen.version} (pid {seen.pid}) finishes what only it can, then version {__version__} takes over"
-        )
-
-    async def _see_up(self, starting: background.Starting) -> None:
-        """Wait until it is up, also when this face is just closing: until then the right to start one is ours."""
-        try:
-            with anyio.CancelScope(shield=True):
-                await run_sync(starting.wait, self.home.engine_lock)
-        except EngineError as error:
-            self.failures += 1
-            self._trouble = f"{error.message}; {error.next_step}"
-            logger.warning("%s", self._trouble, extra={"action": "engine_start"})
-        else:
-            self._all_is_well()
-
-    def _all_is_well(self) -> None:
-        self._trouble, self.failures = None, 0
-
-    async def watch(self) -> None:
-        """Start an engine for the tasks that are open now, and later whenever one died over its tasks."""
-        asked_for = True
-        with self._logged():
-            await self._take_over()
-        while True:
-            if holder(self.home.engine_lock) is not None:
-                self._all_is_well()
-            await until_free(self.home.engine_lock)
-            if not asked_for:
-                await anyio.sleep(SPARE_TIME)
-            with self._logged():
-                if await self._has_work() and (asked_for or not await self._gone()):
-                    await self.ensure(None)
-            asked_for = False
-            if holder(self.home.engine_lock) is None:
-                await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
-
-    async def _has_work(self) -> bool:
-        return bool(await self.ledger.counts()) or await self.ledger.any_owed()
-
-    @contextmanager
-    def _logged(self) -> Generator[None]:
-        try:
-            yield
-        except OmniError as error:
-            logger.warning("no engine: %s", error, extra={"action": "engine_keeper"})
-
-    async def _take_over(self) -> None:
-        """Relieve an engine of an older release; one whose ledger is older too is stopped, or we could not even ask."""
-        try:
-            seen = await self.ledger.engine()
-        except LedgerOld:
-            await run_sync(background.stop, self.home)
-            return
-        if holder(self.home.engine_lock) is not None and seen is not None and seen.there:
-            await self._relieve(seen)
-
-    async def _gone(self) -> bool:
-        """Whether the last engine said goodbye by itself: then only a submit or a new face starts one."""
-        mark = await self.ledger.engine()
-        return mark is not None and not mark.there and mark.dismissed_at is None
-
-
-def is_older(version: str, than: str) -> bool:
-    """Whether a release came before another."""
-    return _numbers(version) < _numbers(than)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def preload_engine() -> None:
@@ -241,14 +104,10 @@ async def running_engine(
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
 
-        async def renewed(before: "Means") -> "Means | None":
-            settings = live.now()
-            if settings is before.settings and resolve(settings) == before.pool.specs:
-                return None
-            await watch.refit(settings)
-            return await tasks.start(_means, settings, ledger, owner, watch.monitor)
+        async def opened(settings: Settings) -> "Means":
+            return await tasks.start(_means, settings, ledger, owner, watch)
 
-        means = await tasks.start(_means, live.now(), ledger, owner, watch.monitor)
+        means = await opened(live.now())
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield Engine(
             ledger=ledger,
@@ -258,24 +117,76 @@ async def running_engine(
             doorbell=doorbell,
             modes=watch.monitor,
             is_over=partial(_is_over, home),
-            renewed=renewed,
+            renewed=Renewal(live=live, watch=watch, opened=opened).renewed,
             exits=idle_exit,
             is_well=is_well,
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watch:
     """Who watches the mode, and who tells of it."""
 
+    settings: Settings
     monitor: "Monitor"
     outbox: "Outbox"
 
     async def refit(self, settings: Settings) -> None:
-        """Go on under settings that have changed."""
+        """Go on under settings that have changed; what cannot be read says nothing of the clouds and of who is told."""
+        if any(problem.disables_all for problem in settings.problems):
+            return
         channels = await run_sync(_channels, settings)
         self.monitor.refit(mode_setup(settings), _probes(settings), list(channels), repair_plan(settings))
         self.outbox.refit(channels)
+        self.settings = settings
+
+
+@dataclass(kw_only=True, slots=True)
+class Renewal:
+    """Takes up the settings when they have changed; where that goes wrong, those before stay in force."""
+
+    live: LiveSettings
+    watch: Watch
+    opened: Callable[[Settings], Awaitable["Means"]]
+    _refused: Settings | None = None
+
+    async def renewed(self, before: "Means") -> "Means | None":
+        """Return new means, if the settings or the programs that they name have changed since."""
+        settings = self.live.now()
+        if settings is self._refused or (settings is before.settings and resolve(settings) == before.pool.specs):
+            return None
+        try:
+            fresh = await self.opened(settings)
+            await self.watch.refit(settings)
+        except Exception:
+            self._refused = settings
+            logger.exception("%s: not taken up, what was before holds", settings, extra={"action": "settings_refused"})
+            return None
+        return fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The mode, as the relay of one reading of the settings asks for it and tells of its calls.
+
+    Once other models are configured its calls say nothing of who serves now.
+    """
+
+    watch: Watch
+    settings: Settings
+
+    def permit(self) -> Permit:
+        """Say what the mode allows now."""
+        return self.watch.monitor.permit()
+
+    def saw(self, seen: Seen) -> None:
+        """Take in how a call ended."""
+        if _clouds(self.settings) == _clouds(self.watch.settings):
+            self.watch.monitor.saw(seen)
+
+
+def _clouds(settings: Settings) -> object:
+    return settings.servers.models, settings.servers.direct, settings.backup_keys
 
 
 @asynccontextmanager
@@ -286,7 +197,7 @@ async def _watch(
     channels = await run_sync(_channels, settings)
     async with _monitor(settings, ledger, owner, doorbell, channels) as monitor:
         async with _outbox(ledger, channels, monitor, died) as outbox:
-            yield Watch(monitor, outbox)
+            yield Watch(settings, monitor, outbox)
 
 
 @asynccontextmanager
@@ -344,13 +255,13 @@ def _probes(settings: Settings) -> "Probes":
 
 
 async def _means(
-    settings: Settings, ledger: Ledger, owner: str, monitor: "Monitor", *, task_status: TaskStatus["Means"]
+    settings: Settings, ledger: Ledger, owner: str, watch: Watch, *, task_status: TaskStatus["Means"]
 ) -> None:
     """Hold open what attempts are begun with under these settings, until the last of them is over."""
     from omni_mcp.engine import Means
     from omni_mcp.executors.pool import Pool
 
-    async with _relay(settings, ledger, monitor) as relay, Pool(settings, owner=owner) as pool:
+    async with _relay(settings, ledger, Hearing(watch, settings)) as relay, Pool(settings, owner=owner) as pool:
         means = Means(settings=settings, pool=pool, relay=relay)
         task_status.started(means)
         await means.done_with.wait()
@@ -442,7 +353,7 @@ async def _wait_for_handover(home: Home) -> None:
 
 
 @asynccontextmanager
-async def _relay(settings: Settings, ledger: Ledger, monitor: "Monitor") -> AsyncGenerator["Relay | None"]:
+async def _relay(settings: Settings, ledger: Ledger, modes: Hearing) -> AsyncGenerator["Relay | None"]:
     """Open the relay over what serves model calls in each mode, where models are configured."""
     from omni_mcp.llm import backends
     from omni_mcp.llm.relay import Relay
@@ -452,7 +363,7 @@ async def _relay(settings: Settings, ledger: Ledger, monitor: "Monitor") -> Asyn
     if litellm is None:
         yield None
         return
-    switch = Switch(litellm, backends.direct(settings, ProviderDoors(monitor)), monitor, SystemClock())
+    switch = Switch(litellm, backends.direct(settings, ProviderDoors(modes)), modes, SystemClock())
     async with Relay(switch, ledger) as relay:
         yield relay
 

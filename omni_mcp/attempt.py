@@ -148,9 +148,8 @@ class Attempt:
         outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
         async with self._heartbeat():
             with self.scope:
-                outcome = await self._asked()
-                if self.judge is not None:
-                    outcome = await self.judge(outcome, self.progress)
+                asked = await self._asked()
+                outcome = asked if self.judge is None else await self.judge(asked, self.progress)
         if self.relay is not None:
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
         if self.stopping is None or isinstance(outcome, Completed):

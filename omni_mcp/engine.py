@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
-from omni_mcp.decide.permit import Modes, Permit
+from omni_mcp.decide.permit import Monitoring, Permit
 from omni_mcp.decide.recovery import after_death
 from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
@@ -27,7 +27,7 @@ from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
-from omni_mcp.settle import settle
+from omni_mcp.settle import settle, until_written
 from omni_mcp.task import (
     SYSTEM_REPAIR,
     Choice,
@@ -90,7 +90,7 @@ class Engine:
     clock: Clock
     owner: str
     doorbell: Doorbell
-    modes: Modes
+    modes: Monitoring
     is_over: Callable[[str], Awaitable[bool]]
     """Proof: whether an owner is dead and nothing of its process tree is left."""
     renewed: Callable[[Means], Awaitable[Means | None]]
@@ -206,7 +206,7 @@ class Engine:
         self.marks.clear()
         self.has_looked_again = False
         self.let_go_in = None
-        await self.ledger.forget_queues()
+        await until_written(self.ledger.forget_queues)
         logger.info("settings taken up", extra={"action": "settings_taken_up"})
 
     def _put_away(self, means: Means) -> None:

@@ -152,7 +152,7 @@ class Monitor:
     async def verified(self) -> Look:
         """Ask LiteLLM until it answers, or the time that it has after a repair is up."""
         numbers = self.setup.numbers
-        with anyio.move_on_after(self.repair.row.grace if self.repair.row is not None else None):
+        with anyio.move_on_after(numbers.confirm_timeout if self.repair.row is None else self.repair.row.grace):
             while True:
                 look = await self.probes.litellm(limit=numbers.confirm_timeout, deep=False)
                 self.saw(Probed(look=look))

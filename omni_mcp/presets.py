@@ -3,6 +3,7 @@
 Pure, but for looking which programs are installed. Faces use it too, so it opens nothing and imports no client.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -104,7 +105,7 @@ def _no_proxy(settings: Settings) -> str | None:
 def _no_means(row: Repair | None) -> str | None:
     if row is None:
         return f"no commands. An example for servers.yaml: {COMMANDS_LINE}"
-    if row.cwd is not None and not row.cwd.is_dir():
+    if row.cwd is not None and not os.path.isdir(row.cwd):  # noqa: PTH112 - Path.is_dir raises where one may not enter
         return f"fault_handler.repair.cwd: {row.cwd} is no folder"
     return None
 

@@ -120,7 +120,6 @@ def sweep(mark: str, value: str, *, grace: float = GRACE) -> Swept:
     return Swept(ended=[name for pid, name in ended.items() if pid not in left], remaining=list(left.values()))
 
 
-@functools.cache
 def is_stopped(pid: int) -> bool:
     """Whether a process is paused, as by SIGSTOP or Ctrl-Z: it is there, and does nothing."""
     try:
@@ -129,6 +128,7 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
+@functools.cache
 def _setpriv() -> str | None:
     found = shutil.which("setpriv") if sys.platform == "linux" else None
     if found is None:

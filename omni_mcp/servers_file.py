@@ -112,6 +112,10 @@ def _signing(secret: SecretStr) -> SecretStr:
 def _schema(url: SecretStr) -> SecretStr:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url.get_secret_value()):
         raise ValueError("is no URL of apprise, such as ntfy://topic or mailto://user:password@host")
+    try:
+        urlsplit(url.get_secret_value())
+    except ValueError:
+        raise ValueError("cannot be read as a URL: write what is special in it as %XX") from None
     return url
 
 

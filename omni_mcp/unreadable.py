@@ -75,4 +75,4 @@ def _call_of(line: str) -> int | str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         found = _ID.search(line[:END]) or _ID.search(line[-END:])
         return None if found is None else int(found[1]) if found[1] else found[2]
-    return call if isinstance(call, int | str) else None
+    return call if type(call) is int or (isinstance(call, str) and call.isascii()) else None

@@ -53,7 +53,9 @@ def taken_up(state: ModeState, setup: Setup, now: datetime) -> ModeState:
         probe_at=now,
         round_at=None if state.mode is Mode.NORMAL or not setup.providers else now,
     )
-    return kept if _has_a_way_back(kept, setup) else replace(begin(now), forced=state.forced)
+    if _has_a_way_back(kept, setup):
+        return kept
+    return replace(begin(now), forced=state.forced, incident=state.incident, repairs=state.repairs)
 
 
 def _has_a_way_back(state: ModeState, setup: Setup) -> bool:

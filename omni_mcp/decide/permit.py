@@ -61,6 +61,10 @@ class Modes(Protocol):
         """Take in how a call or an attempt ended."""
         ...
 
+
+class Monitoring(Modes, Protocol):
+    """Who knows the mode and can look for itself."""
+
     async def verified(self) -> Look:
         """Ask LiteLLM until it answers, or the time that it has after a repair is up."""
         ...

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from omni_mcp import __version__
-from omni_mcp.app import is_older
 from omni_mcp.background import START_LIMIT
 from omni_mcp.crashes import last_lines
 from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.ledger import reading
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import ours
+from omni_mcp.keeper import is_older
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.owners import holder
 from omni_mcp.processes import is_stopped

@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from omni_mcp.app import EngineInside
 from omni_mcp.contract import RunRequest
 from omni_mcp.decide.mode_state import Setup
 from omni_mcp.decide.modes import next_probe_at
@@ -28,6 +27,7 @@ from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.engine import Engine
 from omni_mcp.executors.executor import OnProgress
 from omni_mcp.home import Home
+from omni_mcp.keeper import EngineInside
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.llm.base import Dialect, ModelError
 from omni_mcp.llm.direct import DirectGateway

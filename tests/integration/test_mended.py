@@ -64,6 +64,35 @@ async def test_an_edit_of_the_settings_holds_for_the_next_task_while_another_run
             await until(lambda: not old.is_running())
 
 
+async def test_settings_that_cannot_be_taken_up_leave_those_before_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as here:
+        here.configure(executors={"bench": here.workshop()})
+        real, tried = Pool, list[Settings]()
+
+        def stumbles(settings: Settings, *, owner: str) -> Pool:
+            tried.append(settings)
+            if len(tried) == 2:
+                raise ValueError("not like this")
+            return real(settings, owner=owner)
+
+        monkeypatch.setattr("omni_mcp.executors.pool.Pool", stumbles)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app.serve_engine, here.home)
+            await until(lambda: len(tried) == 1)
+            here.configure(executors={"bench": here.workshop(parallel=2)})
+            await until(lambda: len(tried) == 2)
+            async with here.client() as client:
+                still = await call(client, "submit_task", description="still", type="echo", wait_seconds=20)
+                assert (still["state"], len(tried)) == ("completed", 2)
+                here.configure(executors={"bench": here.workshop(parallel=3)})
+                await until(lambda: len(tried) == 3)
+                again = await call(client, "submit_task", description="again", type="echo", wait_seconds=20)
+                assert again["state"] == "completed"
+            tasks.cancel_scope.cancel()
+
+
 def processes_of(home: Home, program: str) -> Sequence[psutil.Process]:
     """Return what runs a program in the log of a home."""
     return [process for process in psutil.process_iter() if _runs(process, program, str(home.root))]

@@ -11,6 +11,7 @@ import pytest
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import (
     LITELLM,
+    Asked,
     Called,
     Forced,
     ModeState,
@@ -636,6 +637,14 @@ def test_a_mode_that_has_no_way_back_under_new_settings_is_left() -> None:
     world = degraded()
     assert taken_up(world.state, NO_LITELLM, world.now).mode is Mode.NORMAL
     assert taken_up(world.state, ROUTER, world.now).mode is Mode.NORMAL
+
+
+def test_a_file_that_names_no_litellm_for_a_moment_does_not_earn_an_outage_a_second_repair() -> None:
+    world = degraded()
+    asked = (Asked(incident=world.now, task_id="t"),)
+    state = replace(world.state, incident=world.now, repairs=asked)
+    emptied = taken_up(state, NO_LITELLM, world.now)
+    assert (emptied.mode, emptied.incident, emptied.repairs) == (Mode.NORMAL, world.now, asked)
 
 
 def test_a_mended_key_is_believed_after_a_restart() -> None:

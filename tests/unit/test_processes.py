@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from omni_mcp.contract import OWNER_MARK
-from omni_mcp.processes import child_environment, die_with_parent, marked, sweep
+from omni_mcp.processes import child_environment, die_with_parent, is_stopped, marked, sweep
 from omni_mcp.task import new_id
 
 MARK = "OMNI_TEST"
@@ -116,3 +116,16 @@ def test_a_child_dies_with_a_parent_that_was_killed() -> None:
 def test_a_machine_without_setpriv_starts_the_command_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("omni_mcp.processes._setpriv", lambda: None)
     assert die_with_parent(["server", "--flag"]) == ["server", "--flag"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_process_is_seen_to_stop_and_to_go_on() -> None:
+    with started(PATIENT, env={}) as process:
+        line_of(process)
+        for signum, stopped in ((signal.SIGSTOP, True), (signal.SIGCONT, False), (signal.SIGSTOP, True)):
+            process.send_signal(signum)
+            for _ in range(1000):
+                if is_stopped(process.pid) is stopped:
+                    break
+                os.sched_yield()
+            assert is_stopped(process.pid) is stopped

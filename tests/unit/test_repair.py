@@ -226,6 +226,33 @@ async def test_a_full_executor_begins_the_repair_with_the_configured_commands_an
     assert result.text == "I restarted it"
 
 
+class Unsure(FakeModes):
+    """Modes that ask LiteLLM for ever."""
+
+    asked: anyio.Event
+
+    async def verified(self) -> Look:
+        self.asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_repair_that_is_stopped_before_litellm_was_asked_is_not_believed_to_have_helped(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        modes = Unsure(clock, SETUP)
+        modes.asked = anyio.Event()
+        coder = FakeExecutor(name="coder", row=REPAIRER, outcome=Completed(text="I restarted it"))
+        engine = await an_engine(ledger, coder, home=tmp_path, clock=clock, modes=modes)
+        task_id = await asked(ledger, modes)
+        with anyio.fail_after(LIMIT):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(engine.run)
+                await modes.asked.wait()
+                tasks.cancel_scope.cancel()
+        task = await ledger.find(task_id, principal=LOCAL)
+    assert task.state is not TaskState.COMPLETED
+
+
 async def test_a_repair_that_came_too_late_is_called_off_and_the_next_outage_may_have_its_own(tmp_path: Path):
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         modes = FakeModes(clock, SETUP)

@@ -4,17 +4,23 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import httpx
 import pytest
 
+from omni_mcp.app import Hearing, Watch
 from omni_mcp.decide.health import Health, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
 from omni_mcp.decide.permit import Serves
+from omni_mcp.home import Home
 from omni_mcp.llm.base import Dialect, ModelError, Spent
 from omni_mcp.llm.relay import Relay
+from omni_mcp.servers_file import Gateway, Models, ServersFile
+from omni_mcp.settings import Settings
 from omni_mcp.switch import ProviderDoors, Switch
 from omni_mcp.task import FailureClass, Mode, Usage
 from omni_mcp.testing import START, FakeModes, ToldClock
@@ -304,3 +310,18 @@ async def test_a_running_attempt_is_moved_with_its_next_call_and_back():
     assert served == ["litellm-proxy", "direct", "litellm-proxy"]
     assert at.litellm.closed
     assert at.direct.closed
+
+
+def test_calls_of_models_that_are_configured_no_more_say_nothing_of_those_of_now(tmp_path: Path) -> None:
+    def settings(port: int) -> Settings:
+        gateway = Gateway(base_url=f"http://127.0.0.1:{port}")
+        return Settings(home=Home(tmp_path), servers=ServersFile(models=Models(gateway=gateway)))
+
+    heard = list[Seen]()
+    monitor = SimpleNamespace(saw=heard.append)
+    watch = Watch(settings(2), cast("Any", monitor), cast("Any", None))
+    call = Called(target=LITELLM, verdict=Verdict.BROKEN, said="503")
+    Hearing(watch, settings(1)).saw(call)
+    assert heard == []
+    Hearing(watch, settings(2)).saw(call)
+    assert heard == [call]
