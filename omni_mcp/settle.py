@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 
@@ -12,12 +13,14 @@ from omni_mcp.task import Task
 
 logger = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 LONGEST_PAUSE = 5.0
 """Seconds between two tries at a write that the disk refuses."""
 
 
-async def until_written(write: Callable[[], Awaitable[Task]]) -> Task:
-    """Repeat a write until the ledger takes it: a full disk or a busy gate must not cost the end of a task."""
+async def until_written(write: Callable[[], Awaitable[_T]]) -> _T:
+    """Repeat a write until the ledger takes it: a full disk or a busy gate must not have its cause done again."""
     pause = 0.1
     while True:
         try:
