@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from omni_mcp.errors import BadRequest, EngineRunning, LedgerError
 from omni_mcp.home import Home
@@ -51,7 +52,7 @@ def restore(home: Home, file: Path) -> CopyView:
         with _whole_or_gone(staged):
             found = _copied(file, staged)
             count = _ask_all(staged)
-            kept = _swap(home.ledger, staged)
+        kept = _swap(home.ledger, staged)  # from here on the copy may be all that the home has
     told = f"the ledger before is {kept}; " if kept else ""
     return CopyView(path=str(home.ledger), tasks=found.tasks, text=f"{told}{count} open tasks wait for consent")
 
@@ -115,10 +116,20 @@ def _swap(ledger: Path, staged: Path) -> Path | None:
                 _bring_in_the_log(ledger)
             for end in ("", "-wal", "-shm"):
                 _move(ledger.with_name(ledger.name + end), kept.with_name(kept.name + end))
-            staged.replace(ledger)
+            _put_in_place(staged, ledger)
     finally:
         gate.close()
     return kept if there else None
+
+
+def _put_in_place(staged: Path, ledger: Path) -> None:
+    try:
+        staged.replace(ledger)
+    except OSError as error:
+        raise LedgerError(
+            f"the copy is whole, but cannot be put in place: {error}",
+            next_step=f"mv {quote(str(staged))} {quote(str(ledger))}",
+        ) from error
 
 
 def _bring_in_the_log(ledger: Path) -> None:

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import anyio
 
@@ -17,6 +18,7 @@ from omni_mcp.decide.tries import is_due, next_try
 from omni_mcp.errors import LedgerError, NotTold
 from omni_mcp.ledger.base import Delivery, Ledger
 from omni_mcp.notify.base import Channel
+from omni_mcp.settle import until_written
 from omni_mcp.task import Clock
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ A_LOOP = 3
 """Engines that died right after their start, one after the other, before people are told."""
 AGAIN = timedelta(hours=1)
 """Between two notices of a crash loop."""
+MISSED = timedelta(minutes=5)
+"""How long a channel is missed before it is owed nothing more: an editor's half-saved file is whole again sooner."""
 
 
 @dataclass(kw_only=True)
@@ -40,6 +44,8 @@ class Outbox:
     clock: Clock
     leads: Callable[[], bool]
     """Whether this engine is the one that tells."""
+    _missing: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    """Who is owed something and not configured, and since when that is seen."""
     _news: anyio.Event = field(default_factory=anyio.Event)
     _refitted: anyio.Event = field(default_factory=anyio.Event)
 
@@ -81,8 +87,13 @@ class Outbox:
             await anyio.sleep(SWEEP)
 
     async def disown(self) -> None:
-        """Give up what is owed to channels that are configured no more: nobody else would."""
-        if await self.ledger.any_owed() and (count := await self.ledger.disown(list(self.channels))):
+        """Give up what is owed to channels that have not been configured for a while: nobody else would."""
+        now = self.clock.now()
+        owed = {d.channel for d in await self.ledger.last_deliveries() if d.told_at is None and d.given_up_at is None}
+        self._missing = {name: self._missing.get(name, now) for name in owed.difference(self.channels)}
+        waited_for = [name for name, since in self._missing.items() if now - since < MISSED]
+        if len(waited_for) < len(self._missing):
+            count = await self.ledger.disown([*self.channels, *waited_for])
             logger.warning("%d deliveries given up: their channel is configured no more", count)
 
     async def _serve(self, channel: Channel) -> None:
@@ -95,13 +106,16 @@ class Outbox:
                     await news.wait()
 
     async def step(self, channel: Channel) -> bool:
-        """Try the oldest delivery that a channel is owed, if it is due. Returns whether one was tried."""
+        """Try the oldest delivery that a channel is owed, if it is due. Returns whether one was tried.
+
+        What became of it is written sooner or later: it is not told again for a ledger that cannot be written.
+        """
         owed = await self.ledger.owed(channel.name) if self.leads() else None
         if owed is None or not is_due(owed.due_at, self.clock.now()):
             return False
         trouble = await _trouble(channel, owed)
         if trouble is None:
-            await self.ledger.delivered(owed.number)
+            await until_written(partial(self.ledger.delivered, owed.number))
         else:
             await self._put_off(owed, trouble)
         return True
@@ -109,7 +123,7 @@ class Outbox:
     async def _put_off(self, owed: Delivery, trouble: NotTold) -> None:
         tries = owed.tries + 1
         again = None if trouble.final else next_try(tries, arose=owed.notice.at, now=self.clock.now())
-        await self.ledger.put_off(owed.number, trouble=trouble.message, due_at=again)
+        await until_written(partial(self.ledger.put_off, owed.number, trouble=trouble.message, due_at=again))
         logger.warning(
             "%s did not take notice %d, try %d: %s; next try: %s",
             *(owed.channel, owed.notice.number, tries, trouble, again or "none, it is given up"),

@@ -13,14 +13,14 @@ from omni_mcp.task import Task
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 LONGEST_PAUSE = 5.0
 """Seconds between two tries at a write that the disk refuses."""
 
 
-async def until_written(write: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a write until the ledger takes it: a full disk or a busy gate must not cost the end of a task."""
+async def until_written(write: Callable[[], Awaitable[_T]]) -> _T:
+    """Repeat a write until the ledger takes it: a full disk or a busy gate must not have its cause done again."""
     pause = 0.1
     while True:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from omni_mcp.adapters.claude_gate import LOGIN
 from omni_mcp.contract import OWNER_MARK, TASK_MARK, Endpoint, RunRequest
 from omni_mcp.errors import BadRequest, ExecutorUnusable
 from omni_mcp.processes import SESSION_MARK
@@ -48,9 +49,6 @@ PASSED_ON = frozenset(
     }
 )
 """What the agent and its shells see of our environment."""
-
-LOGIN = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN"})
-"""Passed on only to a run that uses a login of its own."""
 
 FIXED = {
     "DISABLE_AUTOUPDATER": "1",
@@ -156,7 +154,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
 
 def environment(request: RunRequest, env: Mapping[str, str]) -> Mapping[str, str]:
     """Return the allow-listed environment of a run, with the marks by which its whole tree is found again."""
-    names = PASSED_ON | LOGIN if request.endpoint is None else PASSED_ON
+    names = PASSED_ON.union(LOGIN) if request.endpoint is None else PASSED_ON  # a login of its own
     passed = {name: value for name, value in env.items() if name in names}
     return {"LANG": "C.UTF-8", "TERM": "dumb", **passed, **FIXED, TASK_MARK: request.task_id}
 

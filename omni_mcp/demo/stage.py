@@ -76,7 +76,7 @@ class Scene:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Client[Any]]:
         """Start an MCP server on the home, as a client does, and give the client of it."""
-        argv = ["-m", "omni_mcp", "--home", str(self.home.root)]
+        argv = ["-P", "-m", "omni_mcp", "--home", str(self.home.root)]
         with (self.root / "face.log").open("a", encoding="utf-8") as log:
             face = StdioTransport(sys.executable, argv, env=dict(self.env), keep_alive=False, log_file=log)
             async with Client(face, init_timeout=OPEN_LIMIT) as client:
@@ -111,7 +111,7 @@ async def staged(root: Path) -> AsyncGenerator[Stage]:
     """Build the stage in an empty folder; however this ends, nothing of it runs afterwards."""
     for folder in ("home", "project"):
         (root / folder).mkdir()
-    argv = die_with_parent([sys.executable, "-m", "omni_mcp.demo.cloud", "--log", str(root / "cloud.jsonl")])
+    argv = die_with_parent([sys.executable, "-P", "-m", "omni_mcp.demo.cloud", "--log", str(root / "cloud.jsonl")])
     start = anyio.open_process(argv, stdin=subprocess.DEVNULL, stderr=None, env=clean_env(root), start_new_session=True)
     async with await whole(start) as cloud:
         stage = Stage(root=root, claude=shutil.which("claude"), cloud=cloud)
@@ -172,7 +172,7 @@ def coding_row(stage: Scene) -> Mapping[str, Any]:
     """Return the row of the coding agent: the real Claude Code, or its stand-in."""
     if stage.claude is not None:
         return {"preset": "claude-code", "command": stage.claude, "login": "relay"}
-    args = ["-m", "omni_mcp.demo.stand_in", "--sessions", str(stage.root / "sessions")]
+    args = ["-P", "-m", "omni_mcp.demo.stand_in", "--sessions", str(stage.root / "sessions")]
     return {"command": sys.executable, "args": args, "handles": ["coding"], "recovery": "resume", "login": "relay"}
 
 

@@ -10,17 +10,10 @@ from omni_mcp.doctor.ledger import reading
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import edit, ours
 from omni_mcp.errors import NotTold
+from omni_mcp.ledger import statements as sql
 from omni_mcp.notify.apprise import Apprise
 from omni_mcp.notify.channels import channels_of
 from omni_mcp.notify.desktop import NAME, desktop
-
-LATE = """
-    select d.channel, count(*) as n, max(d.trouble) as trouble from deliveries d
-    where d.trouble is not null and d.told_at is null
-        and d.n > coalesce((select max(n) from deliveries where channel = d.channel and told_at is not null), 0)
-    group by d.channel
-"""
-"""What a channel has not taken since the last notice that it took."""
 
 
 def channels(scene: Scene) -> Iterator[Finding]:
@@ -66,6 +59,6 @@ def _late(scene: Scene) -> list[sqlite3.Row]:
         return []
     try:
         with reading(scene.home.ledger) as db:
-            return db.execute(LATE).fetchall()
+            return db.execute(sql.LATE).fetchall()
     except sqlite3.Error:
         return []

@@ -299,6 +299,13 @@ LAST_DELIVERIES = f"""
         select coalesce(min(case when {_OWED} then n end), max(n)) from deliveries group by channel
     ) order by d.channel
 """
+LATE = """
+    select d.channel, count(*) as n, max(d.trouble) as trouble from deliveries d
+    where d.trouble is not null and d.told_at is null
+        and d.n > coalesce((select max(n) from deliveries where channel = d.channel and told_at is not null), 0)
+    group by d.channel
+"""
+"""What a channel has not taken since the last notice that it took."""
 DELIVERED = f"update deliveries set told_at = :now, tries = tries + 1, trouble = null where n = :n and {_OWED}"
 PUT_OFF = f"""
     update deliveries set tries = tries + 1, trouble = :trouble, due_at = coalesce(:due_at, due_at),

@@ -85,7 +85,10 @@ class DirectGateway:
 
     def _all_rest(self) -> ModelError:
         names = ", ".join(provider.name for provider in self._providers)
-        said = f"no call went out: {names} failed one after the other and are left alone for a while"
+        said = (
+            f"no call went out: none of {names} may be asked now. "
+            "Each is left alone for a while after it failed, is tried by another call, or is configured no more"
+        )
         return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, retry_after=SOON)
 
     async def aclose(self) -> None:

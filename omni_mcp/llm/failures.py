@@ -30,6 +30,12 @@ KINDS: Mapping[int, FailureClass] = {
 
 BAD_GATEWAY, UNAVAILABLE, NO_ANSWER = 502, 503, 504
 
+UNREACHED = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError),
+    *(httpx.UnsupportedProtocol, httpx.InvalidURL),
+)
+"""What a request fails with that arrived nowhere."""
+
 REQUEST_TIMEOUT = 408
 """What litellm says when nobody answered; to our caller that would mean that it was too slow itself."""
 
@@ -106,7 +112,7 @@ def model_error(error: Exception) -> ModelError:
 
 def transport_error(error: Exception, *, who: str) -> ModelError:
     """Return what it means that a request over HTTP did not come to an answer."""
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol):
+    if isinstance(error, UNREACHED):
         said = f"{who} cannot be reached ({clean(str(error)) or type(error).__name__})"
         return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, broken=True)
     if isinstance(error, TimeoutError | httpx.TimeoutException):

@@ -63,8 +63,7 @@ async def send(client: httpx.AsyncClient, call: HttpCall) -> Answer:
     """Make the call; a stream has brought its first piece when this returns. Raises ModelError."""
     stream = bool(call.body.get("stream"))
     body = _counted(call.body) if stream and call.dialect is Dialect.OPENAI else call.body
-    request = client.build_request("POST", call.url, json=body, headers=call.headers)
-    response = await _by(call.begins_by, client.send(request, stream=True), who=call.who)
+    response = await _by(call.begins_by, _sent(client, call, body), who=call.who)
     try:
         if stream and _is_stream(response):
             return await _Stream(call, response).begun()
@@ -74,6 +73,11 @@ async def send(client: httpx.AsyncClient, call: HttpCall) -> Answer:
         raise
     await response.aclose()
     return whole
+
+
+async def _sent(client: httpx.AsyncClient, call: HttpCall, body: Mapping[str, Any]) -> httpx.Response:
+    request = client.build_request("POST", call.url, json=body, headers=call.headers)
+    return await client.send(request, stream=True)
 
 
 def _counted(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -85,7 +85,7 @@ class ProxyGateway:
         url, headers = self._gateway.base_url + PRICES, self._headers(None)
         try:
             self._prices = _rows(await self._client.get(url, headers=headers, timeout=PRICES_LIMIT))
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             self._prices_until = time.monotonic() + PRICES_PAUSE
         else:
             self._prices_until = time.monotonic() + PRICES_KEPT
@@ -137,7 +137,7 @@ _FIXES: Mapping[FailureClass, str] = {
 def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
     """Return the error with what to do about it."""
     fix = _FIXES.get(error.kind)
-    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.InvalidURL):
         fix = f"start the proxy, or correct models.gateway.base_url ({gateway.base_url})"
     elif error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
         fix = "set models.gateway.api_key, if the proxy has a master key"

@@ -45,7 +45,7 @@ class Apprise:
         await self._asked({"url": self._url})
 
     async def _asked(self, said: dict[str, str]) -> None:
-        argv = [sys.executable, "-m", "omni_mcp.notify.apprise_child"]
+        argv = [sys.executable, "-P", "-m", "omni_mcp.notify.apprise_child"]
         code = (await run(argv, given=json.dumps(said).encode())).code
         if code != Answer.DONE:
             raise NotTold(MEANS.get(code) or f"apprise broke, exit code {code}", final=code in HOPELESS)

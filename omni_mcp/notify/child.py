@@ -4,10 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import anyio
-from anyio.abc import Process
+from anyio.abc import ByteReceiveStream, Process
 from anyio.to_thread import run_sync
 
 from omni_mcp.errors import NotTold
@@ -19,6 +20,10 @@ SEEN = INHERITED | {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 }
 """What of our environment it sees: the desktop and the way out, but no keys."""
+PLACE = Path(Path(__file__).anchor)
+"""The folder it works in: always there, and nothing that somebody left in the folder of whoever called is read."""
+KEPT = 4096
+"""Bytes of what it writes as an error that are kept, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,9 @@ async def run(argv: Sequence[str], *, given: bytes = b"", variables: Mapping[str
 async def _started(argv: Sequence[str], variables: Mapping[str, str]) -> Process:
     ours = {name: value for name, value in os.environ.items() if name.upper() in SEEN or name.startswith("LC_")}
     command = await run_sync(die_with_parent, argv)
-    return await anyio.open_process(command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, env={**ours, **variables})
+    return await anyio.open_process(
+        command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, cwd=PLACE, env={**ours, **variables}
+    )
 
 
 async def _end_of(process: Process, given: bytes) -> Ended:
@@ -54,5 +61,13 @@ async def _end_of(process: Process, given: bytes) -> Ended:
     with suppress(anyio.BrokenResourceError):  # it did not want to read
         await process.stdin.send(given)
     await process.stdin.aclose()
-    said = b"".join([chunk async for chunk in process.stderr])
+    said = await _tail(process.stderr)
     return Ended(await process.wait(), said.decode(errors="replace").strip()[-200:])
+
+
+async def _tail(stream: ByteReceiveStream) -> bytes:
+    """Return the end of what is read; more is never in memory, however much it writes."""
+    tail = b""
+    async for chunk in stream:
+        tail = (tail + chunk)[-KEPT:]
+    return tail

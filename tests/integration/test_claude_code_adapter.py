@@ -21,6 +21,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 from mcp import MCPError
 
+from omni_mcp.adapters.claude_gate import LOGIN
 from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, TASK_MARK, CancelResult, Health, RunResult, RunUsage
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import Cloud, running_cloud
@@ -372,7 +373,7 @@ async def test_a_run_with_commands_runs_exactly_these_and_reads_whatever_the_row
     (tmp_path / "home/.claude").mkdir(parents=True)
     mine = {"permissions": {"allow": ["Bash", "Write", "Read"]}}
     (tmp_path / "home/.claude/settings.json").write_text(json.dumps(mine))
-    commands = [f"cd {repo} && touch a; touch b* | cat", "echo $OMNI_TASK-$OMNI_OWNER- > marks"]
+    commands = [f"cd {repo} && touch a; touch b* | cat", "echo $OMNI_TASK-$OMNI_OWNER- > marks; env > started"]
     read = [{"tool": "Read", "input": {"file_path": str(repo / name)}} for name in ("config.yaml", ".env")]
     grep = {"tool": "Grep", "input": {"pattern": "KEY", "path": str(repo), "output_mode": "content"}}
     wanted = (
@@ -387,8 +388,11 @@ async def test_a_run_with_commands_runs_exactly_these_and_reads_whatever_the_row
     assert (result.status, result.text) == ("completed", "done")
     denied = [commands[1] + "; touch bad", "ls", "touch bad", str(repo / ".env")]
     assert sorted(line.split(": ", 1)[1] for line in result.notes["permission_denials"]) == sorted(denied)
-    assert sorted(path.name for path in repo.iterdir()) == [".env", "a", "b*", "config.yaml", "marks"]
+    assert sorted(path.name for path in repo.iterdir()) == [".env", "a", "b*", "config.yaml", "marks", "started"]
     assert (repo / "marks").read_text() == "--\n"
+    names = {line.partition("=")[0] for line in (repo / "started").read_text().splitlines()}
+    assert "PATH" in names
+    assert names.isdisjoint(LOGIN)
     (session,) = (tmp_path / "home/.claude/projects").glob("*/*.jsonl")
     seen = session.read_text()
     assert ("the config" in seen, "a-secret" in seen) == (True, False)

@@ -78,6 +78,15 @@ async def read(answer: Answer) -> str:
     return "".join([chunk.decode() async for chunk in answer.chunks()]) if answer.body is None else str(answer.body)
 
 
+async def test_a_provider_that_an_edit_has_removed_is_not_said_to_have_failed():
+    modes = FakeModes(ToldClock(), Setup(providers=("openrouter",)))
+    modes.state = replace(modes.state, mode=Mode.DEGRADED)
+    gateway = DirectGateway({"anthropic": row("http://127.0.0.1:9", "any", key="k")}, ProviderDoors(modes))
+    with pytest.raises(ModelError, match=r"none of anthropic may be asked now.*or is configured no more"):
+        await gateway.call(Dialect.ANTHROPIC, prompt())
+    await gateway.aclose()
+
+
 @DIALECTS
 @STREAMED
 async def test_who_speaks_the_dialect_by_birth_is_asked_with_its_own_model_and_key(dialect: Dialect, stream: bool):

@@ -291,3 +291,10 @@ async def test_a_limit_says_when_it_ends():
     async with stub_litellm() as stub:
         stub.answer(chat_error("throttling_error", "slow down"), 429, headers={"retry-after": "7"})
         assert (await failing(stub)).retry_after == 7
+
+
+async def test_an_address_that_is_none_is_told_with_what_to_do():
+    async with opened("http://☃☃:40") as gateway:
+        with pytest.raises(ModelError, match=r"cannot be reached .* correct models\.gateway\.base_url") as caught:
+            await gateway.call(Dialect.OPENAI, prompt())
+    assert (caught.value.status, caught.value.broken) == (503, True)

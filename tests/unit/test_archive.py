@@ -1,5 +1,6 @@
 """Copies of a ledger, out of a home and into it."""
 
+import errno
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -177,3 +178,24 @@ async def test_what_is_no_sound_backup_is_refused_and_the_ledger_stays(
             await run_sync(restore, home, file)
         assert (await ledger.find(task_id, principal=LOCAL)).state is TaskState.IDLE
         assert await ledger.changed(await ledger.watermark(), timeout=timedelta()) is False
+
+
+async def test_a_copy_that_cannot_be_put_in_place_is_kept_and_said_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, file = Home(tmp_path), tmp_path / "copy.db"
+    async with SqliteLedger(home.ledger) as ledger:
+        await submitted(ledger)
+    await run_sync(backup, home, file)
+    replace = Path.replace
+
+    def refused(source: Path, target: Path) -> Path:
+        if target == home.ledger:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(LedgerError, match="cannot be put in place") as caught:
+        await run_sync(restore, home, file)
+    _mv, staged, _ledger = (caught.value.next_step or "").split()
+    assert (await run_sync(soundness, Path(staged))).tasks == 1

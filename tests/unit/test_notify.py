@@ -5,7 +5,10 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import sys
+import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +27,7 @@ from omni_mcp.notify import desktop as desktop_module
 from omni_mcp.notify import webhook as webhook_module
 from omni_mcp.notify.apprise import Apprise
 from omni_mcp.notify.channels import channels_of, told_by
+from omni_mcp.notify.child import run
 from omni_mcp.notify.desktop import BUS, Desktop, desktop
 from omni_mcp.notify.trial import tried
 from omni_mcp.notify.webhook import Webhook
@@ -266,3 +270,30 @@ def test_a_channel_that_cannot_work_is_told_with_its_line_and_costs_no_other(
     ]
     assert lacking.fix == 'pip install "omni-mcp[apprise]"'
     assert not load(home).servers.notify.apprise
+
+
+async def test_what_lies_in_the_folder_of_the_caller_is_not_run_and_sees_no_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hostile = f"import sys; open({str(tmp_path / 'seen')!r}, 'w').write(sys.stdin.read()); sys.exit(11)"
+    await run_sync((tmp_path / "json.py").write_text, hostile)
+    monkeypatch.chdir(tmp_path)
+    with suppress(NotTold):  # apprise may be absent
+        await Apprise(SecretStr("json://localhost")).check()
+    assert [path.name for path in await run_sync(list, tmp_path.iterdir())] == ["json.py"]
+
+
+def test_no_python_that_we_start_looks_for_modules_in_the_folder_it_is_in():
+    sources = Path(settings_module.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if re.search(r'(?<!"-P", )"-m", "omni_mcp', path.read_text())] == []
+
+
+async def test_a_program_that_never_stops_complaining_fills_no_memory():
+    script = "import sys; [sys.stderr.write('x' * 65536) for _ in range(256)]; sys.exit('the end')"
+    tracemalloc.start()
+    try:
+        ended = await run([sys.executable, "-c", script])
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (ended.code, ended.said[-8:], most < 4 << 20) == (1, "xthe end", True)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -13,10 +14,10 @@ import pytest
 
 from omni_mcp.crashes import Crashes
 from omni_mcp.decide.tries import GIVE_UP, LONGEST_PAUSE
-from omni_mcp.errors import LedgerBusy, NotTold
+from omni_mcp.errors import LedgerBusy, LedgerError, NotTold
 from omni_mcp.ledger.base import Delivery, EngineMark, Ledger
 from omni_mcp.notify.channels import told_by
-from omni_mcp.outbox import AGAIN, Outbox
+from omni_mcp.outbox import AGAIN, MISSED, Outbox
 from omni_mcp.servers_file import Notify
 from omni_mcp.task import Mode
 from omni_mcp.testing import START, ToldClock, ledger_for_tests
@@ -125,11 +126,11 @@ async def test_an_engine_that_is_killed_between_telling_and_noting_it_is_followe
         await changed(ledger, Mode.BRAINSTEM, channel)
 
         async def killed(_delivery: int) -> None:
-            raise LedgerBusy("killed")
+            raise LedgerError("killed")
 
         with monkeypatch.context() as patched:
             patched.setattr(ledger, "delivered", killed)
-            with pytest.raises(LedgerBusy):
+            with pytest.raises(LedgerError):
                 await outbox_for(ledger, clock, channel).step(channel)
         assert await outbox_for(ledger, clock, channel).step(channel)
         first, second = channel.told
@@ -174,8 +175,49 @@ async def test_what_is_owed_to_a_channel_of_former_settings_is_given_up(tmp_path
         await changed(ledger, Mode.BRAINSTEM, channel)
         await outbox_for(ledger, clock, channel).disown()
         assert await ledger.any_owed()
-        await outbox_for(ledger, clock).disown()
+        outbox = outbox_for(ledger, clock)
+        await outbox.disown()
+        clock.advance(MISSED)
+        await outbox.disown()
         assert not await ledger.any_owed()
+
+
+async def test_a_file_that_is_half_saved_costs_no_notice(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        channel = FakeChannel()
+        await changed(ledger, Mode.BRAINSTEM, channel)
+        outbox = outbox_for(ledger, clock, channel)
+        for _ in range(2):  # the second time counts from its own beginning
+            outbox.refit({})
+            await outbox.disown()
+            clock.advance(MISSED - timedelta(seconds=1))
+            await outbox.disown()
+            outbox.refit({channel.name: channel})
+            await outbox.disown()
+        assert await outbox.step(channel)
+
+
+@pytest.mark.parametrize(("write", "trouble"), [("delivered", None), ("put_off", NotTold("HTTP 500"))])
+async def test_while_the_ledger_cannot_be_written_nothing_is_told_twice(
+    write: str, trouble: NotTold | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        channel, written, refusals = FakeChannel(trouble=trouble), getattr(ledger, write), [LedgerBusy("held")] * 2
+
+        async def refused(*args: Any, **named: Any) -> None:
+            if refusals:
+                raise refusals.pop()
+            await written(*args, **named)
+
+        monkeypatch.setattr(ledger, write, refused)
+        await changed(ledger, Mode.BRAINSTEM, channel)
+        outbox = outbox_for(ledger, clock, channel)
+        with suppress(LedgerBusy):
+            while await outbox.step(channel):
+                pass
+        assert (len(channel.told), refusals) == (1, [])
+        (last,) = await ledger.last_deliveries()
+        assert last.tries == 1
 
 
 async def test_engines_that_die_at_their_start_are_told_of_once_an_hour(tmp_path: Path):
@@ -204,9 +246,12 @@ async def test_settings_that_change_hold_at_once_and_what_is_on_its_way_is_not_l
                 while not hanging.told:
                     await anyio.sleep(0.01)
                 outbox.refit({mended.name: mended})
-                while await ledger.any_owed():
+                while not mended.told:
                     await anyio.sleep(0.01)
                 tasks.cancel_scope.cancel()
+        await outbox.disown()
+        clock.advance(MISSED)
+        await outbox.disown()
         assert [delivery.id for delivery in mended.told] == [delivery.id for delivery in hanging.told]
         assert {d.channel: d.trouble for d in await ledger.last_deliveries()}["former"] == "it is configured no more"
 

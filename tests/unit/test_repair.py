@@ -1,6 +1,8 @@
 """One repair for each outage of LiteLLM: who asks for it and when, what it is told, what it comes to."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -413,3 +415,14 @@ def test_a_command_is_let_through_only_whole(command: str, good: bool):
     commands = ["systemctl restart lite*", "cd /srv/litellm && docker compose up -d"]
     assert decision(command, commands) == ("allow" if good else "deny")
     assert decision(command, []) == "deny"
+
+
+def test_what_is_let_through_runs_as_it_is_written_but_without_the_way_to_the_agents_model():
+    line = "a=1; echo $a-$ANTHROPIC_BASE_URL- | cat && echo 'b;c'"
+    asked = {"command": line, "timeout": 5000}
+    said: Mapping[str, Any] = json.loads(answer(json.dumps({"tool_input": asked}), [line]))
+    changed = said["hookSpecificOutput"]["updatedInput"]
+    assert changed["timeout"] == 5000
+    env = {"PATH": os.environ["PATH"], "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}
+    ran = subprocess.run(["/bin/sh", "-c", changed["command"]], env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout == "1--\nb;c\n"

@@ -181,7 +181,8 @@ async def staged_faults(root: Path, *, fast: bool = True) -> AsyncGenerator[Faul
 
 def _cloud(root: Path, name: str) -> Server:
     port = _free_port()
-    argv = [sys.executable, "-m", "omni_mcp.demo.cloud", "--port", str(port), "--log", str(root / f"{name}.jsonl")]
+    program = [sys.executable, "-P", "-m", "omni_mcp.demo.cloud"]
+    argv = [*program, "--port", str(port), "--log", str(root / f"{name}.jsonl")]
     return Server(root=root, argv=argv, port=port, log=root / f"{name}.log", alive_at="/")
 
 
@@ -209,7 +210,16 @@ def _route(name: str, provider: str, url: str) -> Mapping[str, Any]:
 def _stand_in(root: Path, clouds: Mapping[str, Server], program: str) -> Server:
     port = _free_port()
     argv = [
-        *(program, "-m", "omni_mcp.demo.faults.gateway", "--port", str(port), "--log", str(root / "gateway.jsonl")),
+        *(
+            program,
+            "-P",
+            "-m",
+            "omni_mcp.demo.faults.gateway",
+            "--port",
+            str(port),
+            "--log",
+            str(root / "gateway.jsonl"),
+        ),
         *("--chat", clouds["openai"].url, "--messages", clouds["anthropic"].url),
     ]
     return Server(root=root, argv=argv, port=port, log=root / "proxy.log", alive_at="/health/liveliness")
