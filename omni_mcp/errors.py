@@ -24,7 +24,7 @@ OmniError                 code, retryable, next_step
     └── ExecutorLost      the session went away: the outcome of the call is unknown
 """
 
-from omni_mcp.task import FailureClass
+from omni_mcp.task import ID_PREFIX, FailureClass
 
 
 class OmniError(Exception):
@@ -53,7 +53,11 @@ class TaskNotFound(BadRequest):
     def __init__(self, task_id: str) -> None:
         super().__init__(
             f"no task has the id {task_id[:64]!r}",
-            next_step="call list_tasks to see the ids",
+            next_step=(
+                "call again with more characters of the id"
+                if len(task_id) < ID_PREFIX
+                else "call list_tasks to see the ids"
+            ),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from omni_mcp.task import Event, Mode, Task, TaskState, WaitingFor
+from omni_mcp.task import SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
 
 NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.IDLE: "task_status with wait_seconds=50",
@@ -19,6 +19,9 @@ NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.FAILED: "task_result; to try again, submit_task",
     TaskState.CANCELLED: "nothing; to try again, submit_task",
 }
+
+REPAIRED = "task_result says what was found; system_mode, how LiteLLM is now"
+"""After a repair, which nobody can ask for again."""
 
 NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
     WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
@@ -358,4 +361,6 @@ def next_step(task: Task) -> str:
     """Name the call that makes sense now."""
     if task.waiting_for is not None:
         return NEXT_STEP_WAITING.get(task.waiting_for, "it goes on by itself; task_status with wait_seconds=50")
+    if task.spec.type == SYSTEM_REPAIR and task.terminal:
+        return REPAIRED
     return NEXT_STEP[task.state]

@@ -37,7 +37,7 @@ def backup(
     Example: `omni-mcp backup ~/omni-$(date +%F).db`
     """
     with clear_errors():
-        done = archive.backup(Home.locate(), file)
+        done = archive.backup(Home.locate(), file.expanduser())
     show(done, text.print_copy, as_json=as_json)
 
 
@@ -51,7 +51,7 @@ def restore(
     Example: `omni-mcp engine stop`, then `omni-mcp restore ~/omni-2026-11-25.db`
     """
     with clear_errors():
-        done = archive.restore(Home.locate(), file)
+        done = archive.restore(Home.locate(), file.expanduser())
     show(done, text.print_copy, as_json=as_json)
 
 

@@ -269,8 +269,14 @@ def _degraded_round(state: ModeState, setup: Setup, now: datetime) -> ModeState:
     if not asked or any(state.providers[n].answers and not rests(state, n, setup) for n in asked):
         return replace(state, rounds=0)
     if state.rounds + 1 >= ROUNDS_TO_BRAINSTEM:
-        return _entered(state, Mode.BRAINSTEM, _of_providers(state, asked), setup, now)
+        return _entered(state, Mode.BRAINSTEM, _troubles(state, asked), setup, now)
     return replace(state, rounds=state.rounds + 1, round_at=now + setup.seconds("confirm_delay"))
+
+
+def _troubles(state: ModeState, names: tuple[str, ...]) -> str:
+    """Return what is wrong with each: the door of one whose calls fail may be open."""
+    healths = {name: state.providers[name] for name in names}
+    return "; ".join(f"{name}: {it.trouble or it.said}" for name, it in healths.items())
 
 
 def _of_providers(state: ModeState, names: tuple[str, ...]) -> str:

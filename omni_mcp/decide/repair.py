@@ -111,7 +111,10 @@ def standing(state: ModeState, plan: RepairPlan, task: Task | None, now: datetim
     if plan.off is not None:
         return f"off: {plan.off}"
     if task is not None and _of_now(state) is not None and state.mode is not Mode.NORMAL:
-        return f"task {task.id} of this outage is over: {task.state}; there is no second one"
+        return (
+            f"task {task.id} of this outage is over: {task.state}; there is no second one. "
+            "Its result says what was found"
+        )
     if _is_spent(state, plan, now):
         until = lately(state, now)[0].incident + A_DAY
         return f"off until {until:%Y-%m-%d %H:%M} UTC: there were as many as there may be in a day"

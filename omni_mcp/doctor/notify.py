@@ -31,6 +31,8 @@ def _misfit(channel: Apprise, place: int, scene: Scene) -> Finding | None:
     try:
         anyio.run(channel.check)
     except NotTold as error:
+        if not error.final:  # a busy machine, not a bad URL
+            return None
         fix = edit(scene.home.servers, scene.line("notify", "apprise", str(place)))
         return Finding(
             code="notify-url",

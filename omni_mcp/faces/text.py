@@ -284,6 +284,8 @@ def print_notify(out: Console, notify: NotifyView) -> None:
     for channel in notify.tested or []:
         style = SEVERITIES["ok" if channel.told else "error"]
         out.print(f"{channel.channel}: {channel.text}", style=style, markup=False, highlight=False)
+    if notify.tested == []:
+        out.print("nothing was tested: there is no desktop here, no webhook and no URL of apprise")
     print_told_by(out, notify.told_by)
 
 

@@ -383,7 +383,9 @@ async def test_the_task_that_repairs_is_named_until_it_is_over(tmp_path: Path):
         assert standing(state, PLAN, held, START) == f"task {task_id} repairs LiteLLM: waiting; nobody can"
         await ledger.request_cancel(task_id, reason="I do it myself")
         over = await ledger.find(task_id, principal=LOCAL)
-        said = f"task {task_id} of this outage is over: cancelled; there is no second one"
+        said = (
+            f"task {task_id} of this outage is over: cancelled; there is no second one. Its result says what was found"
+        )
         assert standing(state, PLAN, over, START) == said
 
 
