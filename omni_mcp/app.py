@@ -133,7 +133,7 @@ class Watch:
 
     async def refit(self, settings: Settings) -> None:
         """Go on under settings that have changed; what cannot be read says nothing of the clouds and of who is told."""
-        if any(problem.disables_all for problem in settings.problems):
+        if settings.unreadable:
             return
         channels = await run_sync(_channels, settings)
         self.monitor.refit(mode_setup(settings), _probes(settings), list(channels), repair_plan(settings))

@@ -226,6 +226,8 @@ class Engine:
     async def _adopt_one(self, task: Task) -> bool:
         spec = self.pool.specs.get(task.served_by or "")
         if spec is None and task.served_by is not None:
+            if self.settings.unreadable:  # it may be half saved: how its executor recovers is not known yet
+                return False
             logger.warning("%s is configured no more", task.served_by, extra={"action": "adopt", "task_id": task.id})
         recovery = spec.recovery if spec is not None else Recovery.ASK
         try:

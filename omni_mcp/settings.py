@@ -105,6 +105,11 @@ class Settings:
         value = os.environ.get(name) or self.secrets.get(name)
         return SecretStr(value) if value else None
 
+    @property
+    def unreadable(self) -> bool:
+        """Whether the file says nothing of any executor: it is broken, or half saved."""
+        return any(problem.disables_all for problem in self.problems)
+
     def problem_of(self, executor: str) -> Problem | None:
         """Return what disables an executor, else None."""
         return next((p for p in self.problems if p.disables_all or p.executor == executor), None)

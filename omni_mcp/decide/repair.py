@@ -19,8 +19,8 @@ from omni_mcp.task import SYSTEM_REPAIR, Completed, Failed, FailureClass, Mode, 
 FIRST = 100
 """Its priority: what is broken for everybody comes before what somebody wants."""
 
-ENDS = frozenset({FailureClass.TASK, FailureClass.UNKNOWN})
-"""Failures with which the agent has ended; after the others it goes on, or waits."""
+ENDS = frozenset({FailureClass.TASK, FailureClass.UNKNOWN, FailureClass.INTERRUPTED})
+"""Failures with which the agent has ended, or died: what a command of it does still is not done twice at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ CUES = ("degraded", "normal", "dark")
 
 
 def _until(cue: str) -> str:
-    return f"while [ ! -e cue-{cue} ]; do sleep 0.1; done"
+    return f"for _ in $(seq 1800); do [ -e cue-{cue} ] && break; sleep 0.1; done"  # a demo that was killed gives none
 
 
 RELEASE: Script = (

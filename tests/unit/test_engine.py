@@ -10,11 +10,12 @@ import pytest
 
 from omni_mcp.contract import RunRequest
 from omni_mcp.decide.routing import Route, route
-from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, Engine, Means
+from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, SWEEP, Engine, Means
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
-from omni_mcp.servers_file import Limits, Routing, Rule
+from omni_mcp.servers_file import Limits, Routing, Rule, ServersFile
+from omni_mcp.settings import Problem
 from omni_mcp.task import (
     LOCAL,
     Choice,
@@ -563,6 +564,25 @@ async def test_the_tasks_of_a_dead_engine_go_on_as_their_executor_allows(
         (request,) = fake.requests
         assert request.resume is (run_id is not None)
         assert run_id is None or request.run_id == run_id
+
+
+async def test_a_task_of_a_dead_engine_is_left_until_the_settings_say_again_how_its_executor_recovers(
+    tmp_path: Path,
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor()
+        good = engine_for(ledger, fake, home=tmp_path, clock=clock, is_over=dead)
+        half = Problem(where="servers.yaml line 3", what="ends in mid word", fix="mend it", disables_all=True)
+        settings = replace(good.settings, servers=ServersFile(), problems=[half])
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock, is_over=dead, means=means_for(settings, fake))
+        task_id = await held_by_another(ledger)
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.EXECUTING
+        engine.means = good.means
+        clock.advance(SWEEP)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert (task.state, task.attempt) == (TaskState.COMPLETED, 2)
 
 
 async def test_a_run_of_a_dead_engine_that_may_not_be_repeated_waits_for_consent(tmp_path: Path) -> None:
