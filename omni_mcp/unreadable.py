@@ -75,4 +75,5 @@ def _call_of(line: str) -> int | str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         found = _ID.search(line[:END]) or _ID.search(line[-END:])
         return None if found is None else int(found[1]) if found[1] else found[2]
-    return call if type(call) is int or (isinstance(call, str) and call.isascii()) else None
+    number = isinstance(call, int) and not isinstance(call, bool)
+    return call if number or (isinstance(call, str) and call.isascii()) else None

@@ -217,7 +217,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, limit: float) -> AsyncGenerator[World]:
+async def world(folder: Path, *, limit: float) -> AsyncGenerator[World]:  # pylint: disable=too-many-locals # the parts of a house
     """Open one, in which all is well; `limit` is that of a probe and of a call through LiteLLM, in real seconds."""
     gateway, provider, clock = Door(), Door(), ToldClock()
     rows = {
