@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp.types import CONNECTION_CLOSED
 
 from chaos.stubs.journal import HOME
 
@@ -98,6 +99,8 @@ class Face:
         await self._send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
         while True:
             message = await self._heard()
+            if message.get("error", {}).get("code") == CONNECTION_CLOSED:  # it is just going
+                raise anyio.EndOfStream
             if message.get("id") == self._last:
                 return message.get("result") or {"isError": True, "structuredContent": message.get("error")}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_mcp import app, background
+from omni_mcp import app, background, keeper
 from omni_mcp.home import Home
 from omni_mcp.testing import a_spec
 from tests.integration.house import house, until
@@ -15,7 +15,7 @@ from tests.integration.house import house, until
 async def test_an_engine_that_was_killed_at_its_start_is_started_again_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "FALLBACK_POLL", 0.02)
+    monkeypatch.setattr(keeper, "FALLBACK_POLL", 0.02)
     real, tries = background.engine_argv, [0]
 
     def killed_twice(home: Home) -> Sequence[str]:

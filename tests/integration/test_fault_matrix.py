@@ -394,7 +394,8 @@ class Line:
 
 MATRIX: dict[str, tuple[Fault, Line]] = {
     "is dead": (is_dead, Line(modes=OUT_AND_BACK, serves="direct", tells=["LiteLLM: no connection", "Tasks go on"])),
-    "half of its probes get lost": (loses_half, Line(modes=5, serves="litellm direct", tells=[])),
+    # Each stay is twice as long, from a minute to ten: no more than six of them in forty minutes.
+    "half of its probes get lost": (loses_half, Line(modes=12, serves="litellm direct", tells=[])),
     "is slow but well": (
         is_slow,
         Line(modes=[], serves="litellm", tells=["mode normal", "no answer in 0.5 s"], limit=0.5),
