@@ -8,7 +8,7 @@ import json
 import re
 
 from mcp.shared.message import SessionMessage
-from mcp.types import PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCMessage
+from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCMessage
 from pydantic import TypeAdapter, ValidationError
 
 END = 200
@@ -25,24 +25,37 @@ def mended(error: Exception) -> SessionMessage | Exception:
     answers = '"result"' in line or '"error"' in line
     return (
         _without_surrogates(line)
-        or (_error(line, f"an answer that cannot be read ({_why(error)})") if answers else None)
+        or (_error(line, PARSE_ERROR, f"an answer that cannot be read ({_why(error)})") if answers else None)
         or error
     )
 
 
 def refused(error: Exception) -> SessionMessage | None:
-    """Return the answer to a client's line; None when it is no request, so that nobody waits."""
+    """Return the answer to a client's line; None when it is no request, so that nobody waits.
+
+    The codes are those of https://www.jsonrpc.org/specification#error_object: no JSON, or JSON that is no request.
+    """
     line = _line_of(error)
     if line is None or '"method"' not in line:
         return None
-    return _error(line, f"a request that cannot be read ({_why(error)})")
+    code = PARSE_ERROR if _whole(error) is None else INVALID_REQUEST
+    return _error(line, code, f"a request that cannot be read ({_why(error)})")
 
 
 def _line_of(error: Exception) -> str | None:
+    """Return the line: as it came, or written anew where it was JSON and only no message."""
     if not isinstance(error, ValidationError):
         return None
+    if (whole := _whole(error)) is not None:
+        return json.dumps(whole)
     said = error.errors(include_url=False)[0]["input"]
     return said if isinstance(said, str) else None
+
+
+def _whole(error: Exception) -> dict[str, object] | None:
+    """Return the object of which no kind of message could be made: it misses what the others of them need."""
+    flaws = error.errors(include_url=False) if isinstance(error, ValidationError) else []
+    return next((flaw["input"] for flaw in flaws if flaw["type"] == "missing"), None)
 
 
 def _without_surrogates(line: str) -> SessionMessage | None:
@@ -55,17 +68,21 @@ def _without_surrogates(line: str) -> SessionMessage | None:
         return None
 
 
-def _error(line: str, message: str) -> SessionMessage | None:
+def _error(line: str, code: int, message: str) -> SessionMessage | None:
     """Return an error for the call that the line names."""
     call = _call_of(line)
     if call is None:
         return None
-    said = ErrorData(code=PARSE_ERROR, message=message)
+    said = ErrorData(code=code, message=message)
     return SessionMessage(JSONRPCError(jsonrpc="2.0", id=call, error=said))
 
 
 def _why(error: Exception) -> str:
-    return str(error).splitlines()[1].strip().split(" [type=")[0]
+    """Return what is wrong, and with what of a message that could be one but for it."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    flaw = error.errors(include_url=False)[0]
+    return ": ".join([*map(str, flaw["loc"][1:]), flaw["msg"]])
 
 
 def _call_of(line: str) -> int | str | None:

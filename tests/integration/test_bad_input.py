@@ -202,6 +202,7 @@ UNREADABLE = (
         "recurs",
     ),
     ('{"method": "ping", "id": 9, "jsonrpc": "2.0"', 9, "EOF"),
+    ('{"jsonrpc": "2.0", "id": 8, "method": 5}', 8, "string"),
 )
 
 
@@ -221,7 +222,7 @@ async def test_a_request_that_cannot_be_read_is_refused_at_once_and_the_face_ser
     *errors, last = answers
     assert [error["id"] for error in errors] == [number for _, number, _ in UNREADABLE]
     for error, (_, _, why) in zip(errors, UNREADABLE, strict=True):
-        assert (error["error"]["code"], why in error["error"]["message"]) == (-32700, True), error
+        assert (error["error"]["code"] in (-32700, -32600), why in error["error"]["message"]) == (True, True), error
     assert last == {"jsonrpc": "2.0", "id": 10, "result": {}}
     assert "a line on stdin that is no message" in (tmp_path / "stderr").read_text()
 

@@ -22,3 +22,19 @@ def said_of(line: str) -> object:
 )
 def test_a_request_is_refused_by_a_number_that_can_be_written_down(call: str, said: object) -> None:
     assert said_of(rf'{{"jsonrpc": "2.0", "id": {call}, "method": "\ud800"}}') == said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"jsonrpc": "2.0", "id": 3, "method": 5}', 3),
+        ('{"jsonrpc": "2.0", "id": "b", "method": "ping", "params": [1]}', "b"),
+        ('{"id": 4, "method": "ping"}', 4),
+        ('{"jsonrpc": "2.0", "id": 5, "result": 6}', None),
+        ('{"jsonrpc": "2.0", "method": 6}', None),
+        ("[1]", None),
+        ('"method"', None),
+    ],
+)
+def test_json_that_is_no_request_is_refused_by_its_number(line: str, said: object) -> None:
+    assert said_of(line) == said
