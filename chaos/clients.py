@@ -30,6 +30,8 @@ class Clients:
         self.submitting = True
         self._asked = 0.0
         self._wanted: list[str] = []
+        self._unanswered = 0
+        """Submits whose client does not know yet what came of them."""
 
     def ask_for(self, kind: str) -> None:
         """Have the next task be for this executor."""
@@ -54,7 +56,9 @@ class Clients:
         if number % 25 == 0:
             steps, pause = 90, 100  # long enough for a lease to be renewed
         description = f"{number}: {steps} steps of {pause} ms"
+        self._unanswered += 1
         task = await self._acknowledged(face, description, kind, f"key {number}")
+        self._unanswered -= 1
         self._world.acked[f"key {number}"] = task
         self._world.kinds[task] = kind
 
@@ -96,8 +100,8 @@ class Clients:
             await face.call("resume_pending")
 
     async def nothing_is_open(self) -> None:
-        """Return when all tasks are over."""
-        while self._open():
+        """Return when all submits are answered and all tasks are over."""
+        while self._unanswered or self._open():
             await anyio.sleep(0.1)
 
     def _open(self) -> int:

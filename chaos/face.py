@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.types import CONNECTION_CLOSED
@@ -63,6 +65,8 @@ class Face:
                     answer = await self._ask("tools/call", {"name": tool, "arguments": arguments})
             except LOST as error:
                 with anyio.CancelScope(shield=True):
+                    if isinstance(error, TimeoutError):
+                        await self._look_into()
                     await self.close()
                 raise FaceLost(type(error).__name__) from error
         if answer.get("isError"):
@@ -81,6 +85,16 @@ class Face:
             if process.returncode is None:
                 process.kill()
             await process.aclose()
+
+    async def _look_into(self) -> None:
+        """Have a face that does not answer write down where it is: `face_main` dumps its stacks at this signal."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        with (self._home / "face.log").open("a") as log:
+            log.write(f"no answer from {psutil.Process(self.process.pid)}\n")
+        self.process.send_signal(signal.SIGABRT)
+        with anyio.move_on_after(5):
+            await self.process.wait()
 
     async def _ready(self) -> None:
         if self.process is not None and self.process.returncode is None:

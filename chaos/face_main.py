@@ -1,5 +1,6 @@
 """The stdio face as the product runs it, with fault points around its ledger; it starts the engine of chaos."""
 
+import faulthandler
 import os
 import sys
 import time
@@ -38,6 +39,7 @@ class TimedGate(WriteGate):
 
 def main() -> None:
     """Serve until stdin ends."""
+    faulthandler.enable()
     home = Home.locate()
     writer.WriteGate = TimedGate
     app.SqliteLedger = faulty_ledger(Points(home.root), "face", FACE_VERBS)
