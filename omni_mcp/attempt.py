@@ -14,6 +14,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
+from omni_mcp.decide.options import handed_on, timeout_of
 from omni_mcp.decide.recovery import after_death, continues, is_heard
 from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
 from omni_mcp.decide.stopping import Stop, stopped
@@ -105,6 +106,11 @@ class Attempt:
     stopping: Stop | None = None
     """Why `scope` was cancelled."""
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that it may take."""
+        return timeout_of(self.task.spec.options, self.spec.row.timeout)
+
     def stop(self, why: Stop) -> None:
         """End the run early; `drive` settles it."""
         self.stopping = self.stopping or why
@@ -185,9 +191,9 @@ class Attempt:
             endpoint=endpoint,
             resume=self.resume,
             snapshot=dict(task.snapshot) if task.snapshot else None,
-            options=dict(task.spec.options),
+            options=handed_on(task.spec.options),
             commands=self.commands,
-            timeout=self.spec.row.timeout,
+            timeout=self.timeout,
         )
 
     async def _folder(self) -> Path:

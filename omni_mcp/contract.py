@@ -63,6 +63,8 @@ class RunRequest(RunRef):
     snapshot: dict[str, Any] | None = None
     """The checkpoint of the earlier attempt."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """What the caller lowered (`permissions`, `worktree`, `max_turns`); what an adapter cannot keep it refuses (`task`)
+    before anything runs."""
     commands: tuple[str, ...] | None = None
     """All shell commands that this run may use, each as it stands here; None: it is up to the executor's row."""
     timeout: float = 3600
