@@ -57,6 +57,10 @@ FIXED = {
     # The default of 10 hides a dead endpoint for three minutes; holding and trying again is the engine's business.
     "CLAUDE_CODE_MAX_RETRIES": "2",
     "API_TIMEOUT_MS": "300000",
+    # Claude Code asks `git status` by itself, which would start any program that the repository's settings name here.
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_0": "false",
 }
 
 GO_ON = (

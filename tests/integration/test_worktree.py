@@ -19,7 +19,8 @@ DONE = RunResult(status="completed", text="done")
 
 
 def a_request(cwd: Path, **fields: Any) -> RunRequest:
-    return RunRequest(**{"task_id": "t1", "attempt": 1, "run_id": "r", "description": "x", "cwd": str(cwd), **fields})
+    given = {"task_id": "t1", "attempt": 1, "run_id": "r", "description": "x", "cwd": str(cwd)}
+    return RunRequest.model_validate({**given, **fields})
 
 
 async def opened_in(tmp_path: Path, cwd: Path, **fields: Any) -> Worktree:
