@@ -14,7 +14,7 @@ from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.recovery import after_death, bound_to
 from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
@@ -290,7 +290,7 @@ class Engine:
         if self.silent_since.get(task.id) == last:
             return
         self.silent_since[task.id] = last
-        limit = timedelta(seconds=self.running[task.id].spec.row.timeout)
+        limit = timedelta(seconds=self.running[task.id].timeout)
         text = f"{task.served_by} is silent for {in_words(silent)}; left alone until its time-out ({in_words(limit)})"
         await self.ledger.note(task.id, attempt=task.attempt, kind="watchdog", text=text)
 
@@ -395,7 +395,9 @@ class Engine:
 
     def _route(self, task: Task, *, marked: bool = True) -> Route:
         troubles = {name: mark.trouble for name, mark in self.marks.items()} if marked else {}
-        return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
+        able = candidates(self.pool.specs, troubles, task.spec.options)
+        bound = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()})
+        return route(task.spec, self.settings.servers.routing, able, bound=bound)
 
     def _free(self, name: str) -> bool:
         taken = sum(attempt.spec.name == name for attempt in self.running.values())

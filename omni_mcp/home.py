@@ -74,6 +74,11 @@ class Home:
         """Parent of the folders of tasks that name no `cwd`."""
         return self.root / "work"
 
+    @property
+    def worktrees(self) -> Path:
+        """Parent of the git worktrees of tasks."""
+        return self.root / "worktrees"
+
 
 def make_private(folder: Path) -> None:
     """Make a folder, and what it is in, for their owner only; what is there already stays as it is. Raises OSError."""

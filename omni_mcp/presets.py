@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omni_mcp.decide.mode_state import Setup
+from omni_mcp.decide.options import refusal
 from omni_mcp.decide.repair import RepairPlan
 from omni_mcp.decide.routing import Candidate
 from omni_mcp.home import Home
@@ -68,11 +70,19 @@ def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
     return {name: _resolved(name, settings) for name in settings.names}
 
 
-def candidates(specs: Mapping[str, ExecutorSpec], troubles: Mapping[str, str]) -> Mapping[str, Candidate]:
-    """Return the executors as routing sees them; `troubles` is what went wrong with them lately, by name."""
+def candidates(
+    specs: Mapping[str, ExecutorSpec], troubles: Mapping[str, str], options: Mapping[str, Any] | None = None
+) -> Mapping[str, Candidate]:
+    """Return the executors as routing sees them; `troubles` is what went wrong with them lately, by name.
+
+    `options` are those of the task: who would not keep them cannot take it.
+    """
+
+    def trouble(name: str, spec: ExecutorSpec) -> str | None:
+        return spec.unusable or troubles.get(name) or refusal(options or {}, spec.row)
+
     return {
-        name: Candidate(name=name, handles=spec.handles, trouble=spec.unusable or troubles.get(name))
-        for name, spec in specs.items()
+        name: Candidate(name=name, handles=spec.handles, trouble=trouble(name, spec)) for name, spec in specs.items()
     }
 
 
@@ -184,6 +194,8 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
         unusable = _no_models(settings)
     roots = [part for root in row.roots for part in ("--root", str(root))]
     profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
+    profile += ["--worktrees", str(settings.home.worktrees), *(["--in-worktree"] if row.worktree else [])]
+    profile += ["--max-turns", str(row.max_turns)] if row.max_turns is not None else []
     return _spec(
         name,
         row,

@@ -176,6 +176,10 @@ class ExecutorRow(_Row):
     """Folders that a `cwd` has to be below."""
     permissions: Permissions = "edit"
     """What Claude Code may do."""
+    worktree: bool = False
+    """True: Claude Code always works in a git worktree of the repository of the task's `cwd`."""
+    max_turns: Annotated[int, Field(ge=1)] | None = None
+    """Turns of the model that one run of Claude Code may take."""
     model: str | None = None
     """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
@@ -203,6 +207,13 @@ class ExecutorRow(_Row):
     def _keeps_a_repair_to_its_commands(self) -> Self:
         if SYSTEM_REPAIR in self.handles and self.preset != "claude-code":
             raise ValueError("handles system_repair, which only preset claude-code keeps to the configured commands")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_what_it_says(self) -> Self:
+        if self.preset != "claude-code" and (self.worktree or self.max_turns is not None):
+            named = "worktree" if self.worktree else "max_turns"
+            raise ValueError(f"has {named}, which only preset claude-code keeps")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.to_thread import run_sync
 
-from omni_mcp.decide.options import check_options
+from omni_mcp.decide.options import check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.repair import standing
 from omni_mcp.decide.resuming import Resumption, resumption
@@ -126,6 +126,7 @@ class Service:
             ancestors=await self._ancestors(settings.servers.limits.max_depth),
         )
         found = self._preview(spec, settings)
+        _check_allowed(spec, found, settings)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
@@ -367,11 +368,11 @@ class Service:
 
     async def _route(self, spec: TaskSpec, settings: Settings) -> Route:
         marks = {n: seen.detail for n, seen in (await self.ledger.health()).items() if not seen.usable}
-        return route(spec, settings.servers.routing, candidates(resolve(settings), marks))
+        return route(spec, settings.servers.routing, candidates(resolve(settings), marks, spec.options))
 
     def _preview(self, spec: TaskSpec, settings: Settings) -> Route:
         """Preview the choice from the settings alone; the binding one is made when the task begins."""
-        return route(spec, settings.servers.routing, candidates(resolve(settings), {}))
+        return route(spec, settings.servers.routing, candidates(resolve(settings), {}, spec.options))
 
     def _choice(self, spec: TaskSpec, settings: Settings, found: Route) -> Choice | None:
         if found.executor is None:
@@ -541,6 +542,16 @@ def _check_executor(spec: TaskSpec, settings: Settings) -> None:
     names = settings.names
     if spec.executor is not None and spec.executor not in names:
         raise UnknownExecutor(spec.executor, list(names))
+
+
+def _check_allowed(spec: TaskSpec, found: Route, settings: Settings) -> None:
+    """Refuse options that the executor which is wanted first would not keep."""
+    row = settings.servers.executors.get(found.requested)
+    if row is not None and (said := refusal(spec.options, row)) is not None:
+        raise BadRequest(
+            f"{found.requested} {said}",
+            next_step="call submit_task with options that only lower what its row in servers.yaml allows, or without",
+        )
 
 
 def _checked_cwd(cwd: str | None) -> str | None:

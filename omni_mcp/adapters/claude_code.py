@@ -16,11 +16,19 @@ from pathlib import Path
 import anyio
 from anyio import CancelScope
 
-from omni_mcp.adapters.claude_command import INSTALL_FIX, PROFILES, Setup, command_for, find_binary
+from omni_mcp.adapters.claude_command import (
+    INSTALL_FIX,
+    PROFILES,
+    Setup,
+    command_for,
+    find_binary,
+    wants_worktree,
+)
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
 from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
 from omni_mcp.adapters.claude_stream import Transcript
 from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.worktree import Worktree, closed, opened
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
 from omni_mcp.task import FailureClass
@@ -41,6 +49,7 @@ class _Run:
     over: anyio.Event = field(default_factory=anyio.Event)
     transcript: Transcript = field(default_factory=Transcript)
     resumed: bool = False
+    tree: Worktree | None = None
 
 
 class ClaudeCode:
@@ -55,6 +64,7 @@ class ClaudeCode:
         try:
             with self._listed(request) as run:
                 result = await self._judged(run, request, tell)
+                result = result if run.tree is None else await closed(run.tree, result)
         except ExecutorError as error:
             return failed(error.kind, error.message, fix=error.next_step)
         except BadRequest as error:
@@ -97,7 +107,7 @@ class ClaudeCode:
         relayed = request.endpoint is not None
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
-            end = await self._play(run, request, tell)
+            end = await self._play(run, await self._placed(run, request, tell), tell)
             return conclude(run.transcript, end, relayed=relayed)
         if run.transcript.result is not None:
             return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
@@ -105,6 +115,16 @@ class ClaudeCode:
             message = f"Claude Code did not finish in {limit:.0f} s"
             return failed(FailureClass.TASK, message, text=run.transcript.said, fix="raise the executor's timeout")
         return failed(FailureClass.CANCELLED, "stopped on request", text=run.transcript.said)
+
+    async def _placed(self, run: _Run, request: RunRequest, tell: Tell) -> RunRequest:
+        """Return the request to work in a worktree, where that is wanted. Raises BadRequest."""
+        if not wants_worktree(self._setup, request):
+            return request
+        command_for(self._setup, request, resume=False, env=os.environ)  # refuses before anything is made
+        run.tree = await opened(self._setup.worktrees, request)
+        await tell(f"works in {run.tree.words}")
+        description = f"{request.description}\n\n{run.tree.hint}"
+        return request.model_copy(update={"cwd": str(run.tree.folder), "description": description})
 
     async def _play(self, run: _Run, request: RunRequest, tell: Tell) -> Exit:
         """Go on in the earlier session if that is asked for and there is one, else begin."""
@@ -140,8 +160,18 @@ def parse(argv: list[str] | None = None) -> Setup:
     parser.add_argument("--binary", default="claude", help="name or path of claude")
     parser.add_argument("--permissions", choices=list(PROFILES), default="edit", help="the most that a run may do")
     parser.add_argument("--root", type=Path, action="append", default=[], help="a folder that a cwd must be below")
+    parser.add_argument("--max-turns", type=int, help="turns of the model that a run may take")
+    parser.add_argument("--worktrees", type=Path, default=Path("worktrees"), help="where git worktrees are made")
+    parser.add_argument("--in-worktree", action="store_true", help="every run works in a git worktree")
     given = parser.parse_args(argv)
-    return Setup(binary=given.binary, permissions=given.permissions, roots=tuple(given.root))
+    return Setup(
+        binary=given.binary,
+        permissions=given.permissions,
+        roots=tuple(given.root),
+        max_turns=given.max_turns,
+        worktrees=given.worktrees.absolute(),
+        in_worktree=given.in_worktree,
+    )
 
 
 def main() -> None:

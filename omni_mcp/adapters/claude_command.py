@@ -57,6 +57,10 @@ FIXED = {
     # The default of 10 hides a dead endpoint for three minutes; holding and trying again is the engine's business.
     "CLAUDE_CODE_MAX_RETRIES": "2",
     "API_TIMEOUT_MS": "300000",
+    # Claude Code asks `git status` by itself, which would start any program that the repository's settings name here.
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_0": "false",
 }
 
 GO_ON = (
@@ -73,6 +77,12 @@ class Setup:
     permissions: str = "edit"
     roots: Sequence[Path] = ()
     """Folders that a `cwd` has to be below; none: any."""
+    max_turns: int | None = None
+    """Turns of the model that a run may take."""
+    worktrees: Path = Path("worktrees")
+    """Where the git worktrees of tasks are."""
+    in_worktree: bool = False
+    """True: every run works in one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +108,45 @@ def find_binary(setup: Setup) -> str:
 def permissions_for(setup: Setup, options: Mapping[str, object], env: Mapping[str, str]) -> str:
     """Return the profile of a run: the row's, or the lower one that was asked for.
 
-    Raises BadRequest for an unknown one, ExecutorUnusable for one that this user cannot be given.
+    Raises BadRequest for an unknown or a higher one, ExecutorUnusable for one that this user cannot be given.
     """
     order = list(PROFILES)
     asked = options.get("permissions", setup.permissions)
     if asked not in order:
         raise BadRequest(f"unknown permissions {asked!r}", next_step=f"use one of: {', '.join(order)}")
-    granted = min(str(asked), setup.permissions, key=order.index)
+    if order.index(granted := str(asked)) > order.index(setup.permissions):
+        raise BadRequest(
+            f"options.permissions {granted!r} is more than this executor allows ({setup.permissions})",
+            next_step="submit with a lower one, or raise `permissions` of its row in servers.yaml",
+        )
     if granted == "full" and os.geteuid() == 0 and env.get("IS_SANDBOX") != "1":
         raise ExecutorUnusable(
             "Claude Code refuses the permissions 'full' to root",
             next_step="run as another user, lower `permissions` to edit, or set IS_SANDBOX=1 inside a container",
         )
     return granted
+
+
+def turns_for(setup: Setup, options: Mapping[str, object]) -> int | None:
+    """Return how many turns of the model a run may take, None: any number. Raises BadRequest for more than the row's.
+
+    Claude Code counts them anew after a resume.
+    """
+    asked, limit = options.get("max_turns", setup.max_turns), setup.max_turns
+    if asked is None or (isinstance(asked, int) and 1 <= asked <= (limit or asked)):
+        return asked
+    raise BadRequest(f"options.max_turns {asked!r} is not in 1..{limit}", next_step="submit with one that is")
+
+
+def wants_worktree(setup: Setup, request: RunRequest) -> bool:
+    """Whether a run works in a git worktree; a repair (`commands`) never does. Raises BadRequest.
+
+    The row cannot be lowered, but a task may ask for one by itself.
+    """
+    asked = request.options.get("worktree", setup.in_worktree)
+    if setup.in_worktree and not asked:
+        raise BadRequest("this executor always works in a worktree", next_step="submit without options.worktree")
+    return bool(asked) and request.commands is None
 
 
 def folder_for(setup: Setup, cwd: str) -> Path:
@@ -122,10 +158,11 @@ def folder_for(setup: Setup, cwd: str) -> Path:
     if not folder.is_dir():
         raise BadRequest(f"the cwd {cwd!r} is not a folder", next_step="submit with a folder as cwd")
     roots = [root.expanduser().resolve() for root in setup.roots]
+    roots += [setup.worktrees.resolve()] if roots else []  # of a task whose own cwd was checked
     if roots and not any(folder.is_relative_to(root) for root in roots):
         raise BadRequest(
             f"the cwd {str(folder)!r} is not below an allowed root",
-            next_step=f"use a folder below {', '.join(map(str, roots))}, or add a root to the executor's row",
+            next_step=f"use a folder below {', '.join(map(str, roots[:-1]))}, or add a root to the executor's row",
         )
     return folder
 
@@ -142,6 +179,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         *("--permission-prompts", "none"),
         *("--resume" if resume else "--session-id", _session_id(request.run_id)),
         *(("--model", request.model) if request.model else ()),
+        *(("--max-turns", str(turns)) if (turns := turns_for(setup, request.options)) is not None else ()),
     ]
     return Command(
         argv=argv,

@@ -182,8 +182,10 @@ async def test_a_read_only_run_neither_writes_nor_runs_whatever_the_user_allows_
     async with running_cloud() as cloud:
         async with adapter(tmp_path, "--permissions", "read-only") as client:
             steps = (write(inside), shell("touch inside.txt"), {"text": "looked"})
-            result = await run(client, request(tmp_path, cloud, *steps, options={"permissions": "full"}))
-    assert result.status == "completed"
+            refused = await run(client, request(tmp_path, cloud, *steps, options={"permissions": "full"}))
+            result = await run(client, request(tmp_path, cloud, *steps))
+    assert (refused.failure, result.status) == (FailureClass.TASK, "completed")
+    assert "more than this executor allows (read-only)" in (refused.message or "")
     assert not inside.exists()
 
 

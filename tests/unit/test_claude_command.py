@@ -64,18 +64,34 @@ def test_a_model_is_named_only_if_there_is_one(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("row", "asked", "granted"),
-    [
-        ("edit", None, "edit"),
-        ("edit", "read-only", "read-only"),
-        ("edit", "full", "edit"),
-        ("read-only", "full", "read-only"),
-    ],
+    [("edit", None, "edit"), ("edit", "read-only", "read-only"), ("edit", "edit", "edit")],
 )
 def test_options_only_lower_what_the_row_allows(tmp_path: Path, row: str, asked: str | None, granted: str):
     options = {} if asked is None else {"permissions": asked}
     argv = a_command(tmp_path, Setup(binary=sys.executable, permissions=row), options=options).argv
     assert set(PROFILES[granted]) <= set(argv)
     assert ("--tools" in argv) is (granted == "read-only")
+
+
+@pytest.mark.parametrize(("row", "asked"), [("edit", "full"), ("read-only", "edit")])
+def test_permissions_above_the_rows_are_refused(tmp_path: Path, row: str, asked: str):
+    with pytest.raises(BadRequest, match="more than this executor allows"):
+        a_command(tmp_path, Setup(binary=sys.executable, permissions=row), options={"permissions": asked})
+
+
+@pytest.mark.parametrize(("row", "asked", "given"), [(None, None, None), (9, None, "9"), (9, 3, "3"), (None, 3, "3")])
+def test_turns_are_limited_by_the_row_and_by_the_task(
+    tmp_path: Path, row: int | None, asked: int | None, given: str | None
+):
+    options = {} if asked is None else {"max_turns": asked}
+    argv = list(a_command(tmp_path, Setup(binary=sys.executable, max_turns=row), options=options).argv)
+    assert (argv[argv.index("--max-turns") + 1] if "--max-turns" in argv else None) == given
+
+
+@pytest.mark.parametrize("asked", [10, 0, "many"])
+def test_more_turns_than_the_rows_are_refused(tmp_path: Path, asked: object):
+    with pytest.raises(BadRequest, match=r"not in 1\.\.9"):
+        a_command(tmp_path, Setup(binary=sys.executable, max_turns=9), options={"max_turns": asked})
 
 
 def test_unknown_permissions_are_the_callers_mistake(tmp_path: Path):

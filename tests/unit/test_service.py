@@ -132,15 +132,21 @@ async def test_a_number_of_attempts_that_raises_the_limit_or_is_none_is_refused(
         assert await here.submitted(options={"max_attempts": 2})
 
 
-@pytest.mark.parametrize("options", [{"x": 1}, {"permissions": ["a"]}, {"permissions": "all"}, {"permissions": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"x": 1}, {"permissions": ["a"]}, {"permissions": "all"}, {"permissions": 3}),
+        *({"worktree": "yes"}, {"max_turns": 0}, {"max_turns": True}, {"timeout": "1h"}, {"timeout": 0.5}),
+    ],
+)
 async def test_options_that_nobody_would_keep_are_refused_with_the_known_ones(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
     async with place(tmp_path) as here:
         with pytest.raises(BadRequest, match=r"options") as error:
             await here.submitted(options=options)
-        assert '{"permissions": "read-only|edit|full", "max_attempts": n}' in (error.value.next_step or "")
-        assert await here.submitted(options={"permissions": "read-only", "max_attempts": 1})
+        assert '{"permissions": "read-only|edit|full", "worktree": true' in (error.value.next_step or "")
+        assert await here.submitted(options={"max_attempts": 1, "timeout": 5, "worktree": False, "permissions": "full"})
 
 
 # the loop guard
