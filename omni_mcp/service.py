@@ -579,8 +579,10 @@ def _checked_cwd(cwd: str | None) -> str | None:
 def _result_view(task: Task, page: ResultPage, part: ResultPart, *, offset: int, end: int) -> ResultView:
     """Show a page, and where what it does not hold is found."""
     more = end < page.total_chars
-    of_part = "" if part == "text" else f"part {part} and "
-    steps = [f"task_result with {of_part}offset {end}"] if more else []
+    onward = f"task_result with offset {end}"
+    if part != "text":
+        onward = f"task_result with part {part} and offset {end}"
+    steps = [onward] if more else []
     steps += [f"task_result with part {name}" for name in page.left_out] if offset == 0 and part == "text" else []
     return ResultView(
         task_id=task.id,
