@@ -62,6 +62,11 @@ COMMANDS_LINE = 'fault_handler: {repair: {commands: ["docker compose restart lit
 EXECUTOR_LINE = "executors: {claude_code: {preset: claude-code, handles: [coding, system_repair]}}"
 """What turns repairs on."""
 
+NO_CODEX = (
+    "there is no preset for Codex: `codex mcp-server` was removed in Codex 0.154.0. An adapter of your own can run"
+    " `codex exec`, such as the first example of docs/executors.md"
+)
+
 NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
 
@@ -142,6 +147,8 @@ def _resolved(name: str, settings: Settings) -> ExecutorSpec:
             return _assistant(name, row, settings)
         case "claude-code":
             return _claude_code(name, row, settings)
+        case "codex":
+            return _spec(name, row, unusable=NO_CODEX)
         case None:
             return _foreign(name, row, settings)
         case _:

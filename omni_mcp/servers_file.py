@@ -141,7 +141,7 @@ class ExecutorRow(_Row):
     """One executor, as written in servers.yaml: a preset, or an MCP server by command or url."""
 
     preset: Preset | None = None
-    """An agent that this program brings an adapter for; openclaw, moltworker and codex come in a later version."""
+    """An agent that this program brings an adapter for; openclaw and moltworker come in a later version."""
     command: str | None = None
     """The program that starts the MCP server; of a preset: its agent, if it is not on PATH."""
     args: tuple[str, ...] = ()

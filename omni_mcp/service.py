@@ -19,7 +19,8 @@ from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
-from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark
+from omni_mcp.excerpt import joined
+from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
 from omni_mcp.notify.channels import told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, repair_plan, resolve
 from omni_mcp.processes import Origin
@@ -58,6 +59,8 @@ CANCEL_LIMIT = 25
 """Seconds that `cancel` waits for the confirmation."""
 RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
+SUMMARY = 600
+"""Characters of the head of a result that status shows; of its tail a quarter of them."""
 RESUMED_SHOWN = 50
 """Tasks that one answer of `resume` shows, where none were named."""
 HELD_SHOWN = 10
@@ -130,7 +133,8 @@ class Service:
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
-        view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine)
+        summary = await self._summary(task)
+        view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine, summary=summary)
         return (
             view.model_copy(update={"requested": found.requested, "reason": found.reason}) if not view.reason else view
         )
@@ -148,29 +152,19 @@ class Service:
         trouble = None if task.terminal else self.engines.trouble
         return task_view(task, events=events, next_seq=next_seq, engine=trouble, **more)
 
-    async def result(self, task_id: str, *, offset: int = 0, limit: int = RESULT_PAGE) -> ResultView:
-        """Return a page of the result. Raises BadRequest while the task is open."""
+    async def result(
+        self, task_id: str, *, offset: int = 0, limit: int = RESULT_PAGE, part: ResultPart = "text"
+    ) -> ResultView:
+        """Return a page of a part of the result. Raises BadRequest while the task is open."""
         task = await self._find(task_id)
-        result = await self.ledger.result(task.id)
-        if result is None:
+        inline = RESULT_PAGE if (offset, part) == (0, "text") else 0
+        page = await self.ledger.result_page(task.id, offset=offset, limit=limit, part=part, inline=inline)
+        if page is None:
             raise BadRequest(
                 f"task {task.id} is {task.state} and has no result yet",
                 next_step=f"call task_status with task_id {task.id!r} and wait_seconds {WAIT_LIMIT}",
             )
-        end = offset + limit
-        more = end < len(result.text)
-        return ResultView(
-            task_id=task.id,
-            state=task.state,
-            text=result.text[offset:end],
-            offset=offset,
-            total_chars=len(result.text),
-            next_offset=end if more else None,
-            structured=result.structured if offset == 0 else None,
-            notes=dict(result.notes) if result.notes and offset == 0 else None,
-            error=result.error,
-            next_step=f"task_result with offset {end}" if more else None,
-        )
+        return _result_view(task, page, part, offset=offset, end=offset + limit)
 
     async def list(self, *, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None) -> ListView:
         """Return short rows, newest first."""
@@ -353,7 +347,18 @@ class Service:
             needs = await self.ledger.needs(task.id)
             left = [f"{name} ({state})" for name, state in needs.items() if state is not TaskState.COMPLETED]
             return {"text": f"runs after {len(needs)} tasks, not yet completed: {', '.join(left)}"}
-        return self._silence(task)
+        return {**self._silence(task), "summary": await self._summary(task)}
+
+    async def _summary(self, task: Task) -> str | None:
+        """Return head and tail of the result of a completed task."""
+        if task.state is not TaskState.COMPLETED:
+            return None
+        page = await self.ledger.result_page(task.id, limit=SUMMARY)
+        if page is None or page.total_chars <= SUMMARY:
+            return page and page.text
+        end = await self.ledger.result_page(task.id, offset=page.total_chars - SUMMARY // 4, limit=SUMMARY // 4)
+        tail = (end.text if end else "")[-(page.total_chars - SUMMARY) :]  # never what the head shows
+        return joined(page.text, tail, page.total_chars, rest="; task_result has them")
 
     def _silence(self, task: Task) -> dict[str, Any]:
         if task.state is not TaskState.EXECUTING:
@@ -569,6 +574,29 @@ def _checked_cwd(cwd: str | None) -> str | None:
     if not there:
         raise BadRequest(f"cwd {cwd[:200]!r} is not a folder here", next_step="call submit_task with an existing one")
     return str(folder.resolve())
+
+
+def _result_view(task: Task, page: ResultPage, part: ResultPart, *, offset: int, end: int) -> ResultView:
+    """Show a page, and where what it does not hold is found."""
+    more = end < page.total_chars
+    onward = f"task_result with offset {end}"
+    if part != "text":
+        onward = f"task_result with part {part} and offset {end}"
+    steps = [onward] if more else []
+    steps += [f"task_result with part {name}" for name in page.left_out] if offset == 0 and part == "text" else []
+    return ResultView(
+        task_id=task.id,
+        state=task.state,
+        text=page.text,
+        offset=offset,
+        total_chars=page.total_chars,
+        next_offset=end if more else None,
+        left_out=dict(page.left_out) if offset == 0 and part == "text" and page.left_out else None,
+        structured=page.structured,
+        notes=dict(page.notes) if page.notes else None,
+        error=page.error,
+        next_step="; ".join(steps) or None,
+    )
 
 
 def executor_view(spec: ExecutorSpec) -> ExecutorView:

@@ -79,6 +79,8 @@ class TaskView(View):
     cost_usd: float | None = None
     deduplicated: bool | None = None
     engine: str | None = None
+    summary: str | None = None
+    """Head and tail of the result."""
     events: list[EventView] | None = None
     next_seq: int | None = None
     """There is more history: ask again with this as since_seq."""
@@ -94,6 +96,8 @@ class ResultView(View):
     offset: int
     total_chars: int
     next_offset: int | None = None
+    left_out: dict[str, int] | None = None
+    """Characters of structured and notes, where they are too large to stand here."""
     structured: Any = None
     notes: dict[str, Any] | None = None
     error: str | None = None

@@ -61,6 +61,15 @@ AS_THEY_ARE = {
     ),
     *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes"),
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
+    # what stands in a result
+    *(
+        "No file was changed; the worktree of this task is removed.",
+        "Kept: {}. {}",
+        "{}; the whole diff is in {} ({} bytes).",
+    ),
+    *("What it changed cannot be listed ({}); all of it is kept: {}.", "The first {} characters; the rest is in {}"),
+    *("No file differs, but there are commits.", "Only files that .gitignore names were made.", "worktree"),
+    '{"{}": "{}", "{}": true, "{}": n, "{}": seconds, "{}": n}',
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),
@@ -75,6 +84,7 @@ AS_THEY_ARE = {
         "You were interrupted. Go on with the task from where you stopped. Look at what is already done before you "
         "act, and do not repeat a step that is finished."
     ),
+    "You work in a git worktree of {}. Change files below {} only.",
     *("写一个 Hello World 函数", "Plan a team dinner in three steps: pick a date, choose a menu, list what to buy"),
     *("Release the storefront: pack it, ship it, check it, announce it", "Order {}: write the confirmation"),
     "from importlib.util import find_spec; raise SystemExit(not all(map(find_spec, {})))",

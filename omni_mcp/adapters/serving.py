@@ -5,6 +5,7 @@ from itertools import count
 from typing import Protocol, runtime_checkable
 
 from fastmcp import Context, FastMCP
+from fastmcp.tools import ToolResult
 
 from omni_mcp import __version__
 from omni_mcp.contract import (
@@ -19,6 +20,7 @@ from omni_mcp.contract import (
     RunResult,
 )
 
+RESULT = RunResult.model_json_schema(mode="serialization")
 Tell = Callable[[str], Awaitable[None]]
 """Takes a line for people."""
 
@@ -52,17 +54,17 @@ def server(name: str, agent: Agent) -> FastMCP:
     """Return the MCP server over an agent; it offers `attach` if the agent does."""
     mcp = FastMCP(name, version=__version__)
 
-    @mcp.tool(name=RUN_TASK)
-    async def run_task(request: RunRequest, ctx: Context) -> RunResult:
+    @mcp.tool(name=RUN_TASK, output_schema=RESULT)
+    async def run_task(request: RunRequest, ctx: Context) -> ToolResult:
         """Run one attempt at a task; progress tells what it does."""
-        return await agent.run(request, _teller(ctx))
+        return _answer(await agent.run(request, _teller(ctx)))
 
     if isinstance(agent, Attaching):
 
-        @mcp.tool(name=ATTACH)
-        async def attach(request: RunRequest, ctx: Context) -> RunResult:
+        @mcp.tool(name=ATTACH, output_schema=RESULT)
+        async def attach(request: RunRequest, ctx: Context) -> ToolResult:
             """Follow the run of an earlier attempt, which lives elsewhere, to its end."""
-            return await agent.attach(request, _teller(ctx))
+            return _answer(await agent.attach(request, _teller(ctx)))
 
     @mcp.tool(name=CANCEL)
     async def cancel(request: RunRef) -> CancelResult:
@@ -75,6 +77,11 @@ def server(name: str, agent: Agent) -> FastMCP:
         return await agent.health()
 
     return mcp
+
+
+def _answer(result: RunResult) -> ToolResult:
+    """Return a result as data alone: as text besides, a large one would go over the pipe twice."""
+    return ToolResult(content=[], structured_content=result.model_dump(mode="json"))
 
 
 def _teller(ctx: Context) -> Tell:

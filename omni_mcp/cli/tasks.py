@@ -9,6 +9,7 @@ import typer
 from omni_mcp.cli import complete
 from omni_mcp.cli.base import AnOpenTask, AsJson, ATask, ask, command, err, show, tell_problems
 from omni_mcp.faces import text
+from omni_mcp.service import ResultPart
 from omni_mcp.task import TaskSpec, TaskState
 
 ADeadline = Annotated[
@@ -98,15 +99,18 @@ def result(
     task_id: ATask,
     offset: Annotated[int, typer.Option(min=0, help="Character to begin at.")] = 0,
     limit: Annotated[int, typer.Option(min=1, help="Characters.")] = 1_000_000,
+    part: Annotated[ResultPart, typer.Option(help="The text, or what the executor gave besides, as JSON.")] = "text",
     as_json: AsJson = False,
 ) -> None:
     """Print the result of a task that is over; ends with 1 if it failed."""
-    show_result(task_id, offset=offset, limit=limit, as_json=as_json)
+    show_result(task_id, offset=offset, limit=limit, part=part, as_json=as_json)
 
 
-def show_result(task_id: str, *, offset: int = 0, limit: int = 1_000_000, as_json: bool) -> None:
+def show_result(
+    task_id: str, *, offset: int = 0, limit: int = 1_000_000, part: ResultPart = "text", as_json: bool
+) -> None:
     """Print a result; the exit code says how the task ended."""
-    found = ask(lambda service: service.result(task_id, offset=offset, limit=limit))
+    found = ask(lambda service: service.result(task_id, offset=offset, limit=limit, part=part))
     show(found, text.print_result, as_json=as_json)
     if found.state is not TaskState.COMPLETED:
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from omni_mcp.excerpt import excerpt
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, TaskSpec, TaskState, WaitingFor
 
 SOONEST_LIMIT = timedelta(seconds=30)
@@ -54,6 +55,9 @@ class Release:
 
     text: str
 
+
+SAID = 2000
+"""Characters of what an executor said that the text of a waiting task holds."""
 
 Next = Finish | Park | Reroute
 MAX_ATTEMPTS = "max_attempts"
@@ -123,4 +127,5 @@ def _again(outcome: Failed, *, faults: int, max_attempts: int, recovery: Recover
 
 
 def _said(outcome: Failed) -> str:
-    return f"{outcome.message}. {outcome.fix}" if outcome.fix else outcome.message
+    message = excerpt(outcome.message, SAID)
+    return f"{message}. {outcome.fix}" if outcome.fix else message

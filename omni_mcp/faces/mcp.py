@@ -19,7 +19,7 @@ from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, NotYet, OmniError
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
-from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, Service
+from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
 from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
 
@@ -208,10 +208,11 @@ async def task_result(
     task_id: TaskId,
     offset: Annotated[int, Field(ge=0, description="Character to begin at: next_offset of the page before")] = 0,
     limit: Annotated[int, Field(ge=1, le=100_000, description="Characters")] = RESULT_PAGE,
+    part: ResultPart = "text",
     service: Service = AService,
 ) -> ResultView:
-    """Return the whole result of a task that is over, in pages."""
-    return await service.result(task_id, offset=offset, limit=limit)
+    """Return the whole result of a task that is over, in pages; what of it is left_out, by its part, as JSON."""
+    return await service.result(task_id, offset=offset, limit=limit, part=part)
 
 
 @answering

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from omni_mcp.task import (
     Choice,
     Event,
+    FailureClass,
     Mode,
     Outcome,
     Result,
@@ -137,6 +138,23 @@ class Page:
     tasks: Sequence[Task]
     cursor: str | None
     """Give it back to read on; None at the end."""
+
+
+ResultPart = Literal["text", "structured", "notes"]
+"""What of a stored result is read; `structured` and `notes` as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPage:
+    """A page of the stored end of a task, and what of it is small enough to stand beside."""
+
+    text: str
+    total_chars: int
+    structured: Any = None
+    notes: Mapping[str, Any] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Characters of `structured` and `notes` as JSON, where they are too large to stand here."""
+    error: FailureClass | None = None
 
 
 class Ledger(Protocol):
@@ -325,6 +343,15 @@ class Ledger(Protocol):
 
     async def result(self, task_id: str) -> Result | None:
         """Return the stored end of a task, None while it is open."""
+        ...
+
+    async def result_page(
+        self, task_id: str, *, offset: int = 0, limit: int, part: ResultPart = "text", inline: int = 0
+    ) -> ResultPage | None:
+        """Return so many characters of a part of the stored end of a task, None while it is open.
+
+        Of `structured` and `notes` comes along what has at most `inline` characters.
+        """
         ...
 
     async def events(self, task_id: str, *, since_seq: int = 0, limit: int = 100) -> Sequence[Event]:

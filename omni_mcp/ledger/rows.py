@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice
+from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice, ResultPage
 from omni_mcp.task import Event, FailureClass, Mode, Result, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,6 +124,20 @@ def an_event(row: sqlite3.Row) -> Event:
         kind=row["kind"],
         text=row["text"],
         data=from_json(row["data"]),
+    )
+
+
+def a_result_page(row: sqlite3.Row) -> ResultPage:
+    """Return a page of the stored end of a task."""
+    parts = ("structured", "notes")
+    large = {part: row[f"{part}_chars"] for part in parts if row[part] is None and row[f"{part}_chars"]}
+    return ResultPage(
+        text=row["text"] or "",
+        total_chars=row["total_chars"] or 0,
+        structured=from_json(row["structured"]),
+        notes=from_json(row["notes"]),
+        left_out=large,
+        error=None if row["error"] is None else FailureClass(row["error"]),
     )
 
 

@@ -17,6 +17,7 @@ from omni_mcp.errors import (
     BadRequest,
     TransitionRefused,
 )
+from omni_mcp.excerpt import excerpt
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import (
     LEASE,
@@ -28,6 +29,8 @@ from omni_mcp.ledger.base import (
     ModeMark,
     Notice,
     Page,
+    ResultPage,
+    ResultPart,
     Submitted,
     Watermark,
 )
@@ -43,6 +46,7 @@ from omni_mcp.ledger.rows import (
     a_mode,
     a_notice,
     a_result,
+    a_result_page,
     a_task,
     an_engine,
     an_event,
@@ -396,6 +400,13 @@ class SqliteLedger(Ledger):
         rows = await self._read(sql.RESULT, {"id": task_id})
         return a_result(rows[0]) if rows else None
 
+    async def result_page(
+        self, task_id: str, *, offset: int = 0, limit: int, part: ResultPart = "text", inline: int = 0
+    ) -> ResultPage | None:
+        values = {"id": task_id, "offset": offset, "limit": limit, "part": part, "inline": inline}
+        rows = await self._read(sql.RESULT_PAGE, values)
+        return a_result_page(rows[0]) if rows else None
+
     async def events(self, task_id: str, *, since_seq: int = 0, limit: int = 100) -> Sequence[Event]:
         values = {"id": task_id, "since": since_seq, "limit": limit}
         return [an_event(row) for row in await self._read(sql.EVENTS, values)]
@@ -592,10 +603,23 @@ def _stored(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Completed):
         structured = None if outcome.structured is None else to_json(outcome.structured)
         notes = to_json(outcome.notes) if outcome.notes else None
-        return {"result": outcome.text, "structured": structured, "notes": notes, "error": None, "text": None}
+        return {
+            "result": _pageable(outcome.text),
+            "structured": structured,
+            "notes": notes,
+            "error": None,
+            "text": None,
+        }
     said = f"{outcome.message}. {outcome.fix}" if outcome.fix else outcome.message
-    result = outcome.partial or said
-    return {"result": result, "structured": None, "notes": None, "error": outcome.kind, "text": said[:TEXT]}
+    text = excerpt(said, TEXT, rest="; task_result has them")
+    parts = [outcome.partial, None if outcome.partial and text == said else said]
+    result = _pageable("\n\n".join(filter(None, parts)))
+    return {"result": result, "structured": None, "notes": None, "error": outcome.kind, "text": text}
+
+
+def _pageable(text: str) -> str:
+    """Return a text in which SQLite counts: it takes a NUL for the end."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _late(values: Values) -> Values:

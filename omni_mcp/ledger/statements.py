@@ -64,6 +64,15 @@ WAITING_IDS = """
 """
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
 RESULT = f"select * from results where task = {_N}"
+RESULT_PAGE = f"""
+    select substr(whole, :offset + 1, :limit) as text, length(whole) as total_chars, error,
+        length(structured) as structured_chars, iif(length(structured) <= :inline, structured, null) as structured,
+        length(notes) as notes_chars, iif(length(notes) <= :inline, notes, null) as notes
+    from (
+        select *, case :part when 'structured' then structured when 'notes' then notes else text end as whole
+        from results where task = {_N}
+    )
+"""
 EVENTS = f"select * from events where task = {_N} and seq > :since order by seq limit :limit"
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"

@@ -46,6 +46,12 @@ async def until(path: str, context: Context) -> str:
 
 
 @server.tool
+async def heap(size: int) -> dict[str, str]:
+    """Give much besides little."""
+    return {"kind": "large", "filler": "x" * size}
+
+
+@server.tool
 async def refuse(text: str) -> str:
     """Fail."""
     log("refuse", text)

@@ -91,7 +91,12 @@ def test_claude_that_is_not_installed_names_the_install_command(
     assert "npm install -g @anthropic-ai/claude-code" in (unusable or "")
 
 
-@pytest.mark.parametrize("preset", ["openclaw", "moltworker", "codex"])
+def test_there_is_no_preset_for_codex_and_its_row_says_what_can_be_done(tmp_path: Path) -> None:
+    unusable = spec_of(tmp_path, preset="codex").unusable
+    assert "docs/executors.md" in (unusable or "")
+
+
+@pytest.mark.parametrize("preset", ["openclaw", "moltworker"])
 def test_a_preset_of_a_later_version_says_so(tmp_path: Path, preset: str) -> None:
     spec = spec_of(tmp_path, preset=preset, url="wss://example.org/ws")
     assert "later version" in (spec.unusable or "")
