@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.costs import begins, costs_view
+from omni_mcp.decide.budgets import check_amount
 from omni_mcp.decide.options import check_options
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.repair import standing
@@ -27,10 +30,12 @@ from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
     LOCAL,
+    PARTIAL,
     SYSTEM_REPAIR,
     Choice,
     Clock,
     Mode,
+    Result,
     SystemClock,
     Task,
     TaskSpec,
@@ -39,6 +44,7 @@ from omni_mcp.task import (
     new_id,
 )
 from omni_mcp.views import (
+    CostsView,
     EngineView,
     ExecutorView,
     ListView,
@@ -126,6 +132,7 @@ class Service:
             ancestors=await self._ancestors(settings.servers.limits.max_depth),
         )
         found = self._preview(spec, settings)
+        _check_kept(spec, resolve(settings).get(found.executor or ""))
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
@@ -151,6 +158,8 @@ class Service:
         """Return a page of the result. Raises BadRequest while the task is open."""
         task = await self._find(task_id)
         result = await self.ledger.result(task.id)
+        if result is None and (produced := (task.snapshot or {}).get(PARTIAL)) and task.state is TaskState.WAITING:
+            result = Result(text=produced)
         if result is None:
             raise BadRequest(
                 f"task {task.id} is {task.state} and has no result yet",
@@ -218,16 +227,21 @@ class Service:
             next_step=f"call task_status with task_id {task.id!r}",
         )
 
-    async def resume(self, task_ids: Sequence[str] | None, *, dry_run: bool = False) -> ResumeView:
+    async def resume(
+        self, task_ids: Sequence[str] | None, *, add_budget_usd: float | None = None, dry_run: bool = False
+    ) -> ResumeView:
         """Let waiting tasks go on: those named, which is the consent for one attempt each, else all that need none.
 
-        Raises TaskNotFound, TaskAmbiguous, before anything is let go.
+        `add_budget_usd` raises the budget of each. Raises TaskNotFound, TaskAmbiguous, BadRequest, before anything is
+        let go.
         """
         named = bool(task_ids)
+        _check_raise(add_budget_usd, named=named)
         found = {task.id: task for task in [await self._find(i) for i in task_ids or ()]} if named else None
         waiting = list(found.values()) if found is not None else await self._waiting()
-        decided = zip(waiting, await self._resumptions(waiting, named=named), strict=True)
-        done = [await self._resume_one(task, each, named=named, dry_run=dry_run) for task, each in decided]
+        decided = zip(waiting, await self._resumptions(waiting, named=named, add=add_budget_usd), strict=True)
+        resume_one = partial(self._resume_one, named=named, add=add_budget_usd, dry_run=dry_run)
+        done = [await resume_one(task, each) for task, each in decided]
         counts = Counter(each.action for each in done)
         resumed = next((each.task_id for each in done if each.action == "resumed"), None)
         return ResumeView(
@@ -261,6 +275,16 @@ class Service:
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
             told_by=await self.told_by(),
             problems=[str(problem) for problem in settings.problems] or None,
+        )
+
+    async def costs(self, *, days: int | None = None, since: str | None = None) -> CostsView:
+        """Say what everything cost, since a day or for so many days, today included. Raises BadRequest."""
+        return await costs_view(
+            self.ledger,
+            self.settings().servers,
+            principal=None if self.principal == LOCAL else self.principal,
+            since=begins(self.clock.now(), days=days, since=since),
+            now=self.clock.now(),
         )
 
     async def told_by(self) -> dict[str, str]:
@@ -424,18 +448,22 @@ class Service:
                 oldest_first = tasks[::-1]
                 return sorted(oldest_first, key=lambda task: -task.spec.priority)
 
-    async def _resume_one(self, task: Task, found: Resumption, *, named: bool, dry_run: bool) -> ResumedView:
+    async def _resume_one(
+        self, task: Task, found: Resumption, *, named: bool, add: float | None, dry_run: bool
+    ) -> ResumedView:
         action, text = ("would resume" if dry_run else "resumed"), found.text
         if not found.goes:
             action = "left alone"
         elif not dry_run:
             try:
-                await self.ledger.resume(task.id, consent=named)
+                await self.ledger.resume(task.id, consent=named, add_budget_usd=add)
             except TransitionRefused as error:
                 action, text = "left alone", error.message
         return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=text)
 
-    async def _resumptions(self, tasks: Sequence[Task], *, named: bool) -> Sequence[Resumption]:
+    async def _resumptions(
+        self, tasks: Sequence[Task], *, named: bool, add: float | None = None
+    ) -> Sequence[Resumption]:
         """Decide on each task by the mode and the settings of now; what is held against executors is not believed."""
         settings, now = self.settings(), self.clock.now()
         specs = resolve(settings)
@@ -444,7 +472,8 @@ class Service:
 
         def decided(task: Task) -> Resumption:
             found = route(task.spec, settings.servers.routing, able)
-            return resumption(task, found, named=named, held=_held(allowed, specs.get(found.executor or "")))
+            held = _held(allowed, specs.get(found.executor or ""))
+            return resumption(task, found, named=named, held=held, add_budget_usd=add)
 
         return [decided(task) for task in tasks]
 
@@ -493,6 +522,13 @@ def _held(allowed: Permit, spec: ExecutorSpec | None) -> str | None:
     return allowed.held
 
 
+def _check_raise(add_budget_usd: float | None, *, named: bool) -> None:
+    """Refuse to raise budgets of tasks that nobody named, or by what is no amount."""
+    check_amount("add_budget_usd", add_budget_usd)
+    if add_budget_usd is not None and not named:
+        raise BadRequest("add_budget_usd needs task_ids", next_step="call resume_pending with both")
+
+
 def _after_resume(counts: Mapping[str, int]) -> str:
     if counts.get("would resume"):
         return "the same resume_pending without dry_run does it"
@@ -525,8 +561,19 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     if spec.type == SYSTEM_REPAIR:
         raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
     _check_executor(spec, settings)
+    check_amount("budget_usd", spec.budget_usd)
     check_options(spec.options, max_attempts=settings.servers.limits.max_attempts)
     return replace(spec, cwd=_checked_cwd(spec.cwd))
+
+
+def _check_kept(spec: TaskSpec, executor: ExecutorSpec | None) -> None:
+    """Refuse a budget that nobody could keep: a limit that is not kept must not be accepted."""
+    if spec.budget_usd is None or executor is None or executor.spends:
+        return
+    raise BadRequest(
+        f"what {executor.name} costs is not known here, so budget_usd cannot be kept",
+        next_step="call submit_task without budget_usd, or with an executor that runs on models",
+    )
 
 
 def _without_blanks(spec: TaskSpec) -> TaskSpec:
