@@ -216,7 +216,7 @@ class Service:
             raise BadRequest(str(error), next_step="omni-mcp purge --older-than 30d") from error
         count = await self.ledger.purgeable(before)
         gone = count if dry_run else await self._purged(before)
-        kept = f"idempotency keys, and the working folders in {self.settings().home.work}"
+        kept = f"idempotency keys, costs, and the working folders in {self.settings().home.work}"
         return PurgeView(dry_run=dry_run, tasks=gone, before=before, kept=kept)
 
     async def answer(self, task_id: str, question_id: str) -> TaskView:

@@ -135,5 +135,6 @@ def day_named(text: str) -> datetime:
 
 
 def _midnight(day: date) -> datetime:
-    """Return when a day begins on this machine's clock; where that is left out, when the clock goes on."""
-    return datetime.combine(day, time.min).astimezone(UTC)
+    """Return when a day begins on this machine's clock: where midnight comes twice the first, where it is left out later."""
+    times = sorted(datetime.combine(day, time(fold=fold)).astimezone(UTC) for fold in (0, 1))
+    return next((at for at in times if at.astimezone().date() == day), times[-1])

@@ -118,7 +118,7 @@ def outcome_of(result: RunResult) -> Outcome:
 
 
 def _notes(result: RunResult) -> Mapping[str, Any] | None:
-    usage = {"usage": result.usage.model_dump(exclude_none=True)} if result.usage else {}
+    usage = {"usage": result.usage.model_dump(exclude_defaults=True)} if result.usage else {}
     return {**result.notes, **usage} or None
 
 

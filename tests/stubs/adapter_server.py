@@ -31,6 +31,10 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
         case str(said) if said.startswith("tell "):
             await ctx.report_progress(1, None, said)
             answer = {"status": "failed", "failure": "task", "message": said}
+        case str(said) if said.startswith("spend "):
+            _, status, usd = said.split()
+            ends = {"completed": {"text": "done"}, "failed": {"failure": "task", "message": "no"}}
+            answer = {"status": status, **ends[status], "usage": {"model": "agent-1", "cost_usd": float(usd)}}
         case "stumble":
             raise ValueError("a bug in the adapter")
         case "orphan":
