@@ -345,22 +345,22 @@ async def test_a_spent_day_holds_what_comes_until_midnight_and_lets_it_go_then(n
     """On the 25 hours of 2026-10-25 in Berlin, too."""
     with zone(name):
         async with ledger_for_tests(tmp_path, clock := ToldClock(datetime(2026, 10, 25, 11, tzinfo=UTC))) as ledger:
-            engine = house(ledger, clock, tmp_path, own_login(costly(1.25), parallel=2), limits={"daily_usd": 1.0})
-            first, second = await submitted(ledger), await submitted(ledger)
+            engine = house(ledger, clock, tmp_path, own_login(costly(2.5)), limits={"daily_usd": 1.0})
+            first = await submitted(ledger)
             await stepped(engine)
-            assert [(await found(ledger, task)).state for task in (first, second)] == ["completed", "completed"]
-            third = await submitted(ledger)
+            assert (await found(ledger, first)).state == "completed"
+            second = await submitted(ledger)
             await stepped(engine)
-            held = await found(ledger, third)
+            held = await found(ledger, second)
             midnight = local_day(clock.now()).ends
             assert (held.state, held.waiting_for, held.due_at, held.attempt) == ("waiting", "budget", midnight, 0)
             assert "limits.daily_usd is reached: $2.5 of $1 spent since midnight" in (held.text or "")
             clock.advance(midnight - clock.now() - timedelta(seconds=1))
             await stepped(engine)
-            assert (await found(ledger, third)).state == "waiting"
+            assert (await found(ledger, second)).state == "waiting"
             clock.advance(timedelta(seconds=1))
             await stepped(engine)
-            assert (await found(ledger, third)).state == "completed"
+            assert (await found(ledger, second)).state == "completed"
 
 
 @pytest.mark.parametrize(
