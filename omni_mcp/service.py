@@ -132,7 +132,7 @@ class Service:
             ancestors=await self._ancestors(settings.servers.limits.max_depth),
         )
         found = self._preview(spec, settings)
-        _check_kept(spec, resolve(settings).get(found.executor or ""))
+        _check_kept(spec, found, settings)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
@@ -566,12 +566,12 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     return replace(spec, cwd=_checked_cwd(spec.cwd))
 
 
-def _check_kept(spec: TaskSpec, executor: ExecutorSpec | None) -> None:
+def _check_kept(spec: TaskSpec, found: Route, settings: Settings) -> None:
     """Refuse a budget that nobody could keep: a limit that is not kept must not be accepted."""
-    if spec.budget_usd is None or executor is None or executor.spends:
+    if spec.budget_usd is None or found.executor is None or resolve(settings)[found.executor].spends:
         return
     raise BadRequest(
-        f"what {executor.name} costs is not known here, so budget_usd cannot be kept",
+        f"what {found.executor} costs is not known here, so budget_usd cannot be kept",
         next_step="call submit_task without budget_usd, or with an executor that runs on models",
     )
 

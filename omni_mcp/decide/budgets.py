@@ -42,11 +42,12 @@ class Limits:
 class _Bound:
     """One limit and what counts against it."""
 
-    whose: str
+    key: str | None
+    """Its key in servers.yaml; None: the task's own budget."""
     usd: float
     spent: Sum
-    fix: str
     until: datetime | None
+    """When it begins anew by itself."""
 
 
 def limits_of(servers: ServersFile, executor: str) -> Limits:
@@ -74,7 +75,7 @@ def refusal(limits: Limits, spending: Spending, *, model: str | None, now: datet
     """
     for bound in _bounds(limits, spending, model, local_day(now).ends):
         if spent_up(bound.spent, bound.usd, unknown_usd=limits.unknown_usd):
-            return BudgetReached(_said(bound, limits), next_step=bound.fix, until=bound.until)
+            return BudgetReached(_said(bound, limits), next_step=_fix(bound), until=bound.until)
     return None
 
 
@@ -85,10 +86,7 @@ def spent_up(spent: Sum, usd: float, *, unknown_usd: float) -> bool:
 
 def _bounds(limits: Limits, spending: Spending, model: str | None, midnight: datetime) -> Iterator[_Bound]:
     if spending.budget_usd is not None:
-        fix = "resume_pending with this task_id and add_budget_usd raises it"
-        yield _Bound(
-            whose="the budget of this task", usd=spending.budget_usd, spent=spending.task, fix=fix, until=None
-        )
+        yield _Bound(key=None, usd=spending.budget_usd, spent=spending.task, until=None)
     daily = {
         "limits.daily_usd": (limits.daily_usd, spending.day),
         f"executors.{limits.executor}.daily_usd": (limits.executor_usd, spending.executor),
@@ -96,17 +94,24 @@ def _bounds(limits: Limits, spending: Spending, model: str | None, midnight: dat
     }
     for key, (usd, spent) in daily.items():
         if usd is not None:
-            fix = f"it goes on by itself at midnight ({midnight.astimezone():%Y-%m-%d %H:%M %z}); to raise it, edit {key}"
-            yield _Bound(whose=key, usd=usd, spent=spent, fix=fix, until=midnight)
+            yield _Bound(key=key, usd=usd, spent=spent, until=midnight)
 
 
 def _said(bound: _Bound, limits: Limits) -> str:
-    since = "" if bound.until is None else " since midnight"
-    said = f"{bound.whose} is reached: {usd_text(bound.spent.usd)} of {usd_text(bound.usd)} spent{since}"
-    if not bound.spent.unknown_calls:
+    spent, whole = usd_text(bound.spent.usd), usd_text(bound.usd)
+    if bound.key is None:
+        said = f"the budget of this task is reached, {spent} of {whole} spent"
+    else:
+        said = f"{bound.key} is reached, {spent} of {whole} spent since midnight"
+    if not (count := bound.spent.unknown_calls):
         return said
-    each = f"counted as {usd_text(limits.unknown_usd)} each"
-    return f"{said}, and {bound.spent.unknown_calls} calls of unknown cost, {each}"
+    return "; ".join([said, f"{count} calls of unknown cost count {usd_text(limits.unknown_usd)} each"])
+
+
+def _fix(bound: _Bound) -> str:
+    if bound.until is None:
+        return "resume_pending with this task_id and add_budget_usd raises it"
+    return f"it goes on by itself at {bound.until.astimezone():%Y-%m-%d %H:%M %z}, sooner if you raise {bound.key}"
 
 
 def usd_text(usd: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from omni_mcp.faces.text import SHORT_ID, money
+from omni_mcp.faces.text import SEVERITIES, SHORT_ID, money
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.views import BudgetView, CostsView, CostView
@@ -34,7 +34,7 @@ def print_costs(out: Console, costs: CostsView) -> None:
 def _print_budget(out: Console, budget: BudgetView, costs: CostsView) -> None:
     resets = f"{costs.resets_at.astimezone():%Y-%m-%d %H:%M}"
     said = f"{budget.budget}: {money(budget.spent_usd)} of {money(budget.usd)} spent today, anew at {resets}"
-    out.print(said, style="red" if budget.reached else "", markup=False, highlight=False)
+    out.print(said, style=SEVERITIES["error" if budget.reached else "ok"], markup=False, highlight=False)
 
 
 def _print_table(out: Console, group: str, rows: Sequence[CostView]) -> None:

@@ -65,9 +65,9 @@ LIMITS = Limits(executor="e", daily_usd=1.0, executor_usd=0.5, model_usd={"m": 0
     [
         (Spending(), None),
         (Spending(budget_usd=0.1, task=Sum(usd=0.0999)), None),
-        (Spending(budget_usd=0.3, task=Sum(usd=0.1 + 0.2)), "the budget of this task is reached: $0.3 of $0.3"),
+        (Spending(budget_usd=0.3, task=Sum(usd=0.1 + 0.2)), "the budget of this task is reached, $0.3 of $0.3"),
         (Spending(budget_usd=1, task=Sum(usd=0.7 + 0.1 + 0.2)), "the budget of this task"),  # 0.9999999999999999
-        (Spending(day=Sum(usd=1.5)), "limits.daily_usd is reached: $1.5 of $1 spent since midnight"),
+        (Spending(day=Sum(usd=1.5)), "limits.daily_usd is reached, $1.5 of $1 spent since midnight"),
         (Spending(executor=Sum(usd=0.5)), "executors.e.daily_usd"),
         (Spending(model=Sum(usd=0.25)), "models.daily_usd.m"),
         (Spending(model=Sum(usd=0.2), executor=Sum(usd=0.4), day=Sum(usd=0.9, unknown_calls=99)), None),
@@ -88,7 +88,7 @@ def test_calls_of_unknown_cost_count_what_the_settings_say_and_are_always_told()
     assert refusal(Limits(executor="e"), spent, model=None, now=START) is None
     said = refusal(Limits(executor="e", unknown_usd=0.2), spent, model=None, now=START)
     assert said is not None
-    assert said.message.endswith("$0.4 of $1 spent, and 3 calls of unknown cost, counted as $0.2 each")
+    assert said.message.endswith("$0.4 of $1 spent; 3 calls of unknown cost count $0.2 each")
     assert "add_budget_usd" in (said.next_step or "")
 
 
@@ -273,6 +273,37 @@ async def test_another_principal_sees_its_own_costs_alone(tmp_path: Path) -> Non
         assert (await here.service.costs()).total.usd == 3.0
 
 
+def before(path: Path, version: int) -> sqlite3.Connection:
+    """Return a ledger as an earlier release has made it."""
+    db = sqlite3.connect(path, isolation_level=None)
+    for file in sorted(Path(books.__file__).with_name("sql").glob("*.sql")):
+        if int(file.name[:4]) <= version:
+            db.executescript(file.read_text(encoding="utf-8"))
+    db.execute(f"pragma user_version = {version}")
+    return db
+
+
+async def test_the_costs_of_an_older_ledger_are_kept_with_executor_and_principal(tmp_path: Path) -> None:
+    at = 1_767_268_800_000_000
+    with closing(before(tmp_path / "ledger.db", 5)) as db:
+        db.execute(
+            "insert into tasks (n, id, principal, state, priority, since, created_at, updated_at, attempt, title)"
+            " values (7, 'old', 'guest', 'idle', 0, ?1, ?1, ?1, 1, 'of old')",
+            [at],
+        )
+        db.execute("insert into attempts (task, number, owner, executor, began_at) values (7, 1, 'me', 'e', ?)", [at])
+        for usd in (0.5, None):
+            values = [at, usd]
+            db.execute(
+                "insert into usage (task, attempt, model, opened_at, cost_usd) values (7, 1, 'm', ?, ?)", values
+            )
+    async with ledger_for_tests(tmp_path, ToldClock()) as ledger:
+        [row] = await ledger.costs("executor", since=START - HOUR, principal="guest", limit=9)
+        spent = await ledger.spending("old", executor="e", model="m", since=START - HOUR)
+    assert (row.name, row.usd, row.calls, row.unknown_calls) == ("e", 0.5, 2, 1)
+    assert spent == Spending(**dict.fromkeys(("task", "day", "executor", "model"), Sum(usd=0.5, unknown_calls=1)))
+
+
 MANY = 100_000
 
 
@@ -354,7 +385,7 @@ async def test_a_spent_day_holds_what_comes_until_midnight_and_lets_it_go_then(n
             held = await found(ledger, second)
             midnight = local_day(clock.now()).ends
             assert (held.state, held.waiting_for, held.due_at, held.attempt) == ("waiting", "budget", midnight, 0)
-            assert "limits.daily_usd is reached: $2.5 of $1 spent since midnight" in (held.text or "")
+            assert "limits.daily_usd is reached, $2.5 of $1 spent since midnight" in (held.text or "")
             clock.advance(midnight - clock.now() - timedelta(seconds=1))
             await stepped(engine)
             assert (await found(ledger, second)).state == "waiting"
