@@ -47,7 +47,7 @@ def _since(text: str, now: datetime) -> datetime:
     try:
         return point(text, now)
     except (ValueError, OverflowError) as error:
-        said = f"since {text[:64]!r} is neither a day such as 2026-11-30, nor a span such as 7d, nor a time with its offset"
+        said = f"since {text[:64]!r} is neither a day such as 2026-11-30, nor a span such as 7d, nor a time with offset"
         raise BadRequest(said, next_step="omni-mcp costs --since 2026-11-30") from error
 
 

@@ -140,6 +140,6 @@ def day_named(text: str) -> datetime:
 
 
 def _midnight(day: date) -> datetime:
-    """Return when a day begins on this machine's clock: where midnight comes twice the first, where it is left out later."""
+    """Return when a day begins on this machine's clock: at its first midnight, or later where that is left out."""
     times = sorted(datetime.combine(day, time(fold=fold)).astimezone(UTC) for fold in (0, 1))
     return next((at for at in times if at.astimezone().date() == day), times[-1])

@@ -31,6 +31,7 @@ ASSISTANT = {"preset": "assistant", "handles": ["general"], "parallel": 4}
 LIMIT = 90.0
 """Seconds that anything may take here."""
 
+
 def by_router(cloud: Cloud) -> dict[str, Any]:
     """LiteLLM's Router in the engine."""
     params = {"model": "openai/demo", "api_base": f"{cloud.url}/v1", "api_key": "not-a-key", **HAIKU}
@@ -121,11 +122,14 @@ async def test_claude_waits_with_what_it_has_when_its_budget_is_spent_and_goes_o
         claude = {"preset": "claude-code", "command": BINARY, "handles": ["coding"], "login": "relay"}
         params = {"model": "anthropic/demo", "api_base": cloud.url, "api_key": "not-a-key", **HAIKU}
         here.configure(
-            executors={"claude_code": claude}, models={"model_list": [{"model_name": "coder", "litellm_params": params}]}
+            executors={"claude_code": claude},
+            models={"model_list": [{"model_name": "coder", "litellm_params": params}]},
         )
         text = script(*steps, {"text": "all is done"})
         async with here.client() as client:
-            task = await call(client, "submit_task", description=text, type="coding", cwd=str(tmp_path), budget_usd=1e-5)
+            task = await call(
+                client, "submit_task", description=text, type="coding", cwd=str(tmp_path), budget_usd=1e-5
+            )
             waits = await ended(client, task["task_id"], limit=LIMIT)
             assert (waits["state"], waits["waiting_for"], waits["attempt"]) == ("waiting", "budget", 1), waits
             assert waits["text"].startswith("the budget of this task is reached, $0.0")

@@ -195,7 +195,7 @@ async def test_a_row_is_opened_only_while_something_is_left(tmp_path: Path) -> N
         mine = purse(clock, daily_usd=1.0)
         await ledger.open_usage(usage, mine)
         await spend(ledger, task, 1.0)
-        with pytest.raises(BudgetReached, match="limits.daily_usd"):
+        with pytest.raises(BudgetReached, match=r"limits\.daily_usd"):
             await ledger.open_usage(usage, mine)
         assert (await ledger.find(task.id, principal=LOCAL)).cost_unknown_calls == 1
         clock.advance(timedelta(days=1))
@@ -294,9 +294,7 @@ async def test_the_costs_of_an_older_ledger_are_kept_with_executor_and_principal
         db.execute("insert into attempts (task, number, owner, executor, began_at) values (7, 1, 'me', 'e', ?)", [at])
         for usd in (0.5, None):
             values = [at, usd]
-            db.execute(
-                "insert into usage (task, attempt, model, opened_at, cost_usd) values (7, 1, 'm', ?, ?)", values
-            )
+            db.execute("insert into usage (task, attempt, model, opened_at, cost_usd) values (7, 1, 'm', ?, ?)", values)
     async with ledger_for_tests(tmp_path, ToldClock()) as ledger:
         [row] = await ledger.costs("executor", since=START - HOUR, principal="guest", limit=9)
         spent = await ledger.spending("old", executor="e", model="m", since=START - HOUR)

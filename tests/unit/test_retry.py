@@ -54,7 +54,13 @@ def test_the_table_of_failure_classes(
     assert (end.state if isinstance(end, Finish) else None) is state
     assert (end.waiting_for if isinstance(end, Park) else None) is waiting_for
     assert isinstance(end, Reroute) == (kind in (FailureClass.AUTH, FailureClass.CONFIG))
-    nobodys = {FailureClass.PROVIDER, FailureClass.RATE_LIMIT, FailureClass.BUDGET, FailureClass.AUTH, FailureClass.CONFIG}
+    nobodys = {
+        FailureClass.PROVIDER,
+        FailureClass.RATE_LIMIT,
+        FailureClass.BUDGET,
+        FailureClass.AUTH,
+        FailureClass.CONFIG,
+    }
     assert not (kind in nobodys and isinstance(end, Park) and end.fault)
 
 
