@@ -72,6 +72,6 @@ class Allowance(Protocol):
         """Say why a call of this model may not be made; None: it may."""
         ...
 
-    def reached(self, refusal: BudgetReached) -> None:
+    def reached(self, why: BudgetReached) -> None:
         """Hear that a call was refused."""
         ...

@@ -16,7 +16,7 @@ from omni_mcp.decide.budgets import limits_of
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.recovery import after_death, continues
 from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
@@ -363,8 +363,9 @@ class Engine:
         return False
 
     async def _out_of_money(self, task: Task, found: Route, spec: ExecutorSpec) -> BudgetReached | None:
-        """Say which budget leaves no room for even one call of it."""
-        if not spec.spends:
+        """Say which budget leaves no room for even one call of it; to attach to a run that lives on costs nothing."""
+        attaches = spec.recovery is Recovery.ATTACH and continues(task, executor=spec.name, recovery=spec.recovery)
+        if attaches or not spec.spends:
             return None
         return await self._purse(spec).empty(self.ledger, task, model=self._model(task, found, spec))
 

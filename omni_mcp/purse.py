@@ -41,9 +41,9 @@ class Purse:
         """Say why a call of this model may not be made; None: it may."""
         return refusal(self.limits, spending, model=model, now=self.clock.now())
 
-    def reached(self, refusal: BudgetReached) -> None:
+    def reached(self, why: BudgetReached) -> None:
         """Hear that a call was refused."""
-        self.refused = self.refused or refusal
+        self.refused = self.refused or why
         self.on_refusal()
 
     async def empty(self, ledger: Ledger, task: Task, *, model: str | None) -> BudgetReached | None:

@@ -477,12 +477,13 @@ async def test_a_foreign_tool_is_neither_on_the_books_nor_held(tmp_path: Path) -
     assert (done.state, done.cost_usd, done.cost_unknown_calls) == ("completed", None, 0)
 
 
-async def test_an_attached_run_is_one_row_over_two_attempts(tmp_path: Path) -> None:
+async def test_an_attached_run_is_one_row_over_two_attempts_and_no_spent_day_holds_it(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         executor = own_login(failing(None), recovery=Recovery.ATTACH)
-        engine = house(ledger, clock, tmp_path, executor)
+        engine = house(ledger, clock, tmp_path, executor, limits={"daily_usd": 1})
         task = await submitted(ledger)
         await stepped(engine)
+        await spend(ledger, await at_work(ledger), 2.0)
         executor.outcome = costly(0.5)
         clock.advance(HOUR)
         await stepped(engine)
