@@ -13,6 +13,7 @@ from uuid import uuid4
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
 from omni_mcp.decide.options import handed_on, timeout_of
 from omni_mcp.decide.recovery import after_death, continues, is_heard
@@ -22,8 +23,9 @@ from omni_mcp.errors import ExecutorError, ExecutorUnusable, LedgerError, Transi
 from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
+from omni_mcp.purse import OWN_LOGIN, UNSAID, Purse, RunBook
 from omni_mcp.settle import settle, until_written
-from omni_mcp.task import Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task
+from omni_mcp.task import PARTIAL, Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ STOP_LIMIT = 20.0
 """Seconds that an executor has to stop a run before we say that it did not confirm."""
 
 
+BUDGET_GRACE = 15.0
+"""Seconds that a run has to end by itself, with what it has produced, once a call of it was refused for a budget."""
+
+
 class Endpoints(Protocol):
     """Who gives an attempt the address of its model calls (the relay)."""
 
@@ -43,7 +49,15 @@ class Endpoints(Protocol):
         """Who serves model calls now."""
         ...
 
-    def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
+    def endpoint(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        model: str | None,
+        task_type: str | None = None,
+        allowance: Allowance | None = None,
+    ) -> Endpoint:
         """Open the relay for an attempt."""
         ...
 
@@ -91,6 +105,7 @@ class Attempt:
     work: Path
     """Parent of the folders of tasks without a `cwd`."""
     relay: Endpoints | None
+    purse: Purse
     on_trouble: Callable[[str, str], Awaitable[None]]
     """Awaited with the executor's name and what is wrong with it."""
     on_end: Callable[[ExecutorSpec, Outcome], Awaitable[None]]
@@ -146,26 +161,48 @@ class Attempt:
 
     def _endpoint_name(self) -> str:
         if not self.spec.relayed:
-            return "the executor's own login" if self.spec.adapter else "none"
+            return OWN_LOGIN if self.spec.adapter else "none"
         return self.relay.name if self.relay else "none"
 
     async def _run(self) -> Outcome:
         """Run it; whatever happens becomes an outcome."""
         outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
+        self.purse.on_refusal = self._hurry
         async with self._heartbeat():
             with self.scope:
                 asked = await self._asked()
                 outcome = asked if self.judge is None else await self.judge(asked, self.progress)
         if self.relay is not None:
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
-        if self.stopping is None or isinstance(outcome, Completed):
+        if isinstance(outcome, Completed):
             return outcome
-        return await self._stopped(self.stopping)
+        if self.stopping is not None:
+            return await self._stopped(self.stopping)
+        return outcome if self.purse.refused is None else await self._out_of_money(self.purse.refused, outcome)
+
+    def _hurry(self) -> None:
+        """Give a run that is out of money a last moment to end by itself."""
+        self.scope.deadline = min(self.scope.deadline, anyio.current_time() + BUDGET_GRACE)
+
+    async def _out_of_money(self, refused: BudgetReached, outcome: Failed) -> Outcome:
+        """It waits, with what it has produced, whatever the executor made of the refusal."""
+        if self.scope.cancelled_caught:
+            await self._stopped("budget")
+        return Failed(
+            kind=FailureClass.BUDGET,
+            message=refused.message,
+            fix=refused.next_step,
+            retry_at=refused.until,
+            partial=outcome.partial,
+        )
 
     async def _asked(self) -> Outcome:
         """Ask the executor; what it makes us stumble over becomes an outcome too."""
         try:
-            return await self.executor.run(await self._request(), self.progress)
+            return await self._metered(await self._request())
+        except BudgetReached as refused:
+            self.purse.reached(refused)
+            return Failed(kind=FailureClass.BUDGET, message=refused.message)
         except ExecutorError as error:
             unsent = isinstance(error, ExecutorUnusable) and not self.resume
             return Failed(kind=error.kind, message=error.message, fix=error.next_step, lives=not unsent)
@@ -174,12 +211,36 @@ class Attempt:
             said = f"{self.spec.name}: {type(error).__name__}: {error}"
             return Failed(kind=FailureClass.UNKNOWN, message=said)
 
+    async def _metered(self, request: RunRequest) -> Outcome:
+        """Run it; where no relay sees its model calls the whole run goes on the books. Raises BudgetReached."""
+        if self.spec.relayed or not self.spec.spends:
+            return await self.executor.run(request, self.progress)
+        book = RunBook(ledger=self.ledger, purse=self.purse, usage=self._usage())
+        await book.open()
+        outcome = await self.executor.run(request, self.progress)
+        await book.close(outcome)
+        return outcome
+
+    def _usage(self) -> Usage:
+        lives_on = self.spec.recovery is Recovery.ATTACH
+        return Usage(
+            task_id=self.task.id,
+            attempt=self.task.attempt,
+            model=self.choice.model or UNSAID,
+            endpoint=OWN_LOGIN,
+            run_id=self.task.run_id if lives_on else None,
+        )
+
     async def _request(self) -> RunRequest:
         task = self.task
         endpoint = None
         if self.spec.relayed and self.relay is not None:
             endpoint = self.relay.endpoint(
-                task.id, attempt=task.attempt, model=self.litellm_model, task_type=self.choice.type
+                task.id,
+                attempt=task.attempt,
+                model=self.litellm_model,
+                task_type=self.choice.type,
+                allowance=self.purse,
             )
         return RunRequest(
             task_id=task.id,
@@ -225,9 +286,10 @@ class Attempt:
         line = self.progress.take()
         if line is None:
             return
+        snapshot = {**(self.task.snapshot or {}), "progress": line}
         try:
             held = await self.ledger.checkpoint(
-                self.task.id, attempt=self.task.attempt, owner=self.owner, progress=line, snapshot={"progress": line}
+                self.task.id, attempt=self.task.attempt, owner=self.owner, progress=line, snapshot=snapshot
             )
         except LedgerError as error:
             logger.warning("progress not written: %s", error, extra={"action": "progress", "task_id": self.task.id})
@@ -253,6 +315,8 @@ class Attempt:
     async def _settle(self, outcome: Outcome) -> None:
         await self.on_end(self.spec, outcome)
         done = isinstance(outcome, Completed)
+        if not done and outcome.kind is FailureClass.BUDGET and outcome.partial:
+            await until_written(partial(self._keep, outcome.partial))
         if self.stopping == "lost" and not done:
             return
         if self.stopping == "shutdown" and not done:
@@ -261,6 +325,13 @@ class Attempt:
             following = await self._rerouted(self._next(outcome))
         over = is_heard(outcome, recovery=self.spec.recovery)
         await until_written(partial(settle, self.ledger, self.task, following, over=over))
+
+    async def _keep(self, text: str) -> bool:
+        """Keep what was produced so far, for who asks while the task waits."""
+        snapshot = {**(self.task.snapshot or {}), PARTIAL: text}
+        return await self.ledger.checkpoint(
+            self.task.id, attempt=self.task.attempt, owner=self.owner, progress=None, snapshot=snapshot
+        )
 
     def _next(self, outcome: Outcome) -> Next:
         return after(

@@ -13,7 +13,7 @@ Once an end was reported the next attempt is a `run_task` with a new `run_id`, a
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -85,9 +85,15 @@ class RunUsage(_Wire):
     """What a run used, as far as the executor itself knows."""
 
     model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_usd: float | None = None
+    provider: str | None = None
+    """As LiteLLM's price list calls it (`anthropic`): without `cost_usd` the run is priced by that."""
+    input_tokens: Annotated[int, Field(ge=0)] | None = None
+    """Of this run alone, what a cache read or stored included."""
+    output_tokens: Annotated[int, Field(ge=0)] | None = None
+    cache_read_tokens: Annotated[int, Field(ge=0)] = 0
+    cache_stored_tokens: Annotated[int, Field(ge=0)] = 0
+    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """USD of this run alone, not of the session that it went on in."""
 
 
 class RunResult(_Wire):

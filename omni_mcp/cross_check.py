@@ -22,6 +22,8 @@ def crossed(tree: Mapping[str, Any]) -> Iterator[Flaw]:
     names = {str(row["model_name"]) for row in _list(models.get("model_list")) if "model_name" in _table(row)}
     if names:
         yield from _chosen(_table(models.get("for")), names)
+        for name in _table(models.get("daily_usd")):
+            yield from _known(("models", "daily_usd", name), name, names, "model")
         yield from _fallbacks(_table(models.get("router_settings")), names)
 
 

@@ -11,10 +11,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from omni_mcp.attempt import Attempt, Endpoints
+from omni_mcp.budget import BudgetReached
+from omni_mcp.decide.budgets import limits_of
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death, bound_to
+from omni_mcp.decide.recovery import after_death, bound_to, continues
 from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
@@ -25,6 +27,7 @@ from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates
+from omni_mcp.purse import Purse
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
@@ -351,10 +354,27 @@ class Engine:
         if (held := self.modes.permit().held) is not None and self._is_at_limit(name):
             await self._hold(task, WaitingFor.CLOUD, held)
             return False
+        if (empty := await self._out_of_money(task, found, self.pool.specs[name])) is not None:
+            await self._hold(task, WaitingFor.BUDGET, f"{empty.message}. {empty.next_step}", due_at=empty.until)
+            return False
         if is_repair or not self._is_full(name):  # long tasks must not keep it waiting
             return await self._begin(task, found, attempts)
         queues.setdefault(name, []).append(task.id)
         return False
+
+    async def _out_of_money(self, task: Task, found: Route, spec: ExecutorSpec) -> BudgetReached | None:
+        """Say which budget leaves no room for even one call of it; to attach to a run that lives on costs nothing."""
+        attaches = spec.recovery is Recovery.ATTACH and continues(task, executor=spec.name, recovery=spec.recovery)
+        if attaches or not spec.spends:
+            return None
+        return await self._purse(spec).empty(self.ledger, task, model=self._model(task, found, spec))
+
+    def _purse(self, spec: ExecutorSpec) -> Purse:
+        return Purse(limits=limits_of(self.settings.servers, spec.name), clock=self.clock)
+
+    def _model(self, task: Task, found: Route, spec: ExecutorSpec) -> str | None:
+        """Return the model that LiteLLM is asked for."""
+        return task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
 
     def _unmarked_at(self, task: Task) -> datetime | None:
         """Return when an executor that may take it is tried again; None: first something has to be mended."""
@@ -416,7 +436,7 @@ class Engine:
         if begun is None:
             return False
         spec = self.pool.specs[name]
-        model = task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
+        model = self._model(task, found, spec)
         served = self._direct_model(found.type, spec) if spec.relayed else None
         attempt = Attempt(
             task=begun,
@@ -433,6 +453,7 @@ class Engine:
             cloud_retry=timedelta(seconds=self.settings.servers.fault_handler.check_interval),
             work=self.settings.home.work,
             relay=self.means.relay,
+            purse=self._purse(spec),
             on_trouble=self._mark,
             on_end=self._hear,
             **self._limits(task),

@@ -40,6 +40,11 @@ class ExecutorSpec:
     unusable: str | None = None
     """Why it cannot be used, with the fix; None: as far as the settings tell, it can."""
 
+    @property
+    def spends(self) -> bool:
+        """Whether its runs are on the books: what a tool of a foreign server costs nobody here can say."""
+        return self.relayed or (self.adapter and self.row.needs_cloud)
+
 
 INSTALL = {
     "claude": "npm install -g @anthropic-ai/claude-code",

@@ -130,6 +130,9 @@ Name = Annotated[str, AfterValidator(_plain)]
 Url = Annotated[str, AfterValidator(_web)]
 Web = Annotated[str, AfterValidator(_http)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+MOST_USD = 1_000_000.0
+"""USD; a budget above is a slip of the pen."""
+Usd = Annotated[float, Field(gt=0, le=MOST_USD)]
 HookUrl = Annotated[SecretStr, AfterValidator(_hook)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing)]
 AppriseUrl = Annotated[SecretStr, AfterValidator(_schema)]
@@ -184,6 +187,8 @@ class ExecutorRow(_Row):
     """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
     """Where model calls go: through the engine's relay, or by a login of the executor's own."""
+    daily_usd: Usd | None = None
+    """USD that its model calls may cost in a day (local midnight to midnight); then its tasks wait."""
     needs_cloud: bool = True
     """False: it works without any model provider, so it goes on while none answers."""
     protocol: Literal["auto", "legacy"] = "auto"
@@ -349,6 +354,8 @@ class Models(_Row):
     """Fields of each model call that does not name them itself (`temperature`)."""
     use: Mapping[str, str] = Field(default_factory=dict, alias="for")
     """Task type -> model name; `default` for the rest."""
+    daily_usd: Mapping[str, Usd] = Field(default_factory=dict)
+    """Model name, as tasks ask for it -> USD that its calls may cost in a day; then they wait."""
 
     @model_validator(mode="after")
     def _has_one_server(self) -> Self:
@@ -476,6 +483,10 @@ class Limits(_Row):
     """An executor that gives no sign of life for so long is told of as silent; only its `timeout` ends it."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """How long tasks that are over are kept; None: until `omni-mcp purge`."""
+    daily_usd: Usd | None = None
+    """USD that all model calls may cost in a day (local midnight to midnight); then tasks wait."""
+    unknown_usd: Annotated[float, Field(ge=0, le=MOST_USD)] = 0
+    """USD that a call counts against budgets while its cost is not known; 0: it counts nothing, but is shown."""
     description_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     """The longest description, in bytes."""
     engine_idle_seconds: Annotated[float, Field(gt=0)] = 600

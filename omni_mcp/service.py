@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.costs import begins, costs_view
+from omni_mcp.decide.budgets import check_amount
 from omni_mcp.decide.options import check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.repair import standing
@@ -28,6 +31,7 @@ from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
     LOCAL,
+    PARTIAL,
     SYSTEM_REPAIR,
     Choice,
     Clock,
@@ -40,6 +44,7 @@ from omni_mcp.task import (
     new_id,
 )
 from omni_mcp.views import (
+    CostsView,
     EngineView,
     ExecutorView,
     ListView,
@@ -130,6 +135,7 @@ class Service:
         )
         found = self._preview(spec, settings)
         _check_allowed(spec, found, settings)
+        _check_kept(spec, found, settings)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
@@ -159,6 +165,7 @@ class Service:
         task = await self._find(task_id)
         inline = RESULT_PAGE if (offset, part) == (0, "text") else 0
         page = await self.ledger.result_page(task.id, offset=offset, limit=limit, part=part, inline=inline)
+        page = page or _produced(task, offset, offset + limit)
         if page is None:
             raise BadRequest(
                 f"task {task.id} is {task.state} and has no result yet",
@@ -202,7 +209,7 @@ class Service:
             raise BadRequest(str(error), next_step="omni-mcp purge --older-than 30d") from error
         count = await self.ledger.purgeable(before)
         gone = count if dry_run else await self._purged(before)
-        kept = f"idempotency keys, and the working folders in {self.settings().home.work}"
+        kept = f"idempotency keys, costs, and the working folders in {self.settings().home.work}"
         return PurgeView(dry_run=dry_run, tasks=gone, before=before, kept=kept)
 
     async def answer(self, task_id: str, question_id: str) -> TaskView:
@@ -213,16 +220,21 @@ class Service:
             next_step=f"call task_status with task_id {task.id!r}",
         )
 
-    async def resume(self, task_ids: Sequence[str] | None, *, dry_run: bool = False) -> ResumeView:
+    async def resume(
+        self, task_ids: Sequence[str] | None, *, add_budget_usd: float | None = None, dry_run: bool = False
+    ) -> ResumeView:
         """Let waiting tasks go on: those named, which is the consent for one attempt each, else all that need none.
 
-        Raises TaskNotFound, TaskAmbiguous, before anything is let go.
+        `add_budget_usd` raises the budget of each. Raises TaskNotFound, TaskAmbiguous, BadRequest, before anything is
+        let go.
         """
         named = bool(task_ids)
+        _check_raise(add_budget_usd, named=named)
         found = {task.id: task for task in [await self._find(i) for i in task_ids or ()]} if named else None
         waiting = list(found.values()) if found is not None else await self._waiting()
-        decided = zip(waiting, await self._resumptions(waiting, named=named), strict=True)
-        done = [await self._resume_one(task, each, named=named, dry_run=dry_run) for task, each in decided]
+        decided = zip(waiting, await self._resumptions(waiting, named=named, add=add_budget_usd), strict=True)
+        resume_one = partial(self._resume_one, named=named, add=add_budget_usd, dry_run=dry_run)
+        done = [await resume_one(task, each) for task, each in decided]
         counts = Counter(each.action for each in done)
         resumed = next((each.task_id for each in done if each.action == "resumed"), None)
         return ResumeView(
@@ -256,6 +268,16 @@ class Service:
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
             told_by=await self.told_by(),
             problems=[str(problem) for problem in settings.problems] or None,
+        )
+
+    async def costs(self, *, days: int | None = None, since: str | None = None) -> CostsView:
+        """Say what everything cost, since a day or for so many days, today included. Raises BadRequest."""
+        return await costs_view(
+            self.ledger,
+            self.settings().servers,
+            principal=None if self.principal == LOCAL else self.principal,
+            since=begins(self.clock.now(), days=days, since=since),
+            now=self.clock.now(),
         )
 
     async def told_by(self) -> dict[str, str]:
@@ -430,18 +452,22 @@ class Service:
                 oldest_first = tasks[::-1]
                 return sorted(oldest_first, key=lambda task: -task.spec.priority)
 
-    async def _resume_one(self, task: Task, found: Resumption, *, named: bool, dry_run: bool) -> ResumedView:
+    async def _resume_one(
+        self, task: Task, found: Resumption, *, named: bool, add: float | None, dry_run: bool
+    ) -> ResumedView:
         action, text = ("would resume" if dry_run else "resumed"), found.text
         if not found.goes:
             action = "left alone"
         elif not dry_run:
             try:
-                await self.ledger.resume(task.id, consent=named)
+                await self.ledger.resume(task.id, consent=named, add_budget_usd=add)
             except TransitionRefused as error:
                 action, text = "left alone", error.message
         return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=text)
 
-    async def _resumptions(self, tasks: Sequence[Task], *, named: bool) -> Sequence[Resumption]:
+    async def _resumptions(
+        self, tasks: Sequence[Task], *, named: bool, add: float | None = None
+    ) -> Sequence[Resumption]:
         """Decide on each task by the mode and the settings of now; what is held against executors is not believed."""
         settings, now = self.settings(), self.clock.now()
         specs = resolve(settings)
@@ -450,7 +476,8 @@ class Service:
 
         def decided(task: Task) -> Resumption:
             found = route(task.spec, settings.servers.routing, able)
-            return resumption(task, found, named=named, held=_held(allowed, specs.get(found.executor or "")))
+            held = _held(allowed, specs.get(found.executor or ""))
+            return resumption(task, found, named=named, held=held, add_budget_usd=add)
 
         return [decided(task) for task in tasks]
 
@@ -499,6 +526,13 @@ def _held(allowed: Permit, spec: ExecutorSpec | None) -> str | None:
     return allowed.held
 
 
+def _check_raise(add_budget_usd: float | None, *, named: bool) -> None:
+    """Refuse to raise budgets of tasks that nobody named, or by what is no amount."""
+    check_amount("add_budget_usd", add_budget_usd)
+    if add_budget_usd is not None and not named:
+        raise BadRequest("add_budget_usd needs task_ids", next_step="call resume_pending with both")
+
+
 def _after_resume(counts: Mapping[str, int]) -> str:
     if counts.get("would resume"):
         return "the same resume_pending without dry_run does it"
@@ -531,8 +565,19 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     if spec.type == SYSTEM_REPAIR:
         raise BadRequest("system_repair is the engine's own", next_step="submit_task without a type, or with another")
     _check_executor(spec, settings)
+    check_amount("budget_usd", spec.budget_usd)
     check_options(spec.options, max_attempts=settings.servers.limits.max_attempts)
     return replace(spec, cwd=_checked_cwd(spec.cwd))
+
+
+def _check_kept(spec: TaskSpec, found: Route, settings: Settings) -> None:
+    """Refuse a budget that nobody could keep: a limit that is not kept must not be accepted."""
+    if spec.budget_usd is None or found.executor is None or resolve(settings)[found.executor].spends:
+        return
+    raise BadRequest(
+        f"what {found.executor} costs is not known here, so budget_usd cannot be kept",
+        next_step="call submit_task without budget_usd, or with an executor that runs on models",
+    )
 
 
 def _without_blanks(spec: TaskSpec) -> TaskSpec:
@@ -574,6 +619,12 @@ def _checked_cwd(cwd: str | None) -> str | None:
     if not there:
         raise BadRequest(f"cwd {cwd[:200]!r} is not a folder here", next_step="call submit_task with an existing one")
     return str(folder.resolve())
+
+
+def _produced(task: Task, offset: int, end: int) -> ResultPage | None:
+    """Return a page of what a task has produced that waits to go on."""
+    produced = (task.snapshot or {}).get(PARTIAL) if task.state is TaskState.WAITING else None
+    return ResultPage(text=produced[offset:end], total_chars=len(produced)) if produced else None
 
 
 def _result_view(task: Task, page: ResultPage, part: ResultPart, *, offset: int, end: int) -> ResultView:

@@ -14,6 +14,9 @@ LOCAL = "local"
 SYSTEM_REPAIR = "system_repair"
 """The type of the task that repairs LiteLLM: the engine's own, no caller may submit it."""
 
+PARTIAL = "partial"
+"""Of a checkpoint: what was produced before the task had to wait."""
+
 ID_PREFIX = 6
 """The shortest unique beginning of a task id that is accepted back (models mangle long ids)."""
 
@@ -109,6 +112,8 @@ class FailureClass(StrEnum):
     """The run was cut off (process killed, session lost): its outcome is unknown to us."""
     CANCELLED = "cancelled"
     """Stopped on request."""
+    BUDGET = "budget"
+    """A cost limit was reached: it waits, nobody's fault."""
     DEADLINE = "deadline"
     """It was not over when the caller's deadline came."""
     DEPENDENCY = "dependency_failed"
@@ -170,6 +175,8 @@ class TaskSpec:
     """The task whose executor submitted this one, and so on up; the oldest first."""
     retry_of: str | None = None
     """The task that this one tries again."""
+    budget_usd: float | None = None
+    """What all its attempts together may cost; `resume_pending` can raise it."""
     options: Mapping[str, Any] = field(default_factory=_no_options)
     principal: str = LOCAL
 
@@ -229,6 +236,8 @@ class Task:
     """The checkpoint: what a later attempt needs to go on."""
     cost_usd: float | None = None
     """Known cost of all attempts so far; None when nothing is known."""
+    cost_unknown_calls: int = 0
+    """Calls whose cost is not known (yet); it is not in `cost_usd`."""
 
     @property
     def last_sign(self) -> datetime:
@@ -255,6 +264,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What a run used, as the executor says it."""
+
+    model: str | None = None
+    provider: str | None = None
+    input_tokens: int | None = None
+    """What a cache read or stored is part of it."""
+    output_tokens: int | None = None
+    cache_read_tokens: int = 0
+    cache_stored_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """The good end of a run."""
 
@@ -262,6 +285,7 @@ class Completed:
     structured: Any = None
     notes: Mapping[str, Any] | None = None
     """What else the executor reported (session id, denied permissions, turns)."""
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +302,7 @@ class Failed:
     """What was produced before it failed."""
     lives: bool = False
     """The run may go on elsewhere although nobody could tell us of its end (`Recovery.ATTACH` only)."""
+    used: Used | None = None
 
 
 Outcome = Completed | Failed
@@ -295,11 +320,19 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """One model call, opened before it and closed after it; one lost to a kill stays unknown."""
+    """One model call, or one run of an executor with a login of its own.
+
+    Opened before it and closed after it; one lost to a kill stays unknown.
+    """
 
     task_id: str
     attempt: int
     model: str
+    """The model that served; until that is known, the one that was asked for."""
+    endpoint: str | None = None
+    """Who served: `litellm-proxy`, `litellm-router`, `direct`, or the executor's own login."""
+    run_id: str | None = None
+    """Of a run that lives on elsewhere: an attempt that attaches to it goes on with its row."""
     provider: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None

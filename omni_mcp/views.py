@@ -24,6 +24,7 @@ REPAIRED = "task_result says what was found; system_mode, how LiteLLM is now"
 """After a repair, which nobody can ask for again."""
 
 NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
+    WaitingFor.BUDGET: "do what the text says; task_result has what it produced so far, cancel_task ends it",
     WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
     WaitingFor.DEPENDENCY: "it goes on when those have completed; cancel_task ends it",
     WaitingFor.EXECUTOR: "mend what the text says; it goes on by itself, at once with resume_pending",
@@ -77,6 +78,9 @@ class TaskView(View):
     retry_of: str | None = None
     cancel_requested_at: datetime | None = None
     cost_usd: float | None = None
+    cost_unknown_calls: int | None = None
+    """Model calls whose cost is not known (yet): it is not in `cost_usd`."""
+    budget_usd: float | None = None
     deduplicated: bool | None = None
     engine: str | None = None
     summary: str | None = None
@@ -132,6 +136,47 @@ class ResumeView(View):
     """Those that were named, else the first of them, as they will run: by priority, then the oldest."""
     engine: str | None = None
     next_step: str
+
+
+class CostView(View):
+    """What some model calls came to."""
+
+    name: str | None = None
+    """The day, executor, model or task; absent: it is not known any more."""
+    title: str | None = None
+    calls: int
+    free_calls: int
+    """Priced at nothing."""
+    paid_calls: int
+    unknown_calls: int
+    """Whose cost is not known (yet): it is not in `usd`."""
+    input_tokens: int
+    output_tokens: int
+    usd: float
+
+
+class BudgetView(View):
+    """A daily budget, and what of it is gone."""
+
+    budget: str
+    """Its key in servers.yaml."""
+    usd: float
+    spent_usd: float
+    unknown_calls: int
+    reached: bool
+
+
+class CostsView(View):
+    """What everything cost."""
+
+    since: datetime
+    total: CostView
+    by: dict[str, list[CostView]]
+    """`day`, `executor`, `model` and `task`: the newest day first, else what cost most."""
+    budgets: list[BudgetView] | None = None
+    """The daily ones."""
+    resets_at: datetime
+    """When the day ends, and the daily budgets begin anew."""
 
 
 class PurgeView(View):
@@ -345,6 +390,8 @@ def task_view(
         last_activity=max(task.updated_at, task.progress_at or task.updated_at),
         cancel_requested_at=task.cancel_requested_at,
         cost_usd=task.cost_usd,
+        cost_unknown_calls=task.cost_unknown_calls or None,
+        budget_usd=task.spec.budget_usd,
         events=None if events is None else [event_view(event) for event in events],
         retry_of=task.spec.retry_of,
         next_step=next_step(task),

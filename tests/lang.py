@@ -33,6 +33,7 @@ NOT_FOR_PEOPLE = {
     "doctor/shell.py": "commands for a shell",
     "faces/mcp.py": "what a model reads",
     "ledger/statements.py": "statements",
+    "ledger/usage.py": "statements",
     "llm/sse.py": "a protocol",
     "setup/text.py": "what is written into a file",
     "testing.py": "fakes",

@@ -118,8 +118,11 @@ def _usage(transcript: Transcript) -> RunUsage | None:
     sent = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     return RunUsage(
         model=(transcript.began or NOTHING).model,
+        provider="anthropic",
         input_tokens=sum(used.get(key) or 0 for key in sent),
         output_tokens=used.get("output_tokens"),
+        cache_read_tokens=used.get("cache_read_input_tokens") or 0,
+        cache_stored_tokens=used.get("cache_creation_input_tokens") or 0,
     )
 
 

@@ -33,6 +33,9 @@ def submit(
         str | None, typer.Option("--idempotency-key", help="The same key again gives the same task.")
     ] = None,
     deadline: ADeadline = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget-usd", help="What it may cost; reaching that, it waits.")
+    ] = None,
     after: Annotated[
         list[str] | None, typer.Option(help="A task that has to complete first (repeat it for several).")
     ] = None,
@@ -53,6 +56,7 @@ def submit(
         idempotency_key=key,
         deadline_said=deadline,
         after=tuple(after or ()),
+        budget_usd=budget,
     )
     task = ask(lambda service: service.submit(spec))
     if wait:
@@ -141,6 +145,9 @@ def resume(
         list[str] | None,
         typer.Argument(help="Naming a task is the consent to run it again.", autocompletion=complete.open_tasks),
     ] = None,
+    add_budget: Annotated[
+        float | None, typer.Option("--add-budget-usd", help="Raise the budget of each named task by so much.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -148,7 +155,7 @@ def resume(
 
     Example: `omni-mcp resume --dry-run`, then `omni-mcp resume a1b2c3`
     """
-    done = ask(lambda service: service.resume(task_ids or None, dry_run=dry_run))
+    done = ask(lambda service: service.resume(task_ids or None, add_budget_usd=add_budget, dry_run=dry_run))
     show(done, text.print_resumed, as_json=as_json)
 
 

@@ -91,15 +91,21 @@ def after(
             return Finish(state=ENDS[outcome.kind], outcome=outcome)
         case FailureClass.PROVIDER:
             return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + cloud_retry)
-        case FailureClass.RATE_LIMIT:
-            due_at = _within(outcome.retry_at or now + LIMIT_RETRY, now)
-            return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
+        case FailureClass.RATE_LIMIT | FailureClass.BUDGET:
+            return _limited(outcome, now)
         case FailureClass.CONFIG if pinned:
             return Finish(state=TaskState.FAILED, outcome=outcome)
         case FailureClass.AUTH | FailureClass.CONFIG:
             return Reroute(trouble=_said(outcome))
         case FailureClass.INTERRUPTED | FailureClass.UNKNOWN:
             return _again(outcome, faults=faults + 1, max_attempts=max_attempts, recovery=recovery, now=now)
+
+
+def _limited(outcome: Failed, now: datetime) -> Park:
+    if outcome.kind is FailureClass.BUDGET:
+        return Park(waiting_for=WaitingFor.BUDGET, text=_said(outcome), due_at=outcome.retry_at)
+    due_at = _within(outcome.retry_at or now + LIMIT_RETRY, now)
+    return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
 
 
 def _within(due_at: datetime, now: datetime) -> datetime:

@@ -5,8 +5,8 @@ from typing import Literal
 
 from omni_mcp.task import Failed, FailureClass, Task
 
-Stop = Literal["cancel", "deadline", "lost", "shutdown"]
-"""A person wants it; its deadline came; another owner has it; the engine goes."""
+Stop = Literal["budget", "cancel", "deadline", "lost", "shutdown"]
+"""Its budget is spent; a person wants it; its deadline came; another owner has it; the engine goes."""
 
 
 def stops(task: Task, now: datetime) -> Stop | None:

@@ -28,7 +28,7 @@ from omni_mcp.executors.executor import OnProgress, ToolInfo
 from omni_mcp.executors.session import Session
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import sweep
-from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery
+from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, Used
 
 GRACE = 15.0
 """Seconds beyond the attempt's limit before we stop waiting: an adapter ends its run itself a little before."""
@@ -127,7 +127,7 @@ def outcome_of(result: RunResult) -> Outcome:
         message = "lying executor: it says that the run is completed, but brought no result"
         return Failed(kind=FailureClass.UNKNOWN, message=message, fix="it has to keep to the adapter contract")
     if result.status == "completed":
-        return Completed(text=result.text, structured=result.structured, notes=_notes(result))
+        return Completed(text=result.text, structured=result.structured, notes=_notes(result), used=_used(result))
     return Failed(
         kind=result.failure or FailureClass.UNKNOWN,
         message=result.message or "the executor failed without saying why",
@@ -135,12 +135,17 @@ def outcome_of(result: RunResult) -> Outcome:
         retry_at=_aware(result.retry_at),
         partial=result.text or None,
         lives=result.lives,
+        used=_used(result),
     )
 
 
 def _notes(result: RunResult) -> Mapping[str, Any] | None:
-    usage = {"usage": result.usage.model_dump(exclude_none=True)} if result.usage else {}
+    usage = {"usage": result.usage.model_dump(exclude_defaults=True)} if result.usage else {}
     return {**result.notes, **usage} or None
+
+
+def _used(result: RunResult) -> Used | None:
+    return Used(**result.usage.model_dump()) if result.usage else None
 
 
 def _aware(moment: datetime | None) -> datetime | None:

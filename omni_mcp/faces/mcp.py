@@ -16,7 +16,7 @@ from mcp_types import CallToolRequestParams, ToolAnnotations
 from pydantic import Field
 
 from omni_mcp import __version__
-from omni_mcp.errors import BadRequest, NotYet, OmniError
+from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
@@ -64,6 +64,7 @@ def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
     for function, annotations, view in TOOLS:
         face.tool(function, annotations=annotations, output_schema=output_schema(view))
     face.resource("omni://mode", name="mode", mime_type="application/json")(mode_resource)
+    face.resource("omni://costs", name="costs", mime_type="application/json")(costs_resource)
     return face
 
 
@@ -145,7 +146,7 @@ async def submit_task(
     cwd: Annotated[str | None, Field(description="Absolute folder to work in; else an own empty one")] = None,
     priority: Annotated[int, Field(ge=-100, le=100, description="Higher runs first")] = 0,
     idempotency_key: Annotated[str | None, Field(max_length=200, description="Same key again: same task")] = None,
-    budget_usd: Annotated[float | None, Field(description="Not available yet")] = None,
+    budget_usd: Annotated[float | None, Field(description="Cost limit; reaching it, the task waits")] = None,
     deadline: Annotated[
         str | None, Field(max_length=100, description='Failed unless over by then: ISO 8601 with offset, or "2h"')
     ] = None,
@@ -161,7 +162,6 @@ async def submit_task(
 
     Next: task_status with wait_seconds=50.
     """
-    _not_yet(budget_usd=budget_usd)
     spec = TaskSpec(
         description=description,
         type=type,
@@ -172,19 +172,10 @@ async def submit_task(
         idempotency_key=idempotency_key,
         deadline_said=deadline,
         after=tuple(after or ()),
+        budget_usd=budget_usd,
         options=options or {},
     )
     return await service.submit(spec, wait_seconds=wait_seconds)
-
-
-def _not_yet(**arguments: object) -> None:
-    """Refuse arguments of later versions honestly: a limit that is not kept must not be accepted."""
-    given = [name for name, value in arguments.items() if value is not None]
-    if given:
-        raise NotYet(
-            f"{', '.join(given)} cannot be kept by this version",
-            next_step=f"call submit_task without {', '.join(given)}",
-        )
 
 
 @answering
@@ -251,7 +242,7 @@ async def resume_pending(
     task_ids: Annotated[
         list[str] | None, Field(max_length=500, description="Naming a task is the consent to run it again, once")
     ] = None,
-    add_budget_usd: Annotated[float | None, Field(description="Not available yet")] = None,
+    add_budget_usd: Annotated[float | None, Field(description="Raise the budget of each named task by this")] = None,
     dry_run: Annotated[bool, Field(description="Only say what would happen")] = False,
     service: Service = AService,
 ) -> ResumeView:
@@ -259,8 +250,7 @@ async def resume_pending(
 
     What the mode holds stays held: it goes on by itself.
     """
-    _not_yet(add_budget_usd=add_budget_usd)
-    return await service.resume(task_ids, dry_run=dry_run)
+    return await service.resume(task_ids, add_budget_usd=add_budget_usd, dry_run=dry_run)
 
 
 @answering
@@ -288,6 +278,11 @@ async def system_mode(
 async def mode_resource(service: Service = AService) -> str:
     """How the whole is, as system_mode says it."""
     return json.dumps((await service.mode()).shown(), ensure_ascii=False)
+
+
+async def costs_resource(service: Service = AService) -> str:
+    """What everything cost in the last 30 days, by day, executor, model and task, and the daily budgets."""
+    return json.dumps((await service.costs()).shown(), ensure_ascii=False)
 
 
 TOOLS: tuple[tuple[Callable[..., Awaitable[ToolResult]], ToolAnnotations, type[View]], ...] = (

@@ -93,7 +93,7 @@ def print_task(out: Console, task: TaskView) -> None:
         "because": task.reason,
         "attempt": str(task.attempt) if task.attempt else None,
         "last activity": f"{age(task.last_activity)} ago",
-        "cost": money(task.cost_usd) if task.cost_usd is not None else None,
+        "cost": cost_line(task),
         "engine": task.engine,
         "next": task.next_step,
     }
@@ -151,6 +151,24 @@ def money(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:.6f}".rstrip("0").rstrip(".")
 
 
+def cost_line(task: TaskView) -> str | None:
+    """Return what a task cost, of what budget, and what of that is not known; None: there is nothing to say."""
+    if task.cost_usd is None and task.budget_usd is None and task.cost_unknown_calls is None:
+        return None
+    spent = money(task.cost_usd or 0.0)
+    said = spent if task.budget_usd is None else f"{spent} of a budget of {money(task.budget_usd)}"
+    if not task.cost_unknown_calls:
+        return said
+    return f"{said}; besides {task.cost_unknown_calls} calls of unknown cost"
+
+
+def cost_cell(task: TaskView) -> str:
+    """Return the same in a few columns: `$0.02+?/$0.50`."""
+    spent = "" if task.cost_usd is None else money(task.cost_usd)
+    unknown = "+?" if task.cost_unknown_calls and spent else "?" if task.cost_unknown_calls else ""
+    return f"{spent}{unknown}" + (f"/{money(task.budget_usd)}" if task.budget_usd is not None else "")
+
+
 def task_table(tasks: Sequence[TaskView], width: int) -> Table:
     """Return a line for each task; `width` in columns, of which a narrow terminal spends none on the lesser facts."""
     lesser = width >= WIDE
@@ -173,7 +191,7 @@ def _cells(task: TaskView) -> Sequence[str | Text]:
         _cell(task.requested or ""),
         _cell(task.served_by or ""),
         _cell(news(task)),
-        money(task.cost_usd) if task.cost_usd is not None else "",
+        cost_cell(task),
         _cell(task.description),
     )
 

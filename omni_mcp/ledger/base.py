@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from omni_mcp.budget import Allowance, Cost, Spending
 from omni_mcp.task import (
     Choice,
     Event,
@@ -178,9 +179,10 @@ class Ledger(Protocol):
         """Cancel at once what no engine holds (idle, waiting); else leave word for its engine. Terminal: unchanged."""
         ...
 
-    async def resume(self, task_id: str, *, consent: bool) -> Task:
+    async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> Task:
         """Move a waiting task to idle; what waits for consent only with `consent`. Raises TransitionRefused.
 
+        A budget that it has is raised in the same write, so that it is raised once.
         What waits for other tasks is refused, and a consent does not make it run before them. What is held against
         executors is forgotten: whoever asks may have mended it.
         """
@@ -287,8 +289,11 @@ class Ledger(Protocol):
         """Extend all claims of this owner in one statement; returns the ids it still holds."""
         ...
 
-    async def open_usage(self, usage: Usage) -> int:
-        """Record that a model call begins; returns its row id."""
+    async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:
+        """Record that a model call or run begins; returns its row id.
+
+        With an `allowance` in one transaction with the look at what was spent. Raises BudgetReached.
+        """
         ...
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:
@@ -373,6 +378,14 @@ class Ledger(Protocol):
 
     async def needs(self, task_id: str) -> Mapping[str, TaskState]:
         """Return the tasks that it is to run after, and where they stand."""
+        ...
+
+    async def spending(self, task_id: str, *, executor: str, model: str, since: datetime | None) -> Spending:
+        """Return what was spent on a task, and since then in all, by an executor and by a model."""
+        ...
+
+    async def costs(self, by: str, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cost]:
+        """Return what the calls since then came to, by day, executor, model or task; None: of all principals."""
         ...
 
     async def purgeable(self, before: datetime) -> int:

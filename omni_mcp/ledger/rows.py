@@ -68,7 +68,7 @@ def fingerprint(spec: TaskSpec) -> bytes:
 
 def _said_later(spec: TaskSpec) -> list[Any]:
     """Return what tasks of older ledgers did not have, only if it was said: their fingerprints stay what they were."""
-    return [said for said in (spec.deadline_said, sorted(spec.after)) if said]
+    return [said for said in (spec.deadline_said, sorted(spec.after), spec.budget_usd) if said]
 
 
 def a_task(found: sqlite3.Row) -> Task:
@@ -86,6 +86,7 @@ def a_task(found: sqlite3.Row) -> Task:
             deadline=maybe_moment(row["deadline"]),
             ancestors=tuple(from_json(row["ancestors"]) or ()),
             retry_of=row["retry_of"],
+            budget_usd=row["budget_usd"],
             options=from_json(row["options"]) or {},
             principal=row["principal"],
         ),
@@ -112,6 +113,7 @@ def a_task(found: sqlite3.Row) -> Task:
         consented=bool(row["consented"]),
         snapshot=from_json(row["snapshot"]),
         cost_usd=row["cost_usd"],
+        cost_unknown_calls=row["cost_unknown_calls"],
     )
 
 

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,14 @@ import aiosqlite
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.budget import Allowance, Cost, Spending
 from omni_mcp.errors import (
     BadRequest,
     TransitionRefused,
 )
 from omni_mcp.excerpt import excerpt
 from omni_mcp.ledger import statements as sql
+from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.base import (
     LEASE,
     Delivery,
@@ -136,6 +139,7 @@ class SqliteLedger(Ledger):
             deadline=maybe_stamp(spec.deadline),
             ancestors=to_json(spec.ancestors) if spec.ancestors else None,
             retry_of=spec.retry_of,
+            budget_usd=spec.budget_usd,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
         row, deduplicated, engine = await self._write(lambda db: submit(db, values, spec.after))
@@ -158,9 +162,10 @@ class SqliteLedger(Ledger):
 
         return a_task(await self._write(unit))
 
-    async def resume(self, task_id: str, *, consent: bool) -> Task:
-        values = self._values(id=task_id, consent=consent)
-        return await self._move("resume", sql.RESUME, values, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
+    async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> Task:
+        values = self._values(id=task_id, consent=consent, add=add_budget_usd)
+        raised = () if add_budget_usd is None else (sql.RAISE_BUDGET,)
+        return await self._move("resume", sql.RESUME, values, *raised, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
 
     # what engines do
 
@@ -316,21 +321,13 @@ class SqliteLedger(Ledger):
         values = self._values(owner=owner, until=stamp(self._clock.now() + lease))
         return await self._write(lambda db: [row["id"] for row in db.execute(sql.RENEW, values)])
 
-    async def open_usage(self, usage: Usage) -> int:
-        values = self._values(id=usage.task_id, attempt=usage.attempt, model=usage.model, provider=usage.provider)
-        return await self._write(lambda db: db.execute(sql.OPEN_USAGE, values).lastrowid or 0)
+    async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:
+        values = self._values(**{**asdict(usage), "id": usage.task_id})
+        return await self._write(lambda db: books.open_row(db, values, allowance))
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:
-        values = self._values(
-            id=usage_id,
-            model=usage.model,
-            provider=usage.provider,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=usage.cost_usd,
-            price_source=usage.price_source,
-        )
-        await self._write(lambda db: db.execute(sql.CLOSE_USAGE, values).rowcount)
+        values = self._values(**{**asdict(usage), "id": usage_id})
+        await self._write(lambda db: db.execute(books.CLOSE, values).rowcount)
 
     async def report_health(self, health: ExecutorHealth) -> None:
         values = {**self._values(name=health.name, detail=health.detail), "now": stamp(health.seen_at)}
@@ -427,6 +424,15 @@ class SqliteLedger(Ledger):
 
     async def needs(self, task_id: str) -> Mapping[str, TaskState]:
         return {row["needs"]: TaskState(row["state"]) for row in await self._read(sql.NEEDS, {"id": task_id})}
+
+    async def spending(self, task_id: str, *, executor: str, model: str, since: datetime | None) -> Spending:
+        values = {"id": task_id, "executor": executor, "model": model, "since": books.since_of(since)}
+        rows = await self._read(books.SPENDING, values)
+        return books.spending_of(rows[0] if rows else None)
+
+    async def costs(self, by: str, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cost]:
+        values = {"since": stamp(since), "principal": principal, "limit": limit}
+        return [books.a_cost(row) for row in await self._read(books.costs_by(by), values)]
 
     async def purgeable(self, before: datetime) -> int:
         return (await self._read(sql.PURGEABLE, {"before": stamp(before)}))[0]["n"]

@@ -1,8 +1,11 @@
 """The statements of the SQLite ledger: each move is one guarded write, and a trigger writes its history."""
 
-_WHOLE = """
-    select t.*, p.description, p.model as asked_model, p.cwd, p.options, p.ancestors, p.retry_of, c.snapshot,
-        (select sum(cost_usd) from usage where task = t.n) as cost_usd
+_SPENT = """
+    (select sum(cost_usd) from usage where task = t.n) as cost_usd,
+    (select count(*) from usage where task = t.n and cost_usd is null) as cost_unknown_calls
+"""
+_WHOLE = f"""
+    select t.*, p.description, p.model as asked_model, p.cwd, p.options, p.ancestors, p.retry_of, c.snapshot, {_SPENT}
     from tasks t join payloads p on p.task = t.n left join checkpoints c on c.task = t.n
 """
 _N = "(select n from tasks where id = :id)"
@@ -46,12 +49,11 @@ TAKE_TURN = """
     on conflict do update set turn = excluded.turn
 """
 HELD = _WHOLE + " where t.open = 1 and t.state in ('dispatching', 'executing')"
-PAGE = """
+PAGE = f"""
     select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as ancestors,
-        null as retry_of, null as snapshot,
-        (select sum(cost_usd) from usage where task = t.n) as cost_usd
+        null as retry_of, null as snapshot, {_SPENT}
     from tasks t
-    where t.principal = :principal and t.n < :before {states}
+    where t.principal = :principal and t.n < :before {{states}}
     order by t.n desc limit :limit
 """
 WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting' group by waiting_for"
@@ -84,11 +86,12 @@ NEW_KEY = """
 """
 NEW_TASK = """
     insert into tasks (id, principal, type, state, waiting_for, text, priority, since, created_at, updated_at, executor,
-        requested, reason, title, deadline)
+        requested, reason, title, deadline, budget_usd)
     values (:id, :principal, :type, :state, :waiting_for, :text, :priority, :now, :now, :now, :executor,
-        :requested, :reason, :title, :deadline)
+        :requested, :reason, :title, :deadline, :budget_usd)
     returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
-        :ancestors as ancestors, :retry_of as retry_of, null as snapshot, null as cost_usd
+        :ancestors as ancestors, :retry_of as retry_of, null as snapshot, null as cost_usd,
+        0 as cost_unknown_calls
 """
 NEW_PAYLOAD = """
     insert into payloads (task, description, model, cwd, options, ancestors, retry_of)
@@ -214,9 +217,13 @@ WAKE_HELD = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null
     where n in (select n from tasks where waiting_for = 'cloud' order by priority desc, n limit :limit)
 """
-_FOR_EXECUTOR = (
-    " where open = 1 and state = 'waiting' and waiting_for = 'executor' and (:everyone or due_at is not null)"
-)
+_FOR_EXECUTOR = """
+    where open = 1 and state = 'waiting' and (
+        (waiting_for = 'executor' and (:everyone or due_at is not null))
+        or (waiting_for = 'budget' and :everyone and due_at is not null)
+    )
+"""
+"""What waits for a new day may go on under other settings."""
 WAKE_FOR_EXECUTOR = (
     "update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null"
     + _FOR_EXECUTOR
@@ -249,18 +256,10 @@ RESUME = (
     """
     + _MOVED
 )
+RAISE_BUDGET = "update tasks set budget_usd = budget_usd + :add where n = :n"
 NOTE = f"""
     insert into events (task, seq, at, attempt, kind, text, data)
     select task, max(seq) + 1, :now, :attempt, :kind, :text, :data from events where task = {_N} group by task
-"""
-OPEN_USAGE = f"""
-    insert into usage (task, attempt, model, provider, opened_at)
-    values ({_N}, :attempt, :model, :provider, :now)
-"""
-CLOSE_USAGE = """
-    update usage set model = :model, provider = :provider, closed_at = :now, input_tokens = :input_tokens,
-        output_tokens = :output_tokens, cost_usd = :cost_usd, price_source = :price_source
-    where id = :id and closed_at is null
 """
 ANNOUNCE = """
     insert into engines (owner, pid, version, log, address, started_at, settings)

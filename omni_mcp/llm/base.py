@@ -24,6 +24,8 @@ class Spent:
     """What a call used; filled in by the gateway when the answer is complete."""
 
     model: str
+    endpoint: str | None = None
+    """The name of the gateway that served."""
     provider: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None

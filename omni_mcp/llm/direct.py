@@ -152,6 +152,7 @@ class _Provider:
             cost, source = cost_usd(table, model, self._vendors(), tokens), "litellm"
         return Spent(
             model=model,
+            endpoint=DirectGateway.name,
             provider=self.name,
             input_tokens=tokens.input,
             output_tokens=tokens.output,

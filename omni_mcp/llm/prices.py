@@ -9,6 +9,9 @@ from typing import Any
 
 from omni_mcp.llm.base import Spent
 
+ENDPOINT = "litellm-router"
+"""What a usage row says of who served."""
+
 PRICE = "input_cost_per_token"
 """Who has this, in litellm's list or in a row of `model_list`, has a price."""
 
@@ -16,13 +19,14 @@ PRICE = "input_cost_per_token"
 def spent(litellm: Any, row: Any, model: str, usage: Any) -> Spent:
     """Return what a call of `model` used: `row` is the route that answered, `usage` its token counts; None: unknown."""
     if row is None:
-        return Spent(model=model)
+        return Spent(model=model, endpoint=ENDPOINT)
     _, provider, _, _ = litellm.get_llm_provider(row.litellm_params.model)
     if usage is None:
-        return Spent(model=model, provider=provider)
+        return Spent(model=model, endpoint=ENDPOINT, provider=provider)
     cost, source = _cost(litellm, row, usage, provider=provider)
     return Spent(
         model=model,
+        endpoint=ENDPOINT,
         provider=provider,
         input_tokens=usage.prompt_tokens,
         output_tokens=usage.completion_tokens,

@@ -98,6 +98,7 @@ class ProxyGateway:
         provider, slash, _ = headers.get(SERVED, "").partition("/")
         return Spent(
             model=model,
+            endpoint=self.name,
             provider=provider if slash else None,
             input_tokens=tokens.input,
             output_tokens=tokens.output,

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Endpoint
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
 from omni_mcp.llm.loopback import HOST, serving
@@ -35,6 +36,9 @@ CHARS_PER_TOKEN = 4
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
 
+PAYMENT_REQUIRED = 402
+"""What a call gets that a budget has no room for; https://docs.anthropic.com/en/api/errors"""
+
 CLOSING_LIMIT = 5.0
 """Seconds that closing a usage row may take while everything ends."""
 
@@ -42,8 +46,8 @@ CLOSING_LIMIT = 5.0
 class UsageBook(Protocol):
     """What the relay needs of the ledger."""
 
-    async def open_usage(self, usage: Usage) -> int:
-        """Record that a model call begins; returns its row id."""
+    async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:
+        """Record that a model call begins; returns its row id. Raises BudgetReached."""
         ...
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:
@@ -59,6 +63,7 @@ class _Pass:
     attempt: int
     model: str | None
     task_type: str | None
+    allowance: Allowance | None
 
 
 class Relay(AsyncContextManagerMixin):
@@ -84,10 +89,20 @@ class Relay(AsyncContextManagerMixin):
         """Who serves now."""
         return self._gateway.name
 
-    def endpoint(self, task_id: str, *, attempt: int, model: str | None, task_type: str | None = None) -> Endpoint:
+    def endpoint(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        model: str | None,
+        task_type: str | None = None,
+        allowance: Allowance | None = None,
+    ) -> Endpoint:
         """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""
         token = secrets.token_urlsafe(24)
-        self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model, task_type=task_type)
+        self._passes[token] = _Pass(
+            task_id=task_id, attempt=attempt, model=model, task_type=task_type, allowance=allowance
+        )
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
@@ -132,8 +147,11 @@ class Relay(AsyncContextManagerMixin):
         if body is None:
             return _refused(dialect, 400, "the body is not a JSON object")
         body["model"] = held.model or str(body.get("model"))
-        call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
-        await call.open()
+        call = _Call(self._ledger, held, model=body["model"], dialect=dialect, endpoint=self.name)
+        try:
+            await call.open()
+        except BudgetReached as reached:
+            return _refused(dialect, PAYMENT_REQUIRED, f"{reached.message}. {reached.next_step}")
         try:
             answer = await self._gateway.call(
                 dialect, body, task_type=held.task_type, beta=request.headers.get("anthropic-beta")
@@ -155,22 +173,32 @@ class Relay(AsyncContextManagerMixin):
 class _Call:
     """One model call, from the opened usage row to the closed one."""
 
-    def __init__(self, ledger: UsageBook, held: _Pass, *, model: str, dialect: Dialect) -> None:
+    def __init__(self, ledger: UsageBook, held: _Pass, *, model: str, dialect: Dialect, endpoint: str) -> None:
         self._ledger = ledger
-        self._usage = Usage(task_id=held.task_id, attempt=held.attempt, model=model)
+        self._usage = Usage(task_id=held.task_id, attempt=held.attempt, model=model, endpoint=endpoint)
+        self._allowance = held.allowance
         self._dialect = dialect
         self._id = 0
+        self._closed = False
 
     async def open(self) -> None:
-        """Open the row: from now on the call is on the books."""
-        self._id = await self._ledger.open_usage(self._usage)
+        """Open the row: from now on the call is on the books. Raises BudgetReached, which the attempt hears of."""
+        try:
+            self._id = await self._ledger.open_usage(self._usage, self._allowance)
+        except BudgetReached as reached:
+            if self._allowance is not None:
+                self._allowance.reached(reached)
+            raise
 
     async def close(self, spent: Spent | None) -> None:
-        """Close the row, also while the call is being cancelled; without `spent` its cost stays unknown."""
-        known = {} if spent is None else asdict(spent)
+        """Close the row, once, also while the call is being cancelled; without `spent` its cost stays unknown."""
+        if self._closed:
+            return
+        known = {} if spent is None else {name: value for name, value in asdict(spent).items() if value is not None}
         usage = Usage(**{**asdict(self._usage), **known})
         with anyio.move_on_after(CLOSING_LIMIT):
             await self._ledger.close_usage(self._id, usage)
+            self._closed = True
 
     async def respond(self, answer: Answer) -> Response:
         """Pass the answer on, whole or as it comes; the row closes with it."""
@@ -181,11 +209,15 @@ class _Call:
         return JSONResponse(answer.body, headers=headers)
 
     async def chunks(self, answer: Answer) -> AsyncGenerator[bytes]:
-        """Pass the stream through; what breaks it is its last event."""
+        """Pass the stream through; what breaks it is its last event.
+
+        The row is closed before the caller sees the end, so that its next call finds this one's cost on the books.
+        """
         try:
             async with aclosing(answer.chunks()) as chunks:
                 async for chunk in chunks:
                     yield chunk
+            await self.close(answer.spent())
         except ModelError as error:
             logger.warning("task %s: %s", self._usage.task_id, error, extra={"action": "model_stream_broken"})
             yield error_event(self._dialect, error.status, error.message)

@@ -54,7 +54,7 @@ STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage
 class RouterGateway:
     """Serves model calls with the models of servers.yaml. One a process: litellm's callbacks are global."""
 
-    name = "litellm-router"
+    name = prices.ENDPOINT
 
     def __init__(self, models: Models, *, deadline: float = DEADLINE) -> None:
         """Take the models and the seconds that a call may take; nothing is imported or checked yet."""

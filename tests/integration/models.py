@@ -2,6 +2,7 @@
 
 import pytest
 
+from omni_mcp.budget import Allowance
 from omni_mcp.task import Usage
 
 LITELLM = [
@@ -20,7 +21,7 @@ class Book:
     def __init__(self) -> None:
         self.closed: list[Usage] = []
 
-    async def open_usage(self, usage: Usage) -> int:
+    async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:  # pylint: disable=unused-argument
         return usage.attempt
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:

@@ -50,7 +50,13 @@ REFUSED: tuple[tuple[dict[str, object], str, str], ...] = (
     ({}, "bad_request", "description"),
     ({"description": "x", "deadline": "tomorrow"}, "bad_request", "neither a time"),
     ({"description": "x", "after": ["nobody-knows-it"]}, "task_not_found", "nobody-knows-it"),
-    ({"description": "x", "budget_usd": 1.0}, "not_available_yet", "budget_usd"),
+    ({"description": "x", "budget_usd": -1}, "bad_request", "no amount in USD"),
+    ({"description": "x", "budget_usd": 0}, "bad_request", "no amount in USD"),
+    ({"description": "x", "budget_usd": 1e12}, "bad_request", "up to 1,000,000"),
+    ({"description": "x", "budget_usd": "much"}, "bad_request", "number"),
+    ({"description": "x", "budget_usd": "nan"}, "bad_request", "no amount in USD"),
+    ({"description": "x", "budget_usd": "-inf"}, "bad_request", "no amount in USD"),
+    ({"description": "x", "budget_usd": 1.0}, "bad_request", "bench costs is not known"),
     ({"description": "x", "type": "system_repair"}, "bad_request", "engine's own"),
 )
 

@@ -152,8 +152,8 @@ async def test_a_login_of_its_own_is_used_and_metered_when_there_is_no_relay(tmp
             result = await run(client, request(tmp_path, None, {"text": "hi"}, model="some-model"))
     [seen] = cloud.requests
     assert seen.key == "-key"
-    used = RunUsage(model="some-model", input_tokens=seen.input_tokens, output_tokens=seen.output_tokens)
-    assert result.usage == used
+    tokens = {"input_tokens": seen.input_tokens, "output_tokens": seen.output_tokens}
+    assert result.usage == RunUsage(model="some-model", provider="anthropic", **tokens)
 
 
 async def test_a_missing_login_is_an_auth_failure_that_names_the_fix(tmp_path: Path):

@@ -28,9 +28,9 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
             answer = {"status": "splendid"}
         case "empty":
             answer = {"status": "completed"}
-        case str(said) if said.startswith("tell "):
+        case str(said) if said.startswith(("tell ", "spend ")):
             await ctx.report_progress(1, None, said)
-            answer = {"status": "failed", "failure": "task", "message": said}
+            answer = _spent(said) or {"status": "failed", "failure": "task", "message": said}
         case "stumble":
             raise ValueError("a bug in the adapter")
         case "orphan":
@@ -40,6 +40,15 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
             await ctx.report_progress(1, None, "began")
             await anyio.sleep_forever()
     return ToolResult(content=[], structured_content=answer)
+
+
+def _spent(said: str) -> dict[str, Any]:
+    """Return the end of `spend completed 0.5` or `spend failed 0.25`, with what it cost."""
+    if not said.startswith("spend "):
+        return {}
+    _, status, usd = said.split()
+    ends = {"completed": {"text": "done"}, "failed": {"failure": "task", "message": "no"}}
+    return {"status": status, **ends[status], "usage": {"model": "agent-1", "cost_usd": float(usd)}}
 
 
 @mcp.tool

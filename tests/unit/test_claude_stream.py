@@ -117,7 +117,14 @@ def test_usage_is_counted_with_the_cache_and_never_from_the_session_total():
         "output_tokens": 7,
     }
     result = end(INIT, {**GOOD, "usage": usage, "total_cost_usd": 9.9}, relayed=False)
-    assert result.usage == RunUsage(model="some-model", input_tokens=3210, output_tokens=7, cost_usd=None)
+    assert result.usage == RunUsage(
+        model="some-model",
+        provider="anthropic",
+        input_tokens=3210,
+        output_tokens=7,
+        cache_read_tokens=3000,
+        cache_stored_tokens=200,
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import anyio
 import httpx
 import pytest
 
+from omni_mcp.budget import Allowance
 from omni_mcp.contract import Endpoint
 from omni_mcp.llm.base import Dialect, ModelError, Spent
 from omni_mcp.llm.relay import SERVED_MODEL, Relay
@@ -33,7 +34,7 @@ class FakeBook:
         self.closed: dict[int, Usage] = {}
         self.closed_one = anyio.Event()
 
-    async def open_usage(self, usage: Usage) -> int:
+    async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:  # pylint: disable=unused-argument
         self.opened.append(usage)
         return len(self.opened)
 
@@ -108,7 +109,7 @@ async def test_a_call_is_on_the_books_from_its_begin_to_its_cost():
         async with caller(relay.endpoint("t1", attempt=2, model=None)) as client:
             answer = await client.post(CHAT, json=PROMPT)
     assert answer.json() == {"answer": 42}
-    assert book.opened == [Usage(task_id="t1", attempt=2, model="asked")]
+    assert book.opened == [Usage(task_id="t1", attempt=2, model="asked", endpoint="fake")]
     assert (book.closed[1].task_id, book.closed[1].attempt, book.closed[1].cost_usd) == ("t1", 2, 0.25)
     assert (book.closed[1].input_tokens, book.closed[1].output_tokens, book.closed[1].provider) == (3, 5, "acme")
 

@@ -36,6 +36,7 @@ def failed(kind: FailureClass, **more: str) -> Failed:
     [
         (FailureClass.PROVIDER, None, WaitingFor.CLOUD),
         (FailureClass.RATE_LIMIT, None, WaitingFor.RESET),
+        (FailureClass.BUDGET, None, WaitingFor.BUDGET),
         (FailureClass.AUTH, None, None),
         (FailureClass.CONFIG, None, None),
         (FailureClass.TASK, TaskState.FAILED, None),
@@ -53,7 +54,13 @@ def test_the_table_of_failure_classes(
     assert (end.state if isinstance(end, Finish) else None) is state
     assert (end.waiting_for if isinstance(end, Park) else None) is waiting_for
     assert isinstance(end, Reroute) == (kind in (FailureClass.AUTH, FailureClass.CONFIG))
-    nobodys = {FailureClass.PROVIDER, FailureClass.RATE_LIMIT, FailureClass.AUTH, FailureClass.CONFIG}
+    nobodys = {
+        FailureClass.PROVIDER,
+        FailureClass.RATE_LIMIT,
+        FailureClass.BUDGET,
+        FailureClass.AUTH,
+        FailureClass.CONFIG,
+    }
     assert not (kind in nobodys and isinstance(end, Park) and end.fault)
 
 
@@ -61,7 +68,7 @@ def test_the_table_of_failure_classes(
 def test_every_failure_class_that_waits_for_time_says_until_when(kind: FailureClass) -> None:
     for recovery in Recovery:
         end = following(failed(kind), recovery=recovery)
-        if isinstance(end, Park) and end.waiting_for is not WaitingFor.CONSENT:
+        if isinstance(end, Park) and end.waiting_for not in (WaitingFor.CONSENT, WaitingFor.BUDGET):
             assert end.due_at is not None
             assert end.due_at > NOW
 

@@ -54,7 +54,7 @@ CHOICE = Choice(executor="fake", requested="wanted", model="m", reason="because"
 DONE = Completed(text="done", structured={"n": 1}, notes={"turns": 2})
 HOUR = timedelta(hours=1)
 ME = "me"
-NEWEST = len(list(Path(sql.__file__).with_name("sql").glob("*.sql")))
+NEWEST = max(int(file.name[:4]) for file in Path(sql.__file__).with_name("sql").glob("*.sql"))
 
 
 async def submitted(ledger: SqliteLedger, **changes: Any) -> Task:

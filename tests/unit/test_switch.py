@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from omni_mcp.app import Hearing, Watch
+from omni_mcp.budget import Allowance
 from omni_mcp.decide.health import Health, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
 from omni_mcp.decide.permit import Serves
@@ -290,7 +291,7 @@ def test_a_clock_that_is_set_back_leaves_no_provider_alone_for_a_day():
 class Book:
     """Keeps no usage."""
 
-    async def open_usage(self, usage: Usage) -> int:
+    async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:  # pylint: disable=unused-argument
         return usage.attempt
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:

@@ -12,7 +12,7 @@ from omni_mcp.executors import adapter
 from omni_mcp.executors.answers import NotThere, at
 from omni_mcp.executors.tool import filled, outcome_of
 from omni_mcp.executors.troubles import failure_of, is_clear, words_of
-from omni_mcp.task import Completed, Failed, FailureClass
+from omni_mcp.task import Completed, Failed, FailureClass, Used
 
 REQUEST = RunRequest(task_id="t1", attempt=2, run_id="r", description="say {task_id}", cwd="/home/me/code")
 
@@ -112,7 +112,8 @@ def test_an_error_is_told_with_its_innermost_cause_in_one_line() -> None:
 
 def test_a_completed_run_keeps_what_the_executor_noted_and_used() -> None:
     result = RunResult(status="completed", text="ok", notes={"turns": 3}, usage=RunUsage(cost_usd=0.5))
-    expected = Completed(text="ok", notes={"turns": 3, "usage": {"cost_usd": 0.5}})
+    notes = {"turns": 3, "usage": {"cost_usd": 0.5}}
+    expected = Completed(text="ok", notes=notes, used=Used(cost_usd=0.5))
     assert adapter.outcome_of(result) == expected
 
 

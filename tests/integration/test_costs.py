@@ -1,0 +1,239 @@
+"""Money through the public surface: real engines, relay, LiteLLM's Router, assistant and Claude Code; stub clouds."""
+
+import csv
+import io
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+
+import anyio
+import pytest
+from fastmcp import Client
+
+from omni_mcp.demo.cloud import Cloud, running_cloud
+from omni_mcp.task import Choice, new_id
+from omni_mcp.testing import a_spec, ledger_for_tests
+from tests.integration.executors import stub_adapter
+from tests.integration.house import STUBS, House, call, ended, free_port, house, refused, until
+from tests.integration.models import LITELLM
+from tests.integration.test_claude_code import BINARY, script, shell
+
+HAIKU = {"input_cost_per_token": 1e-6, "output_cost_per_token": 5e-6}
+"""What LiteLLM's list has for claude-haiku-4-5."""
+ASSISTANT = {"preset": "assistant", "handles": ["general"], "parallel": 4}
+LIMIT = 90.0
+"""Seconds that anything may take here."""
+
+
+def by_router(cloud: Cloud) -> dict[str, Any]:
+    """LiteLLM's Router in the engine."""
+    params = {"model": "openai/demo", "api_base": f"{cloud.url}/v1", "api_key": "not-a-key", **HAIKU}
+    return {"models": {"model_list": [{"model_name": "demo", "litellm_params": params}]}}
+
+
+def directly(cloud: Cloud) -> dict[str, Any]:
+    """A proxy that is not there, and a provider behind it."""
+    return {
+        "models": {"gateway": {"base_url": f"http://127.0.0.1:{free_port()}", "for": {"default": "auto"}}},
+        "direct": {"anthropic": {"base_url": cloud.url, "key": "sk-x", "models": {"default": "claude-haiku-4-5"}}},
+        "notify": {"desktop": False},
+    }
+
+
+def usage_rows(here: House) -> Sequence[tuple[Any, ...]]:
+    """Return input tokens, output tokens, USD, source and endpoint of each row."""
+    statement = "select input_tokens, output_tokens, cost_usd, price_source, endpoint from usage"
+    with closing(connect(f"{here.home.ledger.as_uri()}?mode=ro", uri=True)) as db:
+        return db.execute(statement).fetchall()
+
+
+def bill_of(tokens: tuple[int, int]) -> float:
+    return tokens[0] * HAIKU["input_cost_per_token"] + tokens[1] * HAIKU["output_cost_per_token"]
+
+
+@pytest.mark.parametrize(
+    ("way", "source", "endpoint"),
+    [
+        pytest.param(by_router, "config", "litellm-router", marks=LITELLM),
+        pytest.param(directly, "litellm", "direct", marks=pytest.mark.timeout(180)),
+    ],
+)
+async def test_what_is_known_and_what_is_not_is_the_clouds_bill_over_kills(
+    way: Any, source: str, endpoint: str, tmp_path: Path
+) -> None:
+    async with house(tmp_path) as here, running_cloud() as cloud:
+        here.configure(executors={"assistant": ASSISTANT}, **way(cloud))
+        async with here.client() as client:
+            if way is directly:
+                await call(client, "system_mode", set="degraded")
+            first = await call(client, "submit_task", description=script({"text": "warm"}))
+            assert (await ended(client, first["task_id"], limit=LIMIT))["state"] == "completed"
+            thinking = [script({"text": f"answer {n}", "sleep": 1.0}) for n in range(4)]
+            ids = [(await call(client, "submit_task", description=text))["task_id"] for text in thinking]
+            for _ in range(2):
+                seen = len(cloud.requests)
+                await until(lambda seen=seen: len(cloud.requests) > seen)
+                os.kill(await here.engine_pid(), signal.SIGKILL)
+            done = [await completed(client, task_id) for task_id in ids]
+            costs = json.loads((await here.cli("costs", "--json"))[1])
+    rows, asked = usage_rows(here), Counter((seen.input_tokens, seen.output_tokens) for seen in cloud.requests)
+    known = Counter((row[0], row[1]) for row in rows if row[2] is not None)
+    unknown = [row for row in rows if row[2] is None]
+    assert known <= asked
+    assert len(unknown) >= (asked - known).total() >= 1
+    assert all(row[2] == pytest.approx(bill_of(row[:2])) for row in rows if row[2] is not None)
+    assert {(row[3], row[4]) for row in rows if row[2] is not None} == {(source, endpoint)}
+    total = sum(bill_of(tokens) * times for tokens, times in known.items())
+    assert costs["total"]["usd"] == pytest.approx(total)
+    assert (costs["total"]["unknown_calls"], costs["total"]["paid_calls"]) == (len(unknown), known.total())
+    assert sum(task["cost_usd"] for task in done) == pytest.approx(total - bill_of_first(cloud))
+    assert sum(task.get("cost_unknown_calls", 0) for task in done) == len(unknown)
+
+
+def bill_of_first(cloud: Cloud) -> float:
+    return bill_of((cloud.requests[0].input_tokens, cloud.requests[0].output_tokens))
+
+
+async def completed(client: Client[Any], task_id: str) -> dict[str, Any]:
+    """Wait until a task is completed, whatever it waits for on the way."""
+    with anyio.fail_after(LIMIT):
+        while (seen := await ended(client, task_id, limit=LIMIT))["state"] != "completed":
+            assert seen["state"] == "waiting", seen
+            await anyio.sleep(0.1)
+        return seen
+
+
+@pytest.mark.claude
+@pytest.mark.litellm
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(BINARY is None, reason="no claude: npm install --prefix .cache/npm @anthropic-ai/claude-code")
+async def test_claude_waits_with_what_it_has_when_its_budget_is_spent_and_goes_on_with_more(tmp_path: Path) -> None:
+    """The engine dies while the task waits: the budget and the money that is spent are in the ledger."""
+    log = tmp_path / "log"
+    steps = [shell(f"echo step-{n} >> {log}", text=f"now step {n}") for n in (1, 2, 3)]
+    async with house(tmp_path) as here, running_cloud() as cloud:
+        claude = {"preset": "claude-code", "command": BINARY, "handles": ["coding"], "login": "relay"}
+        params = {"model": "anthropic/demo", "api_base": cloud.url, "api_key": "not-a-key", **HAIKU}
+        here.configure(
+            executors={"claude_code": claude},
+            models={"model_list": [{"model_name": "coder", "litellm_params": params}]},
+        )
+        text = script(*steps, {"text": "all is done"})
+        async with here.client() as client:
+            task = await call(
+                client, "submit_task", description=text, type="coding", cwd=str(tmp_path), budget_usd=1e-5
+            )
+            waits = await ended(client, task["task_id"], limit=LIMIT)
+            assert (waits["state"], waits["waiting_for"], waits["attempt"]) == ("waiting", "budget", 1), waits
+            assert waits["text"].startswith("the budget of this task is reached, $0.0")
+            assert (waits["budget_usd"], "due_at" in waits, waits["cost_usd"] >= 1e-5) == (1e-5, False, True)
+            assert (len(cloud.requests), log.read_text().split()) == (1, ["step-1"])
+            produced = await call(client, "task_result", task_id=task["task_id"])
+            assert (produced["state"], produced["text"]) == ("waiting", "now step 1")
+            os.kill(await here.engine_pid(), signal.SIGKILL)
+            plain = await call(client, "resume_pending")
+            assert [each["action"] for each in plain["tasks"]] == ["left alone"]
+            more = {"task_ids": [task["task_id"]], "add_budget_usd": 0.5}
+            dry = await call(client, "resume_pending", **more, dry_run=True)
+            assert "its budget becomes $0.50001" in dry["tasks"][0]["text"]
+            await call(client, "resume_pending", **more)
+            done = await ended(client, task["task_id"], limit=LIMIT)
+            result = await call(client, "task_result", task_id=task["task_id"])
+            listed = await call(client, "list_tasks")
+    assert (done["state"], done["attempt"], result["text"]) == ("completed", 2, "all is done")
+    assert log.read_text().split() == ["step-1", "step-2", "step-3"]
+    bill = sum(bill_of((seen.input_tokens, seen.output_tokens)) for seen in cloud.requests)
+    assert done["cost_usd"] == pytest.approx(bill)
+    assert (done["budget_usd"], "cost_unknown_calls" in done) == (0.50001, False)
+    assert [(row["cost_usd"], row["budget_usd"]) for row in listed["tasks"]] == [(done["cost_usd"], 0.50001)]
+
+
+@pytest.mark.timeout(180)
+async def test_three_processes_spend_one_day_and_go_beyond_it_by_no_more_than_what_was_in_flight(
+    tmp_path: Path,
+) -> None:
+    processes, callers = 3, 4
+    async with running_cloud(delay=0.05) as cloud, ledger_for_tests(tmp_path) as ledger:
+        choice = Choice(executor="e", requested="e", model=None, reason="because")
+        task = (await ledger.submit(a_spec(), task_id=new_id(), choice=choice)).task
+        await ledger.begin(task.id, owner="me")
+        await ledger.bind(task.id, attempt=1, owner="me", choice=choice, endpoint="direct", run_id="r")
+        daily = 0.02
+        argv = [str(STUBS / "spender.py"), str(tmp_path / "ledger.db"), cloud.url, task.id, str(daily), str(callers)]
+        told: list[tuple[int, int]] = []
+
+        async def spend() -> None:
+            done = await anyio.run_process([sys.executable, *argv])
+            served, stopped = map(int, done.stdout.split())
+            told.append((served, stopped))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(processes):
+                group.start_soon(spend)
+        spent = await ledger.find(task.id, principal=task.spec.principal)
+    bills = [bill_of((seen.input_tokens, seen.output_tokens)) for seen in cloud.requests]
+    assert spent.cost_usd == pytest.approx(sum(bills))
+    assert spent.cost_unknown_calls == 0
+    assert daily <= sum(bills) + 1e-9
+    assert sum(bills) < daily + processes * callers * max(bills)
+    assert sum(served for served, _ in told) == len(bills)
+    assert all(stopped for _, stopped in told)
+
+
+async def test_costs_are_the_same_in_tool_resource_and_terminal_and_runs_of_own_login_are_in_them(
+    tmp_path: Path,
+) -> None:
+    row = stub_adapter(recovery="retry", daily_usd=1.0)
+    async with house(tmp_path) as here:
+        here.configure(executors={"agent": row.model_dump(mode="json", exclude_defaults=True)})
+        async with here.client() as client:
+            for description, state in (("spend completed 0.5", "completed"), ("spend failed 0.25", "failed")):
+                task = await call(client, "submit_task", description=description, executor="agent")
+                seen = await ended(client, task["task_id"])
+                assert (seen["state"], seen["cost_usd"]) == (state, float(description.split()[-1]))
+            await call(client, "submit_task", description="spend completed 0.25", executor="agent", wait_seconds=30)
+            held = await call(client, "submit_task", description="spend completed 9", executor="agent")
+            waits = await ended(client, held["task_id"])
+            assert (waits["state"], waits["waiting_for"], waits["attempt"]) == ("waiting", "budget", 0)
+            assert waits["text"].startswith("executors.agent.daily_usd is reached, $1 of $1 spent since midnight")
+            assert waits["due_at"]
+            resource = json.loads((await client.read_resource("omni://costs"))[0].text)  # type: ignore[union-attr]
+            resumed = await call(client, "resume_pending", dry_run=True)
+            assert "may still be reached" in resumed["tasks"][0]["text"]
+        code, printed = await here.cli("costs", "--json")
+        _, table = await here.cli("costs")
+        _, lines = await here.cli("costs", "--csv", "--by", "executor", "--by", "task")
+        _, status = await here.cli("status", held["task_id"])
+        wrong, said = await here.cli("costs", "--since", "yesterday")
+    assert (code, json.loads(printed)) == (0, resource)
+    assert (resource["total"]["usd"], resource["total"]["calls"]) == (1.0, 3)
+    assert [(cost["name"], cost["usd"]) for cost in resource["by"]["model"]] == [("agent-1", 1.0)]
+    assert [(each["budget"], each["spent_usd"], each["reached"]) for each in resource["budgets"]] == [
+        ("executors.agent.daily_usd", 1.0, True)
+    ]
+    assert "executors.agent.daily_usd: $1 of $1 spent today" in table
+    assert "sooner if you raise executors.agent.daily_usd" in status
+    rows = list(csv.DictReader(io.StringIO(lines)))
+    assert Counter(each["by"] for each in rows) == {"executor": 1, "task": 3}
+    assert sum(float(each["usd"]) for each in rows if each["by"] == "task") == 1.0
+    assert (wrong, "--since 2026-11-30" in said) == (1, True)
+
+
+async def test_a_budget_that_cannot_be_kept_is_refused_on_the_command_line_too(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        here.configure(executors={"bench": here.workshop()})
+        async with here.client() as client:
+            for usd in (-1, 0, 1e12):
+                error = await refused(client, "resume_pending", task_ids=["abcdef"], add_budget_usd=usd)
+                assert (error["code"], "add_budget_usd" in error["message"]) == ("bad_request", True)
+        code, said = await here.cli("submit", "x", "--budget-usd=nan")
+        assert (code, "no amount in USD" in said) == (1, True), said
+        code, said = await here.cli("submit", "x", "--type", "echo", "--budget-usd", "1")
+        assert (code, "bench costs is not known" in said) == (1, True)
