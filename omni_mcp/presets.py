@@ -184,6 +184,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
         unusable = _no_models(settings)
     roots = [part for root in row.roots for part in ("--root", str(root))]
     profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
+    silent = ["--silent", f"{settings.servers.limits.silent_seconds:g}"]
     return _spec(
         name,
         row,
@@ -191,7 +192,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
         parallel=2,
         recovery=Recovery.RESUME,
         relayed=relayed,
-        command=(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code", *profile, *roots),
+        command=(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code", *profile, *roots, *silent),
         unusable=unusable,
     )
 

@@ -8,17 +8,20 @@ import argparse
 import logging
 import os
 import subprocess
+from asyncio.subprocess import Process
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 import anyio
 from anyio import CancelScope
 
 from omni_mcp.adapters.claude_command import INSTALL_FIX, PROFILES, Setup, command_for, find_binary
-from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
-from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
+from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running, stop
+from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten, hopeless, unanswered
 from omni_mcp.adapters.claude_stream import Transcript
 from omni_mcp.adapters.serving import Tell, serve
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
@@ -41,6 +44,8 @@ class _Run:
     over: anyio.Event = field(default_factory=anyio.Event)
     transcript: Transcript = field(default_factory=Transcript)
     resumed: bool = False
+    given_up: RunResult | None = None
+    """What it came to when we ended it because no model answers."""
 
 
 class ClaudeCode:
@@ -98,6 +103,8 @@ class ClaudeCode:
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
             end = await self._play(run, request, tell)
+            if run.given_up is not None:
+                return run.given_up
             return conclude(run.transcript, end, relayed=relayed)
         if run.transcript.result is not None:
             return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
@@ -127,11 +134,26 @@ class ClaudeCode:
 
             tasks.start_soon(feed, process, command.prompt, name="prompt")
             tasks.start_soon(listen, name="stderr")
-            async for line in lines(process):
-                for told in run.transcript.take(line):
-                    await tell(told)
+            await self._follow(run, process, tell, watched=request.endpoint is None)
+            if run.given_up is not None:
+                await stop(process, request.task_id)
             await process.wait()
         return Exit(code=process.returncode, stderr="".join(words))
+
+
+    async def _follow(self, run: _Run, process: Process, tell: Tell, *, watched: bool) -> None:
+        """Take in the stream to its end, or until it is proven that no model answers."""
+        transcript, silent = run.transcript, self._setup.silent
+        with anyio.CancelScope() as patience:
+            async for line in lines(process):
+                for told in transcript.take(line):
+                    await tell(told)
+                run.given_up = hopeless(transcript, datetime.now(UTC))
+                if run.given_up is not None:
+                    return
+                patience.deadline = anyio.current_time() + silent if watched and transcript.asking else inf
+        if patience.cancelled_caught:
+            run.given_up = unanswered(transcript, silent)
 
 
 def parse(argv: list[str] | None = None) -> Setup:
@@ -140,8 +162,11 @@ def parse(argv: list[str] | None = None) -> Setup:
     parser.add_argument("--binary", default="claude", help="name or path of claude")
     parser.add_argument("--permissions", choices=list(PROFILES), default="edit", help="the most that a run may do")
     parser.add_argument("--root", type=Path, action="append", default=[], help="a folder that a cwd must be below")
+    parser.add_argument("--silent", type=float, default=180, help="seconds that a model call may bring nothing")
     given = parser.parse_args(argv)
-    return Setup(binary=given.binary, permissions=given.permissions, roots=tuple(given.root))
+    return Setup(
+        binary=given.binary, permissions=given.permissions, roots=tuple(given.root), silent=given.silent
+    )
 
 
 def main() -> None:

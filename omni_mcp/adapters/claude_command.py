@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from omni_mcp.adapters.claude_gate import LOGIN
+from omni_mcp.adapters.claude_result import RETRIES
 from omni_mcp.contract import OWNER_MARK, TASK_MARK, Endpoint, RunRequest
 from omni_mcp.errors import BadRequest, ExecutorUnusable
 from omni_mcp.processes import SESSION_MARK
@@ -55,9 +56,11 @@ FIXED = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
     # The default of 10 hides a dead endpoint for three minutes; holding and trying again is the engine's business.
-    "CLAUDE_CODE_MAX_RETRIES": "2",
-    "API_TIMEOUT_MS": "300000",
+    "CLAUDE_CODE_MAX_RETRIES": str(RETRIES),
+    # Longer than the relay lets a call take: what is given up there is not asked for, and paid, a second time.
+    **dict.fromkeys(("API_TIMEOUT_MS", "CLAUDE_STREAM_FIRST_BYTE_TIMEOUT_MS"), "660000"),
 }
+"""In force whatever the user's own settings say."""
 
 GO_ON = (
     "You were interrupted. Go on with the task from where you stopped. Look at what is already done before you act, "
@@ -73,6 +76,8 @@ class Setup:
     permissions: str = "edit"
     roots: Sequence[Path] = ()
     """Folders that a `cwd` has to be below; none: any."""
+    silent: float = 180
+    """Seconds that a model call of a login of its own may bring nothing; of others the relay knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +145,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         *("--setting-sources", "" if kept else "user", "--strict-mcp-config", "--add-dir", str(folder)),
         *granted,
         *("--permission-prompts", "none"),
+        *(("--include-partial-messages",) if request.endpoint is None else ()),
         *("--resume" if resume else "--session-id", _session_id(request.run_id)),
         *(("--model", request.model) if request.model else ()),
     ]
@@ -161,7 +167,7 @@ def environment(request: RunRequest, env: Mapping[str, str]) -> Mapping[str, str
 
 def settings(endpoint: Endpoint | None, commands: Sequence[str] | None = None) -> Mapping[str, object]:
     """Return the settings that beat the user's own: no hooks but ours, and the relay if there is one."""
-    env: dict[str, str] = {}
+    env = dict(FIXED)
     more: dict[str, object] = {"disableAllHooks": True}
     if endpoint is not None:
         env |= _relayed(endpoint)

@@ -48,7 +48,7 @@ async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
         yield process
     finally:
         with anyio.CancelScope(shield=True):
-            await _stop(process, task_id)
+            await stop(process, task_id)
 
 
 async def clear(task_id: str) -> Sequence[str]:
@@ -111,7 +111,8 @@ async def _start(command: Command) -> Process:
             raise ExecutorUnusable(f"Claude Code cannot be started: {error}") from error
 
 
-async def _stop(process: Process, task_id: str) -> None:
+async def stop(process: Process, task_id: str) -> None:
+    """End everything of the task, and take note of the end of `claude`."""
     await clear(task_id)
     with anyio.move_on_after(GRACE):
         await process.wait()

@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from omni_mcp.contract import Endpoint
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
+from omni_mcp.llm.failures import NO_ANSWER
 from omni_mcp.llm.loopback import HOST, serving
 from omni_mcp.llm.sse import error_body, error_event
 from omni_mcp.task import Usage
@@ -31,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 CHARS_PER_TOKEN = 4
 """For the estimate of `count_tokens`; an exact count would load a tokenizer."""
+
+TRIES_NO_MORE = "x-should-retry"
+"""Response header, `false`: a caller who has waited for long must not wait as long again; that is the engine's business.
+
+Anthropic's clients and Claude Code heed it.
+"""
 
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
@@ -51,7 +58,7 @@ class UsageBook(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Pass:
     """What a token is good for."""
 
@@ -59,6 +66,8 @@ class _Pass:
     attempt: int
     model: str | None
     task_type: str | None
+    fell_silent: bool = False
+    """Whether an answer stopped coming in the middle: who asks on is told to leave it to the engine, once."""
 
 
 class Relay(AsyncContextManagerMixin):
@@ -131,6 +140,9 @@ class Relay(AsyncContextManagerMixin):
         body = _json_object(await request.body())
         if body is None:
             return _refused(dialect, 400, "the body is not a JSON object")
+        if held.fell_silent:
+            held.fell_silent = False
+            return _refused(dialect, NO_ANSWER, "the answer before this one stopped coming in the middle")
         body["model"] = held.model or str(body.get("model"))
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
         await call.open()
@@ -157,6 +169,7 @@ class _Call:
 
     def __init__(self, ledger: UsageBook, held: _Pass, *, model: str, dialect: Dialect) -> None:
         self._ledger = ledger
+        self._held = held
         self._usage = Usage(task_id=held.task_id, attempt=held.attempt, model=model)
         self._dialect = dialect
         self._id = 0
@@ -188,6 +201,7 @@ class _Call:
                     yield chunk
         except ModelError as error:
             logger.warning("task %s: %s", self._usage.task_id, error, extra={"action": "model_stream_broken"})
+            self._held.fell_silent = error.status == NO_ANSWER
             yield error_event(self._dialect, error.status, error.message)
 
 
@@ -219,4 +233,6 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
 
 def _refused(dialect: Dialect, status: int, message: str, *, retry_after: float | None = None) -> Response:
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    if status == NO_ANSWER:
+        headers[TRIES_NO_MORE] = "false"
     return JSONResponse(error_body(dialect, status, message), status, headers)

@@ -60,7 +60,7 @@ def test_claude_code_is_started_with_what_its_row_allows(tmp_path: Path) -> None
     spec = spec_of(tmp_path, preset="claude-code", command=claude, permissions="read-only", roots=(tmp_path,))
     assert spec.command == (
         *(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code"),
-        *("--permissions", "read-only", "--binary", claude, "--root", str(tmp_path)),
+        *("--permissions", "read-only", "--binary", claude, "--root", str(tmp_path), "--silent", "180"),
     )
     assert (spec.handles, spec.parallel, spec.recovery) == ({"coding", "system_repair"}, 2, Recovery.RESUME)
     assert spec.unusable is None
