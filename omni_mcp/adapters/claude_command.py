@@ -57,8 +57,8 @@ FIXED = {
     "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
     # The default of 10 hides a dead endpoint for three minutes; holding and trying again is the engine's business.
     "CLAUDE_CODE_MAX_RETRIES": str(RETRIES),
-    # Longer than the relay lets a call take: what is given up there is not asked for, and paid, a second time.
-    **dict.fromkeys(("API_TIMEOUT_MS", "CLAUDE_STREAM_FIRST_BYTE_TIMEOUT_MS"), "660000"),
+    # Longer than the relay lets a call take, and than a login of its own may be silent: we see it first.
+    "API_TIMEOUT_MS": "660000",
 }
 """In force whatever the user's own settings say."""
 

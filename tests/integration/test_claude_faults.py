@@ -206,6 +206,11 @@ def until_reset(end: Mapping[str, Any]) -> float:
     return (datetime.fromisoformat(end["due_at"]) - datetime.fromisoformat(end["since"])).total_seconds()
 
 
+def ending(signal: str) -> dict[str, Any]:
+    """Return a step that ends the agent itself, once."""
+    return shell(f"[ -e {signal} ] || {{ touch {signal}; kill -{signal} $CLAUDE_PID; sleep 60; }}")
+
+
 DONE = {"text": "done"}
 MEGABYTE = 1 << 20
 
@@ -223,8 +228,8 @@ async def test_what_else_goes_wrong_is_told_and_a_quiet_command_is_left_alone(tm
         "outside": ("own_rooted", script(DONE), "failed", "use a folder below"),
         "denied": ("relay", script(write, DONE), "completed", "done"),
         "1 MB": ("relay", "x" * (MEGABYTE - len(long)) + long, "completed", "done"),
-        "killed": ("relay", script(shell("kill -KILL $CLAUDE_PID; sleep 60"), DONE), "completed", "done"),
-        "interrupted": ("own", script(shell("kill -INT $CLAUDE_PID; sleep 60"), DONE), "completed", "done"),
+        "killed": ("relay", script(ending("KILL"), DONE), "completed", "done"),
+        "interrupted": ("own", script(ending("INT"), DONE), "completed", "done"),
     }
     async with scene(tmp_path) as on:
         gone = await refused_call(on.client, "submit_task", description="x", cwd=str(tmp_path / "nowhere"))
