@@ -62,6 +62,15 @@ FIXED = {
 }
 """In force whatever the user's own settings say."""
 
+HANDOVER = "OMNI_HANDOVER"
+"""Environment variable of `claude`: the file with the relay's token, which is gone once it has been read."""
+
+READ_ONCE = f'cat "${HANDOVER}" 2>/dev/null && rm -f "${HANDOVER}" || echo spent'
+"""How Claude Code gets the token (`apiKeyHelper`); after a 401 it asks again, and that is refused again.
+
+In its environment every command of the agent would see the token, and in theirs every other task.
+"""
+
 GO_ON = (
     "You were interrupted. Go on with the task from where you stopped. Look at what is already done before you act, "
     "and do not repeat a step that is finished."
@@ -82,14 +91,16 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One start of `claude`; `argv` lacks `--settings`, which the starter hands over without a name on disk."""
+    """One start of `claude`; `argv` lacks `--settings`, which the starter adds."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path
     settings: bytes
-    """JSON; holds the endpoint's token, so it must not become an argument."""
+    """JSON, handed over without a name on disk."""
     prompt: bytes
+    token: str | None = None
+    """Of the relay: handed over once, through the file that `HANDOVER` names, so that no shell of the agent has it."""
 
 
 def find_binary(setup: Setup) -> str:
@@ -155,6 +166,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         cwd=folder,
         settings=json.dumps(settings(request.endpoint, request.commands)).encode(),
         prompt=prompt(request, resume=resume).encode(),
+        token=None if request.endpoint is None else request.endpoint.token.get_secret_value(),
     )
 
 
@@ -171,7 +183,7 @@ def settings(endpoint: Endpoint | None, commands: Sequence[str] | None = None) -
     more: dict[str, object] = {"disableAllHooks": True}
     if endpoint is not None:
         env |= _relayed(endpoint)
-        more["apiKeyHelper"] = ""
+        more["apiKeyHelper"] = READ_ONCE
     if commands is not None:
         # What a repair starts is meant to stay: without our marks no sweep takes it for a leftover of the run.
         env |= dict.fromkeys((OWNER_MARK, SESSION_MARK, TASK_MARK), "")
@@ -189,9 +201,9 @@ def _relayed(endpoint: Endpoint) -> Mapping[str, str]:
     direct = str(urlsplit(endpoint.base_url).hostname)
     return {
         "ANTHROPIC_BASE_URL": endpoint.base_url,
-        "ANTHROPIC_AUTH_TOKEN": endpoint.token.get_secret_value(),
+        "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": str(2**31 - 1),  # it is read once
         **dict.fromkeys(("NO_PROXY", "no_proxy"), direct),
-        **dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"), ""),
+        **dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"), ""),
         **dict.fromkeys(("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"), ""),
     }
 

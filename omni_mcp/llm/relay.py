@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 CHARS_PER_TOKEN = 4
 """For the estimate of `count_tokens`; an exact count would load a tokenizer."""
 
-TRIES_NO_MORE = "x-should-retry"
-"""Response header, `false`: a caller who has waited for long must not wait as long again; that is the engine's business.
+RETRY = "x-should-retry"
+"""Response header; Anthropic's clients and Claude Code heed a `false`."""
 
-Anthropic's clients and Claude Code heed it.
-"""
+FINAL = frozenset({401, 402, 403, NO_ANSWER})
+"""What a caller must not try again: another try is refused again, or takes as long; waiting is the engine's business."""
 
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
@@ -233,6 +233,6 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
 
 def _refused(dialect: Dialect, status: int, message: str, *, retry_after: float | None = None) -> Response:
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
-    if status == NO_ANSWER:
-        headers[TRIES_NO_MORE] = "false"
+    if status in FINAL:
+        headers[RETRY] = "false"
     return JSONResponse(error_body(dialect, status, message), status, headers)

@@ -251,7 +251,7 @@ async def test_a_hostile_repository_changes_nothing_and_its_instructions_are_sti
     assert {(seen.key, seen.model) for seen in cloud.requests} == {(TOKEN[-4:], "our-model")}
     assert not list(repo.glob("pwned*"))
     seen_by_shell = (repo / "env.txt").read_text()
-    assert f"ANTHROPIC_AUTH_TOKEN={TOKEN}" in seen_by_shell  # said plainly: the agent can read the token of its attempt
+    assert TOKEN not in seen_by_shell
     assert "OTHER_SECRET" not in seen_by_shell
     assert "evil" not in seen_by_shell
 
