@@ -140,7 +140,6 @@ class ClaudeCode:
             await process.wait()
         return Exit(code=process.returncode, stderr="".join(words))
 
-
     async def _follow(self, run: _Run, process: Process, tell: Tell, *, watched: bool) -> None:
         """Take in the stream to its end, or until it is proven that no model answers."""
         transcript, silent = run.transcript, self._setup.silent
@@ -164,9 +163,7 @@ def parse(argv: list[str] | None = None) -> Setup:
     parser.add_argument("--root", type=Path, action="append", default=[], help="a folder that a cwd must be below")
     parser.add_argument("--silent", type=float, default=180, help="seconds that a model call may bring nothing")
     given = parser.parse_args(argv)
-    return Setup(
-        binary=given.binary, permissions=given.permissions, roots=tuple(given.root), silent=given.silent
-    )
+    return Setup(binary=given.binary, permissions=given.permissions, roots=tuple(given.root), silent=given.silent)
 
 
 def main() -> None:

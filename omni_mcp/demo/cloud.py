@@ -3,8 +3,8 @@
 `python -m omni_mcp.demo.cloud --port 0 --log FILE` prints `listening PORT`; in process use `running_cloud()`.
 `POST /_ctl {"mode": "500", "times": 2, "retry_after": 7}` sets a fault: a status (401 403 404 429 500 503 529),
 `hang` (never answers), `drop` (hangs up before the answer), `empty` or `garbage` (200 with nothing or a sign-in page),
-`cut` (hangs up in the middle of the answer) or `stall` (falls silent there); `ok` ends it. A step of a script may have a
-fault of its own.
+`cut` (hangs up in the middle of the answer) or `stall` (falls silent there); `ok` ends it. A step of a script may have
+a fault of its own.
 `drop` without an end is darkness: whoever still waits for an answer is cut off too. `GET /v1/models` is a door to
 knock at: no model call, logged like one, and under the same fault.
 """

@@ -19,7 +19,9 @@ def primary(settings: Settings) -> ModelGateway | None:
     """
     models = settings.servers.models
     if models.gateway is not None:
-        return WithDefaults(ProxyGateway(models.gateway, silence=settings.servers.limits.silent_seconds), models.defaults.said)
+        return WithDefaults(
+            ProxyGateway(models.gateway, silence=settings.servers.limits.silent_seconds), models.defaults.said
+        )
     return WithDefaults(RouterGateway(models), models.defaults.said) if models.model_list else None
 
 

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
 import anyio
@@ -26,7 +27,7 @@ from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
 from omni_mcp.llm.failures import NO_ANSWER
 from omni_mcp.llm.loopback import HOST, serving
 from omni_mcp.llm.sse import error_body, error_event
-from omni_mcp.task import Usage
+from omni_mcp.task import FailureClass, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,13 @@ RETRY = "x-should-retry"
 """Response header; Anthropic's clients and Claude Code heed a `false`."""
 
 FINAL = frozenset({401, 402, 403, NO_ANSWER})
-"""What a caller must not try again: another try is refused again, or takes as long; waiting is the engine's business."""
+"""What a caller must not try again: it is refused again, or takes as long again; waiting is the engine's business."""
 
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
+
+LONGEST_LIMIT = 31 * 86_400.0
+"""Seconds: no rate limit is believed to last longer."""
 
 CLOSING_LIMIT = 5.0
 """Seconds that closing a usage row may take while everything ends."""
@@ -66,6 +70,8 @@ class _Pass:
     attempt: int
     model: str | None
     task_type: str | None
+    limited_until: datetime | None = None
+    """When the rate limit ends that the last call ran into, if that was said."""
     fell_silent: bool = False
     """Whether an answer stopped coming in the middle: who asks on is told to leave it to the engine, once."""
 
@@ -98,6 +104,11 @@ class Relay(AsyncContextManagerMixin):
         token = secrets.token_urlsafe(24)
         self._passes[token] = _Pass(task_id=task_id, attempt=attempt, model=model, task_type=task_type)
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
+
+    def limited_until(self, task_id: str, *, attempt: int) -> datetime | None:
+        """Return when the limit ends that the last call of an attempt ran into: Claude Code does not pass it on."""
+        held = [held for held in self._passes.values() if (held.task_id, held.attempt) == (task_id, attempt)]
+        return next((each.limited_until for each in held if each.limited_until), None)
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
         """Take the tokens of an attempt back; calls that run go on to their end."""
@@ -143,6 +154,7 @@ class Relay(AsyncContextManagerMixin):
         if held.fell_silent:
             held.fell_silent = False
             return _refused(dialect, NO_ANSWER, "the answer before this one stopped coming in the middle")
+        held.limited_until = None
         body["model"] = held.model or str(body.get("model"))
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect)
         await call.open()
@@ -153,6 +165,8 @@ class Relay(AsyncContextManagerMixin):
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
             await call.close(None)
+            if error.kind is FailureClass.RATE_LIMIT and error.retry_after is not None:
+                held.limited_until = datetime.now(UTC) + timedelta(seconds=min(error.retry_after, LONGEST_LIMIT))
             return _refused(dialect, error.status, error.message, retry_after=error.retry_after)
         except BaseException:  # cancelled at the end of the engine, or a fault of ours: the row must not stay open
             await call.close(None)

@@ -1,8 +1,8 @@
 """How Claude Code fails, through our own tools: the real binary against a stub cloud with a fault in each step.
 
 Each row says what goes wrong and what a person then reads: the state, what it waits for, the words with the next step.
-All of them run side by side on one engine. `relay`: the fault is behind our relay. `own`: Claude Code has a login of its
-own, and the fault is at its endpoint. `fake`: a binary that ends as the real one cannot be made to end.
+All of them run side by side on one engine. `relay`: the fault is behind our relay. `own`: Claude Code has a login of
+its own, and the fault is at its endpoint. `fake`: a binary that ends as the real one cannot be made to end.
 """
 
 import json
@@ -81,6 +81,7 @@ ENDPOINT = (
     *(refused("404", "mend the model name", via=via) for via in BOTH),
     *(Row(fault="429", via=via, state="reset", words=("429",)) for via in BOTH),
     *(Row(fault="429", via=via, state="reset", words=("429",), retry_after=40) for via in BOTH),
+    Row(fault="429", via="relay", state="reset", words=("429",), retry_after=7200),
     cloud("drop", "broke off", via="relay"),
     cloud("drop", "Connection", via="own"),
     cloud("hang", "gave no answer in time", via="relay"),
@@ -116,7 +117,7 @@ def executors(proxy: Place, direct: Cloud, fake: Path) -> dict[str, Any]:
     names = {row.name: row.via for row in (*ENDPOINT, *BROKEN)}
     rows = {name: {**ways[via], "preset": "claude-code", "parallel": 3} for name, via in names.items()}
     gone = {**own_login, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{free_port()}"}
-    all_of_them = {
+    all_of_them: dict[str, Any] = {
         **rows,
         "own_refused": {**rows["own"], "env": gone},
         "own_logged_out": {**rows["own"], "env": {}},
@@ -161,7 +162,7 @@ class Scene:
 @asynccontextmanager
 async def scene(tmp_path: Path) -> AsyncGenerator[Scene]:
     fake = tmp_path / "claude"
-    fake.write_text(f"#!/bin/sh\nexec {shlex.join([sys.executable, str(STUBS / 'fake_claude.py')])} \"$@\"\n")
+    fake.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(STUBS / "fake_claude.py")])} "$@"\n')
     fake.chmod(0o755)
     (folder := tmp_path / "repo").mkdir()
     async with house(tmp_path) as at, place() as proxy, running_cloud() as direct:
@@ -192,6 +193,7 @@ async def test_each_fault_is_seen_within_our_limit_and_told_with_its_next_step(t
     assert [f"{row.id}: {ends[row.id]}" for row in rows if not is_as_told(row, ends[row.id])] == []
     resets = {row.id: until_reset(ends[row.id]) for row in rows if row.state == "reset"}
     assert [row for row, seconds in resets.items() if seconds < 55] == ["relay 429 40", "own 429 40"], resets
+    assert 7000 < resets["relay 429 7200"] <= 7200
 
 
 def is_as_told(row: Row, end: Mapping[str, Any]) -> bool:
