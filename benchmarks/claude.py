@@ -2,8 +2,8 @@
 
 The real binary on both sides, the stub cloud as its model, so that what a model thinks is not in the figures. Ours and
 bare take turns, so that a busy machine is busy for both; the CPU that both took says most there. Ours goes the whole
-way: face, ledger, engine, adapter, relay, LiteLLM's Router; its session and LiteLLM are warm, as they are from the second
-task on.
+way: face, ledger, engine, adapter, relay, LiteLLM's Router; its session and LiteLLM are warm, as they are from the
+second task on.
 """
 
 import json
