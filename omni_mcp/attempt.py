@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +59,10 @@ class Endpoints(Protocol):
         allowance: Allowance | None = None,
     ) -> Endpoint:
         """Open the relay for an attempt."""
+        ...
+
+    def limited_until(self, task_id: str, *, attempt: int) -> datetime | None:
+        """Say when the limit ends that its last model call ran into, if that was said."""
         ...
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
@@ -173,6 +177,7 @@ class Attempt:
                 asked = await self._asked()
                 outcome = asked if self.judge is None else await self.judge(asked, self.progress)
         if self.relay is not None:
+            outcome = _dated(outcome, self.relay.limited_until(self.task.id, attempt=self.task.attempt))
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
         if isinstance(outcome, Completed):
             return outcome
@@ -350,3 +355,9 @@ class Attempt:
             return following
         await self.on_trouble(self.spec.name, following.trouble)
         return Release(text=f"{self.spec.name}: {following.trouble}")
+
+
+def _dated(outcome: Outcome, limited_until: datetime | None) -> Outcome:
+    """Return the outcome with the end of a limit that the executor did not tell."""
+    unknown = isinstance(outcome, Failed) and outcome.kind is FailureClass.RATE_LIMIT and outcome.retry_at is None
+    return replace(outcome, retry_at=limited_until) if unknown else outcome

@@ -404,8 +404,10 @@ class Engine:
         """Forget marks that are over, or wiped out by a person; who queues elsewhere because of them is routed anew."""
         if not self.marks:
             return
+        before = dict(self.marks)
         now, told = self.clock.now(), await self.ledger.health()
-        kept = {name: mark for name, mark in self.marks.items() if name in told}
+        # One that was made while we read is not wiped out: it is only just being told.
+        kept = {name: mark for name, mark in self.marks.items() if name in told or before.get(name) is not mark}
         lasting = {name: mark for name, mark in kept.items() if now < mark.until <= now + MARK}
         if len(kept) < len(self.marks):
             await self.ledger.wake_for_executor(everyone=False)
@@ -509,11 +511,11 @@ class Engine:
     async def _mark(self, name: str, trouble: str) -> None:
         """Leave an executor alone for a while, and tell the faces."""
         now = self.clock.now()
-        self.marks[name] = Mark(trouble=trouble, until=now + MARK)
         self.ill.add(name)
         with suppress(LedgerError):
-            await self.ledger.forget_queues()
             await self.ledger.report_health(ExecutorHealth(name=name, usable=False, detail=trouble, seen_at=now))
+            await self.ledger.forget_queues()
+        self.marks[name] = Mark(trouble=trouble, until=now + MARK)
 
     async def _unmark(self, name: str) -> None:
         """It works again: tell the faces, and let go who waits for it."""

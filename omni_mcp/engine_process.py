@@ -8,6 +8,7 @@ import anyio
 
 from omni_mcp import background
 from omni_mcp.app import preload_engine, serve_engine
+from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.spare import spared
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 def run_engine(home: Home) -> None:
     """Serve until idle for long, or SIGTERM or SIGINT; after a kill a spare serves on. Raises EngineRunning."""
+    hide_environment()
+    hide_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for client in ("httpx", "httpx2"):  # they log whole URLs, and a URL may carry a key
         logging.getLogger(client).setLevel(logging.WARNING)

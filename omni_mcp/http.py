@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces.mcp import create_face
+from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
 from omni_mcp.this_machine import is_loopback
@@ -24,6 +25,8 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
             next_step="omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
         )
     _must_be_free(host, port)
+    hide_environment()
+    hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
     face = create_face(partial(running_all, home))

@@ -208,6 +208,7 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
     profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
     profile += ["--worktrees", str(settings.home.worktrees), *(["--in-worktree"] if row.worktree else [])]
     profile += ["--max-turns", str(row.max_turns)] if row.max_turns is not None else []
+    profile += ["--silent", f"{settings.servers.limits.silent_seconds:g}"]
     return _spec(
         name,
         row,

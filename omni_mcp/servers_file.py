@@ -480,7 +480,8 @@ class Limits(_Row):
     max_depth: Annotated[int, Field(ge=0, le=10)] = 2
     """How deep tasks may submit tasks: 1 lets an executor hand on its work, 0 lets none."""
     silent_seconds: Annotated[float, Field(ge=1)] = 180
-    """An executor that gives no sign of life for so long is told of as silent; only its `timeout` ends it."""
+    """An executor without a sign of life for so long is told of as silent, and only its `timeout` ends it; a model
+    call that streams nothing for so long is given up, and its task waits for the cloud."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """How long tasks that are over are kept; None: until `omni-mcp purge`."""
     daily_usd: Usd | None = None

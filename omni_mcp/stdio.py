@@ -16,6 +16,7 @@ from mcp.shared.message import SessionMessage
 
 from omni_mcp.app import EngineHere, running_face
 from omni_mcp.faces.mcp import create_face
+from omni_mcp.hidden import hide_environment
 from omni_mcp.home import Home
 from omni_mcp.unreadable import refused
 
@@ -26,6 +27,7 @@ Message = SessionMessage | Exception
 
 def serve_stdio(home: Home, *, inline: bool) -> None:
     """Serve until stdin ends."""
+    hide_environment()
     # FastMCP takes no streams, and what the library cannot read it drops without an answer.
     transport.stdio_server = answering_stdio  # pyright: ignore[reportPrivateImportUsage]
     anyio.run(_inline if inline else _light, home)

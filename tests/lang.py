@@ -55,6 +55,7 @@ AS_THEY_ARE = {
         "litellm_params: {model: {}, …}",
         "--config {}",
         "nohup {} > litellm.log 2>&1 &",
+        'cat "${}" 2>/dev/null && rm -f "${}" || echo spent',
         'fault_handler: {repair: {commands: ["docker compose restart litellm"], cwd: ~/litellm}}',
         "executors: {claude_code: {preset: claude-code, handles: [coding, system_repair]}}",
         "openai",

@@ -8,9 +8,12 @@ import argparse
 import logging
 import os
 import subprocess
+from asyncio.subprocess import Process
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 import anyio
@@ -24,8 +27,8 @@ from omni_mcp.adapters.claude_command import (
     find_binary,
     wants_worktree,
 )
-from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
-from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
+from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running, stop
+from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten, hopeless, unanswered
 from omni_mcp.adapters.claude_stream import Transcript
 from omni_mcp.adapters.serving import Tell, serve
 from omni_mcp.adapters.worktree import Worktree, closed, opened
@@ -50,6 +53,8 @@ class _Run:
     transcript: Transcript = field(default_factory=Transcript)
     resumed: bool = False
     tree: Worktree | None = None
+    given_up: RunResult | None = None
+    """What it came to when we ended it because no model answers."""
 
 
 class ClaudeCode:
@@ -108,6 +113,8 @@ class ClaudeCode:
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
             end = await self._play(run, await self._placed(run, request, tell), tell)
+            if run.given_up is not None:
+                return run.given_up
             return conclude(run.transcript, end, relayed=relayed)
         if run.transcript.result is not None:
             return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
@@ -147,11 +154,25 @@ class ClaudeCode:
 
             tasks.start_soon(feed, process, command.prompt, name="prompt")
             tasks.start_soon(listen, name="stderr")
-            async for line in lines(process):
-                for told in run.transcript.take(line):
-                    await tell(told)
+            await self._follow(run, process, tell, watched=request.endpoint is None)
+            if run.given_up is not None:
+                await stop(process, request.task_id)
             await process.wait()
         return Exit(code=process.returncode, stderr="".join(words))
+
+    async def _follow(self, run: _Run, process: Process, tell: Tell, *, watched: bool) -> None:
+        """Take in the stream to its end, or until it is proven that no model answers."""
+        transcript, silent = run.transcript, self._setup.silent
+        with anyio.CancelScope() as patience:
+            async for line in lines(process):
+                for told in transcript.take(line):
+                    await tell(told)
+                run.given_up = hopeless(transcript, datetime.now(UTC))
+                if run.given_up is not None:
+                    return
+                patience.deadline = anyio.current_time() + silent if watched and transcript.asking else inf
+        if patience.cancelled_caught:
+            run.given_up = unanswered(transcript, silent)
 
 
 def parse(argv: list[str] | None = None) -> Setup:
@@ -163,6 +184,7 @@ def parse(argv: list[str] | None = None) -> Setup:
     parser.add_argument("--max-turns", type=int, help="turns of the model that a run may take")
     parser.add_argument("--worktrees", type=Path, default=Path("worktrees"), help="where git worktrees are made")
     parser.add_argument("--in-worktree", action="store_true", help="every run works in a git worktree")
+    parser.add_argument("--silent", type=float, default=180, help="seconds that a model call may bring nothing")
     given = parser.parse_args(argv)
     return Setup(
         binary=given.binary,
@@ -171,6 +193,7 @@ def parse(argv: list[str] | None = None) -> Setup:
         max_turns=given.max_turns,
         worktrees=given.worktrees.absolute(),
         in_worktree=given.in_worktree,
+        silent=given.silent,
     )
 
 

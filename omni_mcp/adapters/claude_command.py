@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from omni_mcp.adapters.claude_gate import LOGIN
+from omni_mcp.adapters.claude_result import RETRIES
 from omni_mcp.contract import OWNER_MARK, TASK_MARK, Endpoint, RunRequest
 from omni_mcp.errors import BadRequest, ExecutorUnusable
 from omni_mcp.processes import SESSION_MARK
@@ -55,13 +56,24 @@ FIXED = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
     # The default of 10 hides a dead endpoint for three minutes; holding and trying again is the engine's business.
-    "CLAUDE_CODE_MAX_RETRIES": "2",
-    "API_TIMEOUT_MS": "300000",
+    "CLAUDE_CODE_MAX_RETRIES": str(RETRIES),
+    # Longer than the relay lets a call take, and than a login of its own may be silent: we see it first.
+    "API_TIMEOUT_MS": "660000",
     # Claude Code asks `git status` by itself, which would start any program that the repository's settings name here.
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "core.fsmonitor",
     "GIT_CONFIG_VALUE_0": "false",
 }
+"""In force whatever the user's own settings say."""
+
+HANDOVER = "OMNI_HANDOVER"
+"""Environment variable of `claude`: the file with the relay's token, which is gone once it has been read."""
+
+READ_ONCE = f'cat "${HANDOVER}" 2>/dev/null && rm -f "${HANDOVER}" || echo spent'
+"""How Claude Code gets the token (`apiKeyHelper`); after a 401 it asks again, and that is refused again.
+
+In its environment every command of the agent would see the token, and in theirs every other task.
+"""
 
 GO_ON = (
     "You were interrupted. Go on with the task from where you stopped. Look at what is already done before you act, "
@@ -83,18 +95,22 @@ class Setup:
     """Where the git worktrees of tasks are."""
     in_worktree: bool = False
     """True: every run works in one."""
+    silent: float = 180
+    """Seconds that a model call of a login of its own may bring nothing; of others the relay knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One start of `claude`; `argv` lacks `--settings`, which the starter hands over without a name on disk."""
+    """One start of `claude`; `argv` lacks `--settings`, which the starter adds."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path
     settings: bytes
-    """JSON; holds the endpoint's token, so it must not become an argument."""
+    """JSON, handed over without a name on disk."""
     prompt: bytes
+    token: str | None = None
+    """Of the relay: handed over once, through the file that `HANDOVER` names, so that no shell of the agent has it."""
 
 
 def find_binary(setup: Setup) -> str:
@@ -177,6 +193,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         *("--setting-sources", "" if kept else "user", "--strict-mcp-config", "--add-dir", str(folder)),
         *granted,
         *("--permission-prompts", "none"),
+        *(("--include-partial-messages",) if request.endpoint is None else ()),
         *("--resume" if resume else "--session-id", _session_id(request.run_id)),
         *(("--model", request.model) if request.model else ()),
         *(("--max-turns", str(turns)) if (turns := turns_for(setup, request.options)) is not None else ()),
@@ -187,6 +204,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         cwd=folder,
         settings=json.dumps(settings(request.endpoint, request.commands)).encode(),
         prompt=prompt(request, resume=resume).encode(),
+        token=None if request.endpoint is None else request.endpoint.token.get_secret_value(),
     )
 
 
@@ -199,11 +217,11 @@ def environment(request: RunRequest, env: Mapping[str, str]) -> Mapping[str, str
 
 def settings(endpoint: Endpoint | None, commands: Sequence[str] | None = None) -> Mapping[str, object]:
     """Return the settings that beat the user's own: no hooks but ours, and the relay if there is one."""
-    env: dict[str, str] = {}
+    env = dict(FIXED)
     more: dict[str, object] = {"disableAllHooks": True}
     if endpoint is not None:
         env |= _relayed(endpoint)
-        more["apiKeyHelper"] = ""
+        more["apiKeyHelper"] = READ_ONCE
     if commands is not None:
         # What a repair starts is meant to stay: without our marks no sweep takes it for a leftover of the run.
         env |= dict.fromkeys((OWNER_MARK, SESSION_MARK, TASK_MARK), "")
@@ -221,9 +239,9 @@ def _relayed(endpoint: Endpoint) -> Mapping[str, str]:
     direct = str(urlsplit(endpoint.base_url).hostname)
     return {
         "ANTHROPIC_BASE_URL": endpoint.base_url,
-        "ANTHROPIC_AUTH_TOKEN": endpoint.token.get_secret_value(),
+        "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": str(2**31 - 1),  # it is read once
         **dict.fromkeys(("NO_PROXY", "no_proxy"), direct),
-        **dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"), ""),
+        **dict.fromkeys(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"), ""),
         **dict.fromkeys(("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"), ""),
     }
 

@@ -13,14 +13,15 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import anyio
 from anyio.to_thread import run_sync
 
-from omni_mcp.adapters.claude_command import Command
+from omni_mcp.adapters.claude_command import HANDOVER, Command
 from omni_mcp.contract import TASK_MARK
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
 from omni_mcp.processes import sweep, whole
@@ -43,12 +44,13 @@ async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
     """
     if left := await clear(task_id):
         raise ExecutorLost(f"an earlier run of this task cannot be ended: {', '.join(left)}")
-    process = await whole(_start(command))
-    try:
-        yield process
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _stop(process, task_id)
+    with _handover(command.token) as handed:
+        process = await whole(_start(command, {**command.env, **handed}))
+        try:
+            yield process
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stop(process, task_id)
 
 
 async def clear(task_id: str) -> Sequence[str]:
@@ -89,8 +91,20 @@ async def last_words(process: Process) -> str:
     return "".join(kept)
 
 
-async def _start(command: Command) -> Process:
-    # An unnamed file: the endpoint's token is neither an argument nor anything that a crash leaves on disk.
+@contextmanager
+def _handover(token: str | None) -> Generator[Mapping[str, str]]:
+    """Give the variable that names the file with the token; it is there until it was read, or the run is over."""
+    if token is None:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="omni-") as folder:
+        file = Path(folder, "token")
+        file.touch(mode=0o600)
+        file.write_text(token)
+        yield {HANDOVER: str(file)}
+
+
+async def _start(command: Command, env: Mapping[str, str]) -> Process:
     with tempfile.TemporaryFile() as settings:
         settings.write(command.settings)
         settings.seek(0)
@@ -101,7 +115,7 @@ async def _start(command: Command) -> Process:
                 stdout=PIPE,
                 stderr=PIPE,
                 cwd=command.cwd,
-                env=command.env,
+                env=env,
                 pass_fds=[settings.fileno()],
                 start_new_session=True,
                 limit=LINE_BYTES,
@@ -111,7 +125,8 @@ async def _start(command: Command) -> Process:
             raise ExecutorUnusable(f"Claude Code cannot be started: {error}") from error
 
 
-async def _stop(process: Process, task_id: str) -> None:
+async def stop(process: Process, task_id: str) -> None:
+    """End everything of the task, and take note of the end of `claude`."""
     await clear(task_id)
     with anyio.move_on_after(GRACE):
         await process.wait()

@@ -6,6 +6,7 @@ denied is a success), so it rests on `is_error`, `terminal_reason`, `api_error_s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from omni_mcp.adapters.claude_stream import Event, Transcript, call_in_words, shorten
@@ -14,12 +15,14 @@ from omni_mcp.task import FailureClass
 
 LOGIN_FIX = "start `claude` in a terminal and type /login, or give the executor's row an ANTHROPIC_API_KEY"
 RELAY_FIX = "check the keys under `models` in servers.yaml; the relay or its provider refused the call"
+SILENCE_FIX = "if it is only slow, raise limits.silent_seconds in servers.yaml"
 UPDATE_FIX = "update it: npm install -g @anthropic-ai/claude-code@latest"
 MODEL_FIX = "submit with another model, or mend the model name in servers.yaml"
 
 BY_STATUS: Mapping[int, FailureClass] = {
     400: FailureClass.TASK,
     401: FailureClass.AUTH,
+    402: FailureClass.AUTH,
     403: FailureClass.AUTH,
     404: FailureClass.CONFIG,
     408: FailureClass.PROVIDER,
@@ -41,10 +44,16 @@ BY_TROUBLE: Mapping[str, FailureClass] = {
     "max_output_tokens": FailureClass.TASK,
     "model_not_found": FailureClass.CONFIG,
 }
-"""The same in the vendor's words, for a call that was refused without a status (`Not logged in`)."""
+"""The same in the vendor's words, which say more: an empty account is a 400, `Not logged in` has no status at all."""
 
 LIMITS = frozenset({"max_turns", "budget_exhausted", "prompt_too_long"})
 """Ends that a second try would only repeat."""
+
+RETRIES = 2
+"""So often Claude Code itself repeats a failed model call: that gets over a hiccup, and shows an outage in seconds."""
+
+LONGEST_PAUSE = timedelta(seconds=10)
+"""A retry that is further away is the engine's: meanwhile the slot is free, and `task_status` says until when."""
 
 
 NOTHING = Event(type="nothing")
@@ -67,6 +76,26 @@ def failed(kind: FailureClass, message: str, *, fix: str | None = None, **rest: 
 def forgotten(transcript: Transcript, end: Exit) -> bool:
     """Whether a resume found no session: the earlier run was killed before it wrote one."""
     return transcript.began is None and "No conversation found with session ID" in end.stderr
+
+
+def hopeless(transcript: Transcript, now: datetime) -> RunResult | None:
+    """Return the end of a run whose model call is repeated too often, or not for long; None: let it go on."""
+    retry = transcript.retry
+    if retry is None:
+        return None
+    pause = timedelta(milliseconds=retry.retry_delay_ms or 0)
+    if (retry.attempt or 0) <= RETRIES and pause <= LONGEST_PAUSE:
+        return None
+    kind = _kind(retry.error_status, retry.error)
+    message = f"the model call was refused ({retry.error_status or retry.error or 'no answer'})"
+    limited = kind is FailureClass.RATE_LIMIT
+    return failed(kind, message, text=transcript.said, retry_at=now + pause if limited else None)
+
+
+def unanswered(transcript: Transcript, seconds: float) -> RunResult:
+    """Return the end of a run whose model call brought nothing for so long."""
+    message = f"the model's endpoint has said nothing for {seconds:g} s in an open call"
+    return failed(FailureClass.PROVIDER, message, fix=SILENCE_FIX, text=transcript.said)
 
 
 def conclude(transcript: Transcript, end: Exit, *, relayed: bool) -> RunResult:
@@ -100,14 +129,15 @@ def _with_result(transcript: Transcript, result: Event, *, relayed: bool) -> Run
 
 def _refused_call(transcript: Transcript, result: Event, *, relayed: bool) -> RunResult:
     status = result.api_error_status
-    if status is not None:
-        kind = BY_STATUS.get(status, FailureClass.PROVIDER)
-    else:
-        kind = BY_TROUBLE.get(transcript.trouble or "", FailureClass.PROVIDER)
+    kind = _kind(status, transcript.trouble)
     fixes = {FailureClass.AUTH: RELAY_FIX if relayed else LOGIN_FIX, FailureClass.CONFIG: MODEL_FIX}
-    message = result.result or f"the model call was refused ({status or 'no status'})"
+    message = (result.result or "").rstrip(".") or f"the model call was refused ({status or 'no status'})"
     retry_at = transcript.resets_at if kind is FailureClass.RATE_LIMIT else None
     return failed(kind, message, fix=fixes.get(kind), text=transcript.said, retry_at=retry_at)
+
+
+def _kind(status: int | None, trouble: object) -> FailureClass:
+    return BY_TROUBLE.get(str(trouble)) or BY_STATUS.get(status or 0, FailureClass.PROVIDER)
 
 
 def _usage(transcript: Transcript) -> RunUsage | None:

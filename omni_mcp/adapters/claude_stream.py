@@ -44,6 +44,12 @@ class RateLimit(_Wire):
     """Seconds since 1970."""
 
 
+class Piece(_Wire):
+    """What the model's API said just now, passed on with `--include-partial-messages`."""
+
+    type: str = ""
+
+
 class Denial(_Wire):
     """A tool call that the permissions did not allow."""
 
@@ -56,6 +62,8 @@ class Event(_Wire):
 
     type: str
     subtype: str | None = None
+    status: Any = None
+    event: Piece | Any = None
     session_id: str | None = None
     model: str | None = None
     message: Message | Any = None
@@ -65,6 +73,7 @@ class Event(_Wire):
     elapsed_time_seconds: float | None = None
     attempt: int | None = None
     max_retries: int | None = None
+    retry_delay_ms: float | None = None
     error_status: int | None = None
     original_model: str | None = None
     fallback_model: str | None = None
@@ -98,6 +107,10 @@ class Transcript:
     resets_at: datetime | None = None
     """When the usage limit ends that was hit."""
     api_retries: int = 0
+    retry: Event | None = None
+    """The retry of a failed model call that comes next, until the model answers."""
+    asking: bool = False
+    """Whether a model call of the agent itself is open; only known with `--include-partial-messages`."""
     ignored: int = 0
     """Lines that were no event."""
     result: Event | None = None
@@ -119,11 +132,19 @@ class Transcript:
                 self.began = event
             case "system", "api_retry":
                 self.api_retries += 1
+                self.retry = event
+            case "system", "status":
+                self.asking = event.status == "requesting"
+            case "stream_event", _ if event.parent_tool_use_id is None:
+                self.retry = None
+                self.asking = isinstance(event.event, Piece) and event.event.type != "message_stop"
             case "assistant", _:
+                self.retry = None
                 self._note_words(event)
             case "rate_limit_event", _:
                 self._note_limit(event.rate_limit_info or RateLimit())
             case "result", _:
+                self.asking = False
                 self.result = event
             case _:
                 pass

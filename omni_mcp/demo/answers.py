@@ -25,6 +25,10 @@ class Step:
     """Seconds to think before the answer."""
     insists: bool = False
     """Called again when its tool result is an error: what was cut off is not done."""
+    fault: str = ""
+    """What goes wrong whenever this is to be answered: a mode of the stub cloud (`503`, `hang`, `stall`)."""
+    retry_after: float | None = None
+    """Seconds, said with the fault."""
 
 
 Script = Sequence[Step]

@@ -2,7 +2,9 @@
 
 `python -m omni_mcp.demo.cloud --port 0 --log FILE` prints `listening PORT`; in process use `running_cloud()`.
 `POST /_ctl {"mode": "500", "times": 2, "retry_after": 7}` sets a fault: a status (401 403 404 429 500 503 529),
-`hang` (never answers), `drop` (hangs up before the answer) or `cut` (hangs up in the middle of it); `ok` ends it.
+`hang` (never answers), `drop` (hangs up before the answer), `empty` or `garbage` (200 with nothing or a sign-in page),
+`cut` (hangs up in the middle of the answer) or `stall` (falls silent there); `ok` ends it. A step of a script may have
+a fault of its own.
 `drop` without an end is darkness: whoever still waits for an answer is cut off too. `GET /v1/models` is a door to
 knock at: no model call, logged like one, and under the same fault.
 """
@@ -29,7 +31,10 @@ from omni_mcp.demo import wire
 from omni_mcp.demo.answers import next_step
 from omni_mcp.llm.loopback import serving
 
-OK, HANG, DROP, CUT = "ok", "hang", "drop", "cut"
+OK, HANG, DROP, EMPTY, GARBAGE = "ok", "hang", "drop", "empty", "garbage"
+CUT, STALL = "cut", "stall"
+
+SIGN_IN = "<html><title>Sign in</title></html>"
 
 MESSAGES, CHAT, MODELS = "/v1/messages", "/v1/chat/completions", "/v1/models"
 
@@ -143,7 +148,7 @@ class Cloud:
             step, number = next_step(body)
         except (TypeError, ValueError) as error:
             return JSONResponse(wire.error(400, f"not a script: {error}"), 400)
-        fault = self._take_fault()
+        fault = Fault(mode=step.fault, retry_after=step.retry_after) if step.fault else self._take_fault()
         reply = wire.Reply(
             id=uuid.uuid4().hex,
             model=str(body.get("model")),
@@ -158,7 +163,7 @@ class Cloud:
         with anyio.move_on_after(step.sleep):
             await self._dark.wait()
             return await _refuse(request, self._fault) or Response()
-        return await self._speak(request, reply, stream=bool(body.get("stream")), cut=fault.mode == CUT)
+        return await self._speak(request, reply, stream=bool(body.get("stream")), fault=fault.mode)
 
     def _take_fault(self) -> Fault:
         fault = self._fault
@@ -192,14 +197,14 @@ class Cloud:
             async with await anyio.open_file(self._log, "a", encoding="utf-8") as file:
                 await file.write(json.dumps(asdict(line)) + "\n")
 
-    async def _speak(self, request: Request, reply: wire.Reply, *, stream: bool, cut: bool) -> Response:
+    async def _speak(self, request: Request, reply: wire.Reply, *, stream: bool, fault: str) -> Response:
         anthropic = request.url.path == MESSAGES
         if not stream:
             await anyio.sleep(self._delay)
             return JSONResponse(wire.anthropic_body(reply) if anthropic else wire.openai_body(reply))
         events = wire.anthropic_events(reply) if anthropic else wire.openai_events(reply)
         pause = self._delay / max(1, len(reply.pieces))
-        return StreamingResponse(_paced(events, pause, request if cut else None), media_type="text/event-stream")
+        return StreamingResponse(_paced(events, pause, request, fault), media_type="text/event-stream")
 
 
 @asynccontextmanager
@@ -229,17 +234,21 @@ async def _refuse(request: Request, fault: Fault) -> Response | None:
     if fault.mode == DROP:
         request.scope["hang_up"]()
         return Response()
+    if fault.mode in (EMPTY, GARBAGE):
+        return Response(SIGN_IN if fault.mode == GARBAGE else "")
     if not fault.mode.isdigit():
         return None
     headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
     return JSONResponse(wire.error(int(fault.mode), f"the stub cloud says {fault.mode}"), int(fault.mode), headers)
 
 
-async def _paced(events: Iterator[bytes], pause: float, cut: Request | None) -> AsyncIterator[bytes]:
-    """Yield the events with a pause after each; with `cut` hang up after the fifth."""
+async def _paced(events: Iterator[bytes], pause: float, request: Request, fault: str) -> AsyncIterator[bytes]:
+    """Yield the events with a pause after each; `cut` hangs up after the fifth, `stall` says nothing more."""
     for number, event in enumerate(events):
-        if cut is not None and number == 5:
-            cut.scope["hang_up"]()
+        if number == 5 and fault == STALL:
+            await anyio.sleep_forever()  # until the caller hangs up
+        if number == 5 and fault == CUT:
+            request.scope["hang_up"]()
             return
         yield event
         await anyio.sleep(pause)

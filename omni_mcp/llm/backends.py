@@ -19,7 +19,9 @@ def primary(settings: Settings) -> ModelGateway | None:
     """
     models = settings.servers.models
     if models.gateway is not None:
-        return WithDefaults(ProxyGateway(models.gateway), models.defaults.said)
+        return WithDefaults(
+            ProxyGateway(models.gateway, silence=settings.servers.limits.silent_seconds), models.defaults.said
+        )
     return WithDefaults(RouterGateway(models), models.defaults.said) if models.model_list else None
 
 
@@ -33,4 +35,5 @@ def direct(settings: Settings, doors: Doors) -> ModelGateway | None:
     usable = {name: (rows[name], key) for name, key in settings.backup_keys.items()}
     if not usable:
         return None
-    return WithDefaults(DirectGateway(usable, doors), settings.servers.models.defaults.said)
+    gateway = DirectGateway(usable, doors, silence=settings.servers.limits.silent_seconds)
+    return WithDefaults(gateway, settings.servers.models.defaults.said)

@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from omni_mcp.llm.base import Answer, Dialect, Doors, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE
-from omni_mcp.llm.http_call import HttpCall, http_client, send
+from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import DirectRow, dialect_of
@@ -50,11 +50,19 @@ class DirectGateway:
     name = "direct"
 
     def __init__(
-        self, rows: Mapping[str, tuple[DirectRow, SecretStr]], doors: Doors, *, deadline: float = DEADLINE
+        self,
+        rows: Mapping[str, tuple[DirectRow, SecretStr]],
+        doors: Doors,
+        *,
+        deadline: float = DEADLINE,
+        silence: float = SILENCE_LIMIT,
     ) -> None:
-        """Take the providers with their keys, and the seconds that a call may take, all of them included."""
+        """Take the providers with their keys.
+
+        And seconds: those that a call may take, all of them included, and those that a stream may be silent.
+        """
         self._doors = doors
-        self._providers = [_Provider(name, row, key) for name, (row, key) in rows.items()]
+        self._providers = [_Provider(name, row, key, silence) for name, (row, key) in rows.items()]
         self._deadline = deadline
 
     async def call(
@@ -100,12 +108,13 @@ class DirectGateway:
 class _Provider:
     """A provider's own API."""
 
-    def __init__(self, name: str, row: DirectRow, key: SecretStr) -> None:
+    def __init__(self, name: str, row: DirectRow, key: SecretStr, silence: float) -> None:
         self.dialect = Dialect(dialect_of(name, row))
         self.client = http_client(row.base_url)
         self.name = name
         self._row = row
         self._key = key
+        self._silence = silence
 
     async def prepared(
         self,
@@ -126,6 +135,7 @@ class _Provider:
             dialect=dialect,
             body={**body, "model": model},
             price=partial(self._spent, model, await run_sync(price_table)),
+            silence=self._silence,
             begins_by=begins_by,
             ends_at=ends_at,
         )

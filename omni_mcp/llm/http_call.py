@@ -22,8 +22,11 @@ from omni_mcp.this_machine import leads_here
 CONNECT_LIMIT = 10.0
 """Seconds to reach the other side."""
 
-SILENCE_LIMIT = 300.0
-"""Seconds until the first piece of an answer, and between two pieces."""
+SILENCE_LIMIT = 180.0
+"""Seconds until the first piece of a streamed answer and between two pieces, where the settings do not say."""
+
+WHOLE_LIMIT = 300.0
+"""Seconds that an answer which is not streamed may take at least: of it nothing is heard before its end."""
 
 MAX_ANSWER = 64 << 20
 """Bytes of a whole answer, or of one event of a stream; who sends more sends no answer."""
@@ -47,6 +50,8 @@ class HttpCall:
     dialect: Dialect
     body: Mapping[str, Any]
     price: Price
+    silence: float
+    """Seconds: who streams and says nothing for so long gives no answer any more."""
     begins_by: float
     """Until then a whole answer is there, or the first piece of a stream; on the monotonic clock, as `ends_at`."""
     ends_at: float
@@ -54,9 +59,8 @@ class HttpCall:
 
 def http_client(base_url: str) -> httpx.AsyncClient:
     """Return a client for calls of one place. Proxies of the environment are for places that are not this machine."""
-    timeout = httpx.Timeout(SILENCE_LIMIT, connect=CONNECT_LIMIT)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=not leads_here(base_url))
+    return httpx.AsyncClient(limits=limits, trust_env=not leads_here(base_url))
 
 
 async def send(client: httpx.AsyncClient, call: HttpCall) -> Answer:
@@ -76,7 +80,9 @@ async def send(client: httpx.AsyncClient, call: HttpCall) -> Answer:
 
 
 async def _sent(client: httpx.AsyncClient, call: HttpCall, body: Mapping[str, Any]) -> httpx.Response:
-    request = client.build_request("POST", call.url, json=body, headers=call.headers)
+    silence = call.silence if body.get("stream") else max(call.silence, WHOLE_LIMIT)
+    timeout = httpx.Timeout(silence, connect=CONNECT_LIMIT)
+    request = client.build_request("POST", call.url, json=body, headers=call.headers, timeout=timeout)
     return await client.send(request, stream=True)
 
 

@@ -14,7 +14,7 @@ import httpx
 from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.fields import FIELDS
-from omni_mcp.llm.http_call import HttpCall, http_client, send
+from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import cost_by
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import Gateway
@@ -45,10 +45,11 @@ class ProxyGateway:
 
     name = "litellm-proxy"
 
-    def __init__(self, gateway: Gateway, *, deadline: float = DEADLINE) -> None:
-        """Take where it is, and the seconds that a call may take."""
+    def __init__(self, gateway: Gateway, *, deadline: float = DEADLINE, silence: float = SILENCE_LIMIT) -> None:
+        """Take where it is, and the seconds that a call may take and a stream may be silent."""
         self._gateway = gateway
         self._deadline = deadline
+        self._silence = silence
         self._client = http_client(gateway.base_url)
         self._prices: Mapping[str, Mapping[str, Any]] = {}
         self._prices_until = 0.0
@@ -65,6 +66,7 @@ class ProxyGateway:
             dialect=dialect,
             body={key: value for key, value in body.items() if key in FIELDS[dialect] | KEPT},
             price=partial(self._spent, str(body.get("model"))),
+            silence=self._silence,
             begins_by=ends_at,
             ends_at=ends_at,
         )

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
 import anyio
@@ -24,20 +25,30 @@ from starlette.types import Receive, Scope, Send
 from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Endpoint
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
+from omni_mcp.llm.failures import NO_ANSWER
 from omni_mcp.llm.loopback import HOST, serving
 from omni_mcp.llm.sse import error_body, error_event
-from omni_mcp.task import Usage
+from omni_mcp.task import FailureClass, Usage
 
 logger = logging.getLogger(__name__)
 
 CHARS_PER_TOKEN = 4
 """For the estimate of `count_tokens`; an exact count would load a tokenizer."""
 
+RETRY = "x-should-retry"
+"""Response header; Anthropic's clients and Claude Code heed a `false`."""
+
+FINAL = frozenset({401, 402, 403, NO_ANSWER})
+"""What a caller must not try again: it is refused again, or takes as long again; waiting is the engine's business."""
+
 SERVED_MODEL = "x-omni-model"
 """Response header: the model that was really asked, when the attempt is bound to one."""
 
 PAYMENT_REQUIRED = 402
 """What a call gets that a budget has no room for; https://docs.anthropic.com/en/api/errors"""
+
+LONGEST_LIMIT = 31 * 86_400.0
+"""Seconds: no rate limit is believed to last longer."""
 
 CLOSING_LIMIT = 5.0
 """Seconds that closing a usage row may take while everything ends."""
@@ -55,7 +66,7 @@ class UsageBook(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Pass:
     """What a token is good for."""
 
@@ -64,6 +75,10 @@ class _Pass:
     model: str | None
     task_type: str | None
     allowance: Allowance | None
+    limited_until: datetime | None = None
+    """When the rate limit ends that the last call ran into, if that was said."""
+    fell_silent: bool = False
+    """Whether an answer stopped coming in the middle: who asks on is told to leave it to the engine, once."""
 
 
 class Relay(AsyncContextManagerMixin):
@@ -104,6 +119,11 @@ class Relay(AsyncContextManagerMixin):
             task_id=task_id, attempt=attempt, model=model, task_type=task_type, allowance=allowance
         )
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
+
+    def limited_until(self, task_id: str, *, attempt: int) -> datetime | None:
+        """Return when the limit ends that the last call of an attempt ran into: Claude Code does not pass it on."""
+        held = [held for held in self._passes.values() if (held.task_id, held.attempt) == (task_id, attempt)]
+        return next((each.limited_until for each in held if each.limited_until), None)
 
     def revoke(self, task_id: str, *, attempt: int) -> None:
         """Take the tokens of an attempt back; calls that run go on to their end."""
@@ -146,6 +166,10 @@ class Relay(AsyncContextManagerMixin):
         body = _json_object(await request.body())
         if body is None:
             return _refused(dialect, 400, "the body is not a JSON object")
+        if held.fell_silent:
+            held.fell_silent = False
+            return _refused(dialect, NO_ANSWER, "the answer before this one stopped coming in the middle")
+        held.limited_until = None
         body["model"] = held.model or str(body.get("model"))
         call = _Call(self._ledger, held, model=body["model"], dialect=dialect, endpoint=self.name)
         try:
@@ -159,6 +183,8 @@ class Relay(AsyncContextManagerMixin):
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
             await call.close(None)
+            if error.kind is FailureClass.RATE_LIMIT and error.retry_after is not None:
+                held.limited_until = datetime.now(UTC) + timedelta(seconds=min(error.retry_after, LONGEST_LIMIT))
             return _refused(dialect, error.status, error.message, retry_after=error.retry_after)
         except BaseException:  # cancelled at the end of the engine, or a fault of ours: the row must not stay open
             await call.close(None)
@@ -175,6 +201,7 @@ class _Call:
 
     def __init__(self, ledger: UsageBook, held: _Pass, *, model: str, dialect: Dialect, endpoint: str) -> None:
         self._ledger = ledger
+        self._held = held
         self._usage = Usage(task_id=held.task_id, attempt=held.attempt, model=model, endpoint=endpoint)
         self._allowance = held.allowance
         self._dialect = dialect
@@ -220,6 +247,7 @@ class _Call:
             await self.close(answer.spent())
         except ModelError as error:
             logger.warning("task %s: %s", self._usage.task_id, error, extra={"action": "model_stream_broken"})
+            self._held.fell_silent = error.status == NO_ANSWER
             yield error_event(self._dialect, error.status, error.message)
 
 
@@ -251,4 +279,6 @@ def _json_object(raw: bytes) -> dict[str, Any] | None:
 
 def _refused(dialect: Dialect, status: int, message: str, *, retry_after: float | None = None) -> Response:
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    if status in FINAL:
+        headers[RETRY] = "false"
     return JSONResponse(error_body(dialect, status, message), status, headers)

@@ -1,6 +1,7 @@
 """Tasks of the real `claude` binary in an outage: degraded and back, brainstem and back, and no step done twice."""
 
 import shlex
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
@@ -8,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.house import House, until
-from tests.integration.test_claude_code import BINARY, script, shell
+from tests.integration.house import House, call, until
+from tests.integration.test_claude_code import BINARY, a_claude, of_task, script, shell
 from tests.integration.test_modes import Stage, stage
 
 pytestmark = [
@@ -66,13 +67,33 @@ def models(at: House, task_id: str) -> list[str]:
         return [model for (model,) in db.execute(f"{statement} order by usage.id", [task_id])]
 
 
+def bill(at: House, task_id: str) -> Counter[tuple[int | None, int | None]]:
+    """Return what the model calls of a task have used, in tokens; None is unknown."""
+    statement = "select input_tokens, output_tokens from usage join tasks on n = task where tasks.id = ?"
+    with closing(connect(f"{at.home.ledger.as_uri()}?mode=ro", uri=True)) as db:
+        return Counter(db.execute(statement, [task_id]).fetchall())
+
+
+def sold(on: Stage) -> Counter[tuple[int | None, int | None]]:
+    """Return what both places have answered; None is what was asked of them and never answered."""
+    requests = [*on.proxy.cloud.requests, *on.provider.cloud.requests]
+    return Counter((s.input_tokens, s.output_tokens) if s.mode == "ok" else (None, None) for s in requests)
+
+
+async def kill_claude(on: Stage, task_id: str) -> None:
+    """Kill the agent of a task; what it has started ends with the next attempt."""
+    (await a_claude(on.at, of_task(task_id))).kill()
+
+
 async def submit(on: Stage, job: Job) -> str:
     return await on.submit(job.text, executor="claude_code", cwd=str(job.folder))
 
 
+ROW = {"preset": "claude-code", "command": BINARY, "handles": ["coding"], "parallel": 2, "login": "relay"}
+
+
 async def test_claude_crosses_degraded_and_brainstem_without_a_step_done_twice(tmp_path: Path) -> None:
-    row = {"preset": "claude-code", "command": BINARY, "handles": ["coding"], "parallel": 2, "login": "relay"}
-    async with stage(tmp_path, executors={"claude_code": row}) as on:
+    async with stage(tmp_path, executors={"claude_code": ROW}) as on:
         first, second, third = (Job(tmp_path / name, steps) for name, steps in (("a", 3), ("b", 1), ("c", 2)))
         crossing = await submit(on, first)
         await first.begins(1)
@@ -112,3 +133,35 @@ async def test_claude_crosses_degraded_and_brainstem_without_a_step_done_twice(t
     assert [(number, endpoint) for number, endpoint, _ in parked] == [(1, "litellm-proxy"), (2, "litellm-proxy")]
     assert len({session for _, _, session in parked}) == 1
     assert len(list(on.at.home.root.glob(".claude/projects/*/*.jsonl"))) == 3
+
+
+async def test_a_session_goes_on_elsewhere_after_kills_in_a_step_and_in_a_call_with_one_bill(tmp_path: Path) -> None:
+    async with stage(tmp_path, executors={"claude_code": ROW}) as on:
+        job = Job(tmp_path / "a", 3)
+        task = await submit(on, job)
+        await job.begins(1)
+        await on.proxy.shut()
+        await on.in_mode("degraded")
+        job.word(1)
+        await job.begins(2)
+        await kill_claude(on, task)
+        await until(lambda: job.log().count("begin-2") == 2)
+        on.provider.cloud.fail("hang", times=1)
+        job.word(2)
+        await until(lambda: on.provider.cloud.requests[-1].mode == "hang")
+        await kill_claude(on, task)
+        await job.begins(3)
+        job.word(3)
+        (done,) = await on.completed(task)
+        result = await call(on.client, "task_result", task_id=task)
+    assert job.log() == ["begin-1", "end-1", "begin-2", "begin-2", "end-2", "begin-3", "end-3"]
+    assert [(number, endpoint) for number, endpoint, _ in attempts(on.at, task)] == [
+        (1, "litellm-proxy"),
+        (2, "direct"),
+        (3, "direct"),
+    ]
+    assert len({session for _, _, session in attempts(on.at, task)}) == 1
+    assert (done["state"], result["text"]) == ("completed", "all is done")
+    assert on.proxy.cloud.requests
+    assert bill(on.at, task) == sold(on)
+    assert bill(on.at, task)[None, None] == 1

@@ -26,11 +26,12 @@ def a_command(cwd: Path, setup: Setup = SETUP, *, resume: bool = False, **fields
     return command_for(setup, a_request(cwd, **fields), resume=resume, env={"HOME": "/home/me"})
 
 
-def test_the_token_is_in_the_settings_and_in_no_argument_or_variable(tmp_path: Path):
+def test_the_token_is_in_no_argument_variable_or_setting(tmp_path: Path):
     command = a_command(tmp_path, endpoint=ENDPOINT)
     env = json.loads(command.settings)["env"]
-    assert (env["ANTHROPIC_BASE_URL"], env["ANTHROPIC_AUTH_TOKEN"]) == (ENDPOINT["base_url"], ENDPOINT["token"])
-    assert ENDPOINT["token"] not in " ".join([*command.argv, *command.env.values()])
+    assert env["ANTHROPIC_BASE_URL"] == ENDPOINT["base_url"]
+    assert ENDPOINT["token"] not in " ".join([*command.argv, *command.env.values(), command.settings.decode()])
+    assert command.token == ENDPOINT["token"]
 
 
 def test_a_proxy_of_the_user_is_not_between_us_and_the_relay(tmp_path: Path):

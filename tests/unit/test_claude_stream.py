@@ -1,12 +1,12 @@
 """What a line of the stream tells, and what a run came to."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from omni_mcp.adapters.claude_result import Exit, conclude, forgotten
+from omni_mcp.adapters.claude_result import Exit, conclude, forgotten, hopeless
 from omni_mcp.adapters.claude_stream import LINE_CHARS, Transcript
 from omni_mcp.contract import RunResult, RunUsage
 from omni_mcp.task import FailureClass
@@ -210,3 +210,54 @@ def test_a_session_is_forgotten_only_if_nothing_began():
     assert forgotten(a_transcript(), lost)
     assert not forgotten(a_transcript(INIT), lost)
     assert not forgotten(a_transcript(), Exit(code=1, stderr=""))
+
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+def retry(attempt: int, pause: float = 0.5, status: int | None = 503, error: str = "server_error") -> dict[str, Any]:
+    told = {"attempt": attempt, "max_retries": 10, "retry_delay_ms": pause * 1000, "error_status": status}
+    return {"type": "system", "subtype": "api_retry", **told, "error": error}
+
+
+def test_a_storm_of_retries_is_the_providers_failure_and_a_hiccup_is_none():
+    assert hopeless(a_transcript(INIT, retry(1), retry(2)), NOW) is None
+    ended = hopeless(a_transcript(INIT, said(text("half")), retry(1), retry(2), retry(3)), NOW)
+    assert ended is not None
+    assert (ended.failure, ended.text) == (FailureClass.PROVIDER, "half")
+
+
+def test_a_model_that_answers_ends_the_counting_of_retries():
+    assert hopeless(a_transcript(INIT, retry(3), said(text("here I am"))), NOW) is None
+
+
+def test_a_retry_that_is_far_away_is_left_to_the_engine_with_its_time():
+    ended = hopeless(a_transcript(INIT, retry(1, 50, 429, "rate_limit")), NOW)
+    assert ended is not None
+    assert (ended.failure, ended.retry_at) == (FailureClass.RATE_LIMIT, NOW + timedelta(seconds=50))
+
+
+def piece(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "stream_event", "event": {"type": kind}, "parent_tool_use_id": None, **fields}
+
+
+def status(word: str | None) -> dict[str, Any]:
+    return {"type": "system", "subtype": "status", "status": word}
+
+
+def test_a_model_call_is_open_from_its_request_to_its_last_piece_and_never_while_a_command_runs():
+    asking = [INIT, status("requesting")]
+    running = [*asking, piece("message_start"), said({"type": "tool_use", "name": "Bash"}), piece("message_stop")]
+    assert not a_transcript(INIT).asking
+    assert a_transcript(*asking).asking
+    assert a_transcript(*running[:-1]).asking
+    assert not a_transcript(*running).asking
+    assert not a_transcript(*running, piece("content_block_delta", parent_tool_use_id="t-1")).asking
+    assert not a_transcript(*asking, status("compacting")).asking
+    assert a_transcript(*running, status("requesting")).asking
+
+
+def test_an_empty_account_is_nothing_a_task_can_help():
+    empty: dict[str, Any] = {"type": "assistant", "error": "billing_error", "message": {"content": []}}
+    assert end(INIT, empty, refused(400)).failure is FailureClass.AUTH
+    assert end(INIT, refused(402)).failure is FailureClass.AUTH

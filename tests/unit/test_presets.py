@@ -61,7 +61,7 @@ def test_claude_code_is_started_with_what_its_row_allows(tmp_path: Path) -> None
     assert spec.command == (
         *(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code"),
         *("--permissions", "read-only", "--binary", claude, "--worktrees", str(tmp_path / "worktrees")),
-        *("--root", str(tmp_path)),
+        *("--silent", "180", "--root", str(tmp_path)),
     )
     assert (spec.handles, spec.parallel, spec.recovery) == ({"coding", "system_repair"}, 2, Recovery.RESUME)
     assert spec.unusable is None

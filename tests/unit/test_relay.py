@@ -243,6 +243,27 @@ async def test_what_breaks_a_stream_is_its_last_event_in_the_callers_dialect(pat
     assert book.closed
 
 
+@pytest.mark.parametrize(("status", "again"), [(401, False), (402, False), (403, False), (504, False), (503, True)])
+async def test_a_caller_is_told_not_to_try_again_what_is_refused_again_or_takes_as_long(status: int, again: bool):
+    async with Relay(FakeGateway(refusal(status)), FakeBook()) as relay:
+        async with caller(relay.endpoint("t", attempt=1, model="m")) as client:
+            answer = await client.post(MESSAGES, json=PROMPT)
+    assert (answer.headers.get("x-should-retry") != "false") is again
+
+
+async def test_who_asks_on_after_an_answer_that_fell_silent_is_refused_once_without_a_call():
+    gateway = FakeGateway(FakeAnswer(then=refusal(504)))
+    async with Relay(gateway, FakeBook()) as relay:
+        async with caller(relay.endpoint("t", attempt=1, model="m")) as client:
+            first = await client.post(MESSAGES, json={**PROMPT, "stream": True})
+            gateway.answer = FakeAnswer({"answer": 42})
+            second, third = [await client.post(MESSAGES, json=PROMPT) for _ in range(2)]
+    assert "no luck" in first.text
+    assert (second.status_code, second.headers["x-should-retry"]) == (504, "false")
+    assert third.json() == {"answer": 42}
+    assert len(gateway.bodies) == 2
+
+
 async def test_a_fault_of_ours_still_closes_the_row():
     async with Relay(FakeGateway(RuntimeError("a bug")), book := FakeBook()) as relay:
         async with caller(relay.endpoint("t", attempt=1, model="m")) as client:
