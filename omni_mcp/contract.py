@@ -1,9 +1,15 @@
 """What the engine and an adapter say to each other over MCP.
 
-An adapter is an MCP server with four tools, each with one argument `request`:
-`run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and,
-where the run outlives the adapter, `attach(RunRef) -> RunResult`. Progress is MCP progress; its
-message is shown to people. Anybody can write one, in any language.
+An adapter is an MCP server with three tools and perhaps a fourth, each (but `health`) with one argument `request`:
+`run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and, where the run
+outlives the adapter (`recovery: attach`), `attach(RunRequest) -> RunResult`. Progress is MCP progress; its message is
+shown to people. Anybody can write one, in any language; docs/executors.md shows how.
+
+`attach` is called instead of `run_task` when an earlier attempt was told to run this `run_id` and we never heard how
+that ended. It takes the whole request, because the run may never have been accepted: one that runs is waited for, one
+that is over is reported, one that was never accepted is begun, and what cannot be told is a failure `unknown`. An end
+that we have heard is never asked for again: the next attempt is a `run_task` with a new `run_id`. A call of `run_task`
+or `attach` that MCP cancels lets go of such a run; only `cancel` stops it.
 """
 
 from datetime import datetime
