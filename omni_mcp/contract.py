@@ -7,9 +7,9 @@ shown to people. Anybody can write one, in any language; docs/executors.md shows
 
 `attach` is called instead of `run_task` when an earlier attempt was told to run this `run_id` and we never heard how
 that ended. It takes the whole request, because the run may never have been accepted: one that runs is waited for, one
-that is over is reported, one that was never accepted is begun, and what cannot be told is a failure `unknown`. An end
-that we have heard is never asked for again: the next attempt is a `run_task` with a new `run_id`. A call of `run_task`
-or `attach` that MCP cancels lets go of such a run; only `cancel` stops it.
+that is over is reported, one that was never accepted is begun, and what cannot be told is a failure that says `lives`.
+Once an end was reported the next attempt is a `run_task` with a new `run_id`, and may go to another executor. A call of
+`run_task` or `attach` that MCP cancels lets go of such a run; only `cancel` stops it.
 """
 
 from datetime import datetime
@@ -99,6 +99,9 @@ class RunResult(_Wire):
     """Set when `status` is failed."""
     message: str | None = None
     """What happened and why, for people; set when `status` is failed."""
+    lives: bool = False
+    """Of a failure under `recovery: attach`: the run may go on elsewhere (its host cannot be asked), so that the next
+    attempt is an `attach`. That of `interrupted` and `unknown` always may."""
     fix: str | None = None
     retry_at: datetime | None = None
     usage: RunUsage | None = None

@@ -14,7 +14,7 @@ from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.recovery import after_death, bound_to
 from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
@@ -395,7 +395,8 @@ class Engine:
 
     def _route(self, task: Task, *, marked: bool = True) -> Route:
         troubles = {name: mark.trouble for name, mark in self.marks.items()} if marked else {}
-        return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
+        bound = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()})
+        return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles), bound=bound)
 
     def _free(self, name: str) -> bool:
         taken = sum(attempt.spec.name == name for attempt in self.running.values())

@@ -134,6 +134,7 @@ def outcome_of(result: RunResult) -> Outcome:
         fix=result.fix,
         retry_at=_aware(result.retry_at),
         partial=result.text or None,
+        lives=result.lives,
     )
 
 
