@@ -127,11 +127,20 @@ class Gateway:
         self._waiting: dict[str, _Waiting] = {}
         self._lost: GatewayLost | None = None
         self.hello = Hello(protocol=0, version="", boot_id=None, uptime=None, methods=frozenset())
+        self._greeted_at = 0.0
+
+    @property
+    def up_for(self) -> float:
+        """Seconds that the gateway has been up, at least."""
+        return (self.hello.uptime or 0.0) + anyio.current_time() - self._greeted_at
 
     async def call(
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float = CALL_LIMIT
     ) -> dict[str, Any]:
-        """Ask, and return the first answer. Raises GatewayRefused (nothing was done) and GatewayLost (unknown)."""
+        """Ask, and return the first answer.
+
+        Raises GatewayRefused and GatewayStarting (nothing was done), and GatewayLost (the outcome is unknown).
+        """
         number = str(next(self._ids))
         waiting = self._waiting[number] = _Waiting()
         request = {"type": "req", "id": number, "method": method, "params": dict(params or {})}
@@ -175,13 +184,8 @@ class Gateway:
     async def greet(self, address: Address, challenge: Mapping[str, Any]) -> None:
         """Say who we are, and take in what the gateway says of itself. Raises GatewayError."""
         asked = await run_sync(_introduction, address, challenge)
-        try:
-            told = await self.call("connect", asked, timeout=address.connect_timeout)
-        except GatewayRefused as error:
-            if is_starting(error.refusal):
-                raise GatewayStarting(f"the gateway at {address.shown} is still starting") from error
-            raise
-        self.hello = _hello(told)
+        told = await self.call("connect", asked, timeout=address.connect_timeout)
+        self.hello, self._greeted_at = _hello(told), anyio.current_time()
         if missing := sorted(set(SCOPES) - set(told.get("auth", {}).get("scopes", ()))):
             raise refused_login(f"the gateway gave this client no {' and no '.join(missing)}", fix=SCOPE_FIX)
 
@@ -281,9 +285,10 @@ def _signed(
 
 
 def _payload(method: str, frame: Frame) -> dict[str, Any]:
-    if not frame.ok:
-        raise GatewayRefused(method, Refusal.model_validate(frame.error))
-    return frame.payload
+    if frame.ok:
+        return frame.payload
+    refusal = Refusal.model_validate(frame.error)
+    raise GatewayStarting("the gateway is still starting") if is_starting(refusal) else GatewayRefused(method, refusal)
 
 
 def _hello(told: Mapping[str, Any]) -> Hello:
