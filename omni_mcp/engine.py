@@ -24,7 +24,7 @@ from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
-from omni_mcp.presets import ExecutorSpec, candidates
+from omni_mcp.presets import ExecutorSpec, candidates, model_of
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
@@ -415,7 +415,7 @@ class Engine:
         if begun is None:
             return False
         spec = self.pool.specs[name]
-        model = task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
+        model = model_of(spec, self.settings, asked=task.spec.model, task_type=found.type)
         served = self._direct_model(found.type, spec) if spec.relayed else None
         attempt = Attempt(
             task=begun,

@@ -24,12 +24,18 @@ from omni_mcp.adapters.openclaw_result import failed
 from omni_mcp.adapters.openclaw_run import BEGINNINGS, LEDGER, Run, key_of, session_of
 from omni_mcp.adapters.openclaw_wire import Address, Gateway, connected
 from omni_mcp.adapters.serving import Tell, serve
-from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.contract import (
+    GATEWAY_HEADERS,
+    GATEWAY_TOKEN,
+    GATEWAY_URL,
+    CancelResult,
+    Health,
+    RunRef,
+    RunRequest,
+    RunResult,
+)
 from omni_mcp.errors import ExecutorError
 from omni_mcp.task import FailureClass
-
-URL, TOKEN, HEADERS = "OMNI_GATEWAY_URL", "OMNI_GATEWAY_TOKEN", "OMNI_GATEWAY_HEADERS"
-"""Environment variables; the headers are a JSON object."""
 
 MARGIN = 20.0
 """Seconds before the engine's limit at which a run is stopped, so that what it produced is still reported."""
@@ -170,7 +176,7 @@ async def _speaking(tell: Tell) -> AsyncGenerator[Callable[[str], None]]:
         async for line in theirs:
             await tell(line)
 
-    async with anyio.create_task_group() as tasks, theirs:
+    async with theirs, anyio.create_task_group() as tasks:
         tasks.start_soon(speak, name="progress")
         with ours:
             yield ours.send_nowait
@@ -184,10 +190,10 @@ def parse(env: Mapping[str, str], argv: list[str] | None = None) -> Setup:
     parser.add_argument("--connect-timeout", type=float, default=30, help="seconds until the gateway is reached")
     parser.add_argument("--at-least-once", action="store_true", help="say that its gateway may lose what it knows")
     given = parser.parse_args(argv)
-    headers: Mapping[str, str] = json.loads(env.get(HEADERS) or "{}")
+    headers: Mapping[str, str] = json.loads(env.get(GATEWAY_HEADERS) or "{}")
     address = Address(
-        url=env.get(URL) or parser.error(f"the variable {URL} is not set"),
-        token=SecretStr(env.get(TOKEN, "")),
+        url=env.get(GATEWAY_URL) or parser.error(f"the variable {GATEWAY_URL} is not set"),
+        token=SecretStr(env.get(GATEWAY_TOKEN, "")),
         headers={name: SecretStr(value) for name, value in headers.items()},
         device=given.device,
         connect_timeout=given.connect_timeout,

@@ -6,7 +6,7 @@ earlier run is over. Measured with OpenClaw 2026.9.6; see docs/openclaw.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -98,13 +98,15 @@ class Look:
         )
 
     @property
-    def running(self) -> Sequence[Row]:
-        """The rows of runs that are not over."""
-        return [row for row in self.rows if row.status in ACTIVE]
+    def dropped(self) -> bool:
+        """Whether the gateway died before it began with it: then it does not go on by itself."""
+        return any(waiting.state == "interrupted" for waiting in self.inputs)
 
     @property
     def may_return(self) -> bool:
         """Whether the gateway may still go on with what it was interrupted in."""
+        if self.dropped:
+            return False
         promised = self.session.status == "running" or bool(self.session.aborted) or bool(self.session.active)
         limit = RESUME_LIMIT if promised else RETURN_LIMIT
         return self.up_for < limit or self.known_for < KNOWN_LIMIT
@@ -134,11 +136,9 @@ class Hold:
     """The gateway died during it, and may go on with it: look again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The gateway died during it, and does not go on with it: it may be begun anew, once nothing of it runs."""
-
-    running: Sequence[Row] = field(default_factory=list[Row])
 
 
 Step = Begin | Follow | Ended | Hold | Lost
@@ -146,8 +146,6 @@ Step = Begin | Follow | Ended | Hold | Lost
 
 def decide(look: Look, *, run_id: str, accepted: bool) -> Step:
     """Say what to do next; `accepted`: the gateway took it since its last start."""
-    if any(waiting.state == "interrupted" for waiting in look.inputs):
-        return Lost(running=look.running)
     if not look.rows:
         return _without_rows(look, run_id=run_id, accepted=accepted)
     newest = look.rows[-1]
@@ -155,11 +153,13 @@ def decide(look: Look, *, run_id: str, accepted: bool) -> Step:
         return Follow(newest.run_id or run_id)
     if not newest.interrupted:
         return Ended(newest)
-    return Hold() if look.may_return else Lost(running=look.running)
+    return Hold() if look.may_return else Lost()
 
 
 def _without_rows(look: Look, *, run_id: str, accepted: bool) -> Step:
     """The same where the ledger has no row of it: too early, never there, or set back to an earlier state."""
+    if look.dropped:
+        return Lost()
     if accepted or look.inputs:
         return Follow(run_id)
     if look.session.id is None or not look.messages:

@@ -22,6 +22,8 @@ FIXES: Mapping[FailureClass, str] = {
 }
 UNFINISHED = frozenset({"toolUse", "error", "aborted"})
 """Stop reasons of a message after which something was still to come."""
+NEVER_BEGAN = "run-failed-before-reply"
+"""What a transcript says of a run that ended before its model was asked, as while a refused key is locked."""
 RAISE_FIX = "raise `timeout` of its row in servers.yaml"
 
 
@@ -31,6 +33,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     role: str = ""
+    kind: str | None = Field(default=None, validation_alias="customType")
     content: str | tuple[Any, ...] | None = None
     provider: str | None = None
     model: str | None = None
@@ -109,9 +112,19 @@ def conclude(
     if end == "timed_out":
         message = _said("OpenClaw ended it at its time limit", error)
         return failed(FailureClass.TASK, message, fix=RAISE_FIX, text=text or signs.said, **rest)
-    kind = BY_REASON.get(signs.reason or "", FailureClass.UNKNOWN)
+    kind = _kind(transcript, signs)
     message = _said(f"OpenClaw gave up ({signs.reason or 'no reason heard'})", error)
     return failed(kind, message, fix=FIXES.get(kind), text=text or signs.said, **rest)
+
+
+def _kind(transcript: Transcript, signs: Signs) -> FailureClass:
+    """Say why a run failed; where no event told it, the transcript says at least in which part it ended."""
+    if signs.reason in BY_REASON:
+        return BY_REASON[signs.reason]
+    last = transcript.messages[-1] if transcript.messages else Message()
+    if last.kind == NEVER_BEGAN:
+        return FailureClass.CONFIG
+    return FailureClass.PROVIDER if last.stop_reason == "error" else FailureClass.UNKNOWN
 
 
 def failed(kind: FailureClass, message: str, *, fix: str | None = None, **rest: Any) -> RunResult:

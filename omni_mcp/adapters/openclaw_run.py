@@ -29,6 +29,8 @@ BEGINNINGS = 3
 """How often a run is begun that the gateway's deaths ended before it could go on with it."""
 MESSAGES = 1000
 """The most messages of a session that a gateway shows at once."""
+CHARS = 500_000
+"""The most characters of a message that it shows whole."""
 
 
 @dataclass(kw_only=True)
@@ -173,9 +175,10 @@ async def _stopped(gateway: Gateway, session: str) -> list[str]:
 async def transcript_of(gateway: Gateway, run: Run) -> Transcript:
     """Return what was said in all sessions of the run, so that nothing that was paid for is left out."""
     messages: list[Any] = []
+    whole = {"limit": MESSAGES} | ({"maxChars": CHARS} if LEDGER in gateway.hello.methods else {})
     for beginning in range(1, run.beginning + 1):
         session = session_of(run.agent, key_of(run.request.run_id, beginning))
-        history = await gateway.call("chat.history", {"sessionKey": session, "limit": MESSAGES})
+        history = await gateway.call("chat.history", {"sessionKey": session, **whole})
         messages += history.get("messages") or ()
     return Transcript.model_validate({"messages": messages})
 

@@ -33,6 +33,7 @@ from omni_mcp.adapters.openclaw_refusal import (
     Loose,
     Refusal,
     is_starting,
+    mapping,
     of_status,
     refused_login,
 )
@@ -186,7 +187,8 @@ class Gateway:
         asked = await run_sync(_introduction, address, challenge)
         told = await self.call("connect", asked, timeout=address.connect_timeout)
         self.hello, self._greeted_at = _hello(told), anyio.current_time()
-        if missing := sorted(set(SCOPES) - set(told.get("auth", {}).get("scopes", ()))):
+        granted = mapping(told.get("auth")).get("scopes", SCOPES)  # older gateways do not say
+        if missing := sorted(set(SCOPES) - set(granted)):
             raise refused_login(f"the gateway gave this client no {' and no '.join(missing)}", fix=SCOPE_FIX)
 
 

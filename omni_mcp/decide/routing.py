@@ -50,9 +50,7 @@ class _Wanted:
     steps: Sequence[str] = ()
 
 
-def route(
-    spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate], *, bound: str | None = None
-) -> Route:
+def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate], *, bound: str | None = None) -> Route:
     """Choose: a pinned executor, else the rule of the given type, else the first rule that fits, else the default.
 
     `bound` names the one with which an earlier run may live: nobody else is asked then.
