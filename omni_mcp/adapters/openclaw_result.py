@@ -119,8 +119,8 @@ def conclude(
 
 def _kind(transcript: Transcript, signs: Signs) -> FailureClass:
     """Say why a run failed; where no event told it, the transcript says at least in which part it ended."""
-    if signs.reason in BY_REASON:
-        return BY_REASON[signs.reason]
+    if (told := BY_REASON.get(signs.reason or "")) is not None:
+        return told
     last = transcript.messages[-1] if transcript.messages else Message()
     if last.kind == NEVER_BEGAN:
         return FailureClass.CONFIG
