@@ -27,6 +27,10 @@ OWNER_MARK = "OMNI_OWNER"
 TASK_MARK = "OMNI_TASK"
 """Environment variable that every process of a task inherits: the task id. Its sweep ends one task's tree."""
 
+GATEWAY_URL, GATEWAY_TOKEN, GATEWAY_HEADERS = "OMNI_GATEWAY_URL", "OMNI_GATEWAY_TOKEN", "OMNI_GATEWAY_HEADERS"
+"""Environment variables by which an adapter for a gateway elsewhere gets what no command line may show; the headers
+are a JSON object."""
+
 
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -26,7 +26,7 @@ from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
-from omni_mcp.presets import ExecutorSpec, candidates
+from omni_mcp.presets import ExecutorSpec, candidates, model_of
 from omni_mcp.purse import Purse
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
@@ -373,8 +373,8 @@ class Engine:
         return Purse(limits=limits_of(self.settings.servers, spec.name), clock=self.clock)
 
     def _model(self, task: Task, found: Route, spec: ExecutorSpec) -> str | None:
-        """Return the model that LiteLLM is asked for."""
-        return task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
+        """Return the model that it asks for; None: the executor chooses."""
+        return model_of(spec, self.settings, asked=task.spec.model, task_type=found.type)
 
     def _unmarked_at(self, task: Task) -> datetime | None:
         """Return when an executor that may take it is tried again; None: first something has to be mended."""
