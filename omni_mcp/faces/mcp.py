@@ -134,6 +134,15 @@ def the_service(context: Context = AContext) -> Service:
 AService: Any = Depends(the_service)
 
 
+def the_client(context: Context = AContext) -> str | None:
+    """Return how the client calls itself; one of the newest protocol may not say."""
+    said = context.session.client_params
+    return None if said is None else said.client_info.name
+
+
+AClient: Any = Depends(the_client)
+
+
 @answering
 async def submit_task(
     description: Annotated[str, Field(description="What is to be done, with everything the executor must know")],
@@ -156,6 +165,7 @@ async def submit_task(
     ] = None,
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,
+    client: str | None = AClient,
 ) -> TaskView:
     """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
 
@@ -174,7 +184,7 @@ async def submit_task(
         after=tuple(after or ()),
         options=options or {},
     )
-    return await service.submit(spec, wait_seconds=wait_seconds)
+    return await service.submit(spec, wait_seconds=wait_seconds, client=client)
 
 
 def _not_yet(**arguments: object) -> None:
