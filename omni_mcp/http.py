@@ -2,6 +2,8 @@
 
 import signal
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from types import FrameType
 
@@ -10,9 +12,11 @@ from starlette.responses import JSONResponse
 
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
+from omni_mcp.faces import hooks
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
+from omni_mcp.service import Service
 from omni_mcp.this_machine import is_loopback
 
 
@@ -26,9 +30,30 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     _must_be_free(host, port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
-    face = create_face(partial(running_all, home))
+    house = _House(home)
+    face = create_face(house.opened)
     face.custom_route("/health", methods=["GET"])(partial(_health, home))
+    face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
     face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
+
+
+class _House:
+    """What is open while this process serves: webhooks use the service of the face."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._service: Service | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Service]:
+        """Open face and engine."""
+        async with running_all(self._home) as self._service:
+            yield self._service
+
+    def service(self) -> Service:
+        """Return what was opened; nothing is served before that."""
+        assert self._service is not None  # noqa: S101
+        return self._service
 
 
 async def _health(home: Home, _request: Request) -> JSONResponse:

@@ -42,7 +42,7 @@ def _absolute(path: Path) -> Path:
 
 def _plain(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z]\w{0,63}", name.replace("-", "_"), re.ASCII):
-        raise ValueError("the name of an executor is one word of letters, digits, _ and -, beginning with a letter")
+        raise ValueError("the name of a row is one word of letters, digits, _ and -, beginning with a letter")
     return name
 
 
@@ -491,6 +491,49 @@ class Notify(_Row):
     """URLs of apprise (`ntfy://topic`, `mailto://…`); needs `pip install "omni-mcp[apprise]"`."""
 
 
+HOOK_VALUES = {"openclaw": ("summary", "error", "status", "job", "job_id", "session")}
+"""What the description of a task may name, by the kind of its source."""
+
+
+class HookTask(_Row):
+    """The task that a delivery becomes."""
+
+    description: Annotated[str, Field(min_length=1, max_length=20_000)]
+    """What is to be done, with {summary} {error} {status} {job} {job_id} {session} put in, each cut to a limit."""
+    type: str | None = None
+    """The task type; without it routing reads the description."""
+    executor: str | None = None
+    """Who takes it; without it routing chooses."""
+    model: str | None = None
+    """The model; without it that of the executor."""
+    cwd: Folder | None = None
+    """The folder to work in; without it an own empty one."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Higher runs first."""
+    permissions: Permissions = "read-only"
+    """The most that the run may do, where its executor knows permissions (Claude Code)."""
+
+
+class SourceRow(_Row):
+    """A sender whose deliveries become tasks: `POST /hooks/NAME` of `omni-mcp serve`."""
+
+    kind: Literal["openclaw"]
+    """What it speaks: `openclaw`, the webhook of a cron job."""
+    token: Annotated[SecretStr, Field(min_length=16)]
+    """The bearer token that it sends, of at least 16 characters."""
+    statuses: Annotated[tuple[Literal["ok", "error", "skipped"], ...], Field(min_length=1)] = ("ok",)
+    """Runs that become tasks, by how they ended."""
+    task: HookTask
+    """The task that a delivery becomes."""
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> Self:
+        known = HOOK_VALUES[self.kind]
+        if unknown := [name for name in re.findall(r"\{(\w+)\}", self.task.description) if name not in known]:
+            raise ValueError(f"has a description that names {unknown[0][:40]!r}; there are: {', '.join(known)}")
+        return self
+
+
 def _default_executors() -> dict[str, ExecutorRow]:
     return {
         "claude_code": ExecutorRow(preset="claude-code", handles=("coding", SYSTEM_REPAIR)),
@@ -517,6 +560,8 @@ class ServersFile(_Row):
     """Bounds that hold for every task."""
     notify: Notify = Notify()
     """Who is told when the mode changes."""
+    webhooks: Mapping[Name, SourceRow] = Field(default_factory=dict[str, SourceRow])
+    """Senders whose deliveries become tasks, by name."""
 
     @field_validator("direct", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ from omni_mcp.servers_file import (
     ExecutorRow,
     FaultHandler,
     Gateway,
+    HookTask,
     Limits,
     LitellmSettings,
     Models,
@@ -34,6 +35,7 @@ from omni_mcp.servers_file import (
     Routing,
     Rule,
     ServersFile,
+    SourceRow,
     WebhookRow,
 )
 from omni_mcp.settings_file import read
@@ -223,6 +225,8 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("limits",): Limits,
     ("notify",): Notify,
     ("notify", "webhooks", "*"): WebhookRow,
+    ("webhooks", "*"): SourceRow,
+    ("webhooks", "*", "task"): HookTask,
 }
 """Where in the file which keys may stand."""
 
@@ -235,6 +239,7 @@ _ROWS = (
     ("direct", "*"),
     ("notify", "webhooks", "*"),
     ("notify", "apprise", "*"),
+    ("webhooks", "*"),
     ("fault_handler", "repair"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""

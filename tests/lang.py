@@ -31,11 +31,13 @@ NOT_FOR_PEOPLE = {
     "decide/repair_text.py": "what a model reads",
     "decide/words.py": "patterns",
     "doctor/shell.py": "commands for a shell",
+    "faces/hooks.py": "what another program reads",
     "faces/mcp.py": "what a model reads",
     "ledger/statements.py": "statements",
     "llm/sse.py": "a protocol",
     "setup/text.py": "what is written into a file",
     "testing.py": "fakes",
+    "webhooks/openclaw.py": "what another program reads",
 }
 """Files whose strings nobody reads at a terminal."""
 
