@@ -14,10 +14,10 @@ import anyio
 from anyio.to_thread import run_sync
 
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
-from omni_mcp.decide.recovery import after_death, continues
+from omni_mcp.decide.recovery import after_death, continues, is_heard
 from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
 from omni_mcp.decide.stopping import Stop, stopped
-from omni_mcp.errors import ExecutorError, LedgerError, TransitionRefused
+from omni_mcp.errors import ExecutorError, ExecutorUnusable, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
@@ -161,7 +161,8 @@ class Attempt:
         try:
             return await self.executor.run(await self._request(), self.progress)
         except ExecutorError as error:
-            return Failed(kind=error.kind, message=error.message, fix=error.next_step)
+            unsent = isinstance(error, ExecutorUnusable) and not self.resume
+            return Failed(kind=error.kind, message=error.message, fix=error.next_step, lives=not unsent)
         except Exception as error:
             logger.exception("attempt stumbled", extra={"action": "attempt_stumbled", "task_id": self.task.id})
             said = f"{self.spec.name}: {type(error).__name__}: {error}"
@@ -252,7 +253,8 @@ class Attempt:
             following = after_death(self.task, recovery=self.spec.recovery, cause="the engine was stopped")
         else:
             following = await self._rerouted(self._next(outcome))
-        await until_written(partial(settle, self.ledger, self.task, following))
+        over = is_heard(outcome, recovery=self.spec.recovery)
+        await until_written(partial(settle, self.ledger, self.task, following, over=over))
 
     def _next(self, outcome: Outcome) -> Next:
         return after(

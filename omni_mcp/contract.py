@@ -1,9 +1,15 @@
 """What the engine and an adapter say to each other over MCP.
 
-An adapter is an MCP server with four tools, each with one argument `request`:
-`run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and,
-where the run outlives the adapter, `attach(RunRef) -> RunResult`. Progress is MCP progress; its
-message is shown to people. Anybody can write one, in any language.
+An adapter is an MCP server with three tools and perhaps a fourth, each (but `health`) with one argument `request`:
+`run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and, where the run
+outlives the adapter (`recovery: attach`), `attach(RunRequest) -> RunResult`. Progress is MCP progress; its message is
+shown to people. Anybody can write one, in any language; docs/executors.md shows how.
+
+`attach` is called instead of `run_task` when an earlier attempt was told to run this `run_id` and we never heard how
+that ended. It takes the whole request, because the run may never have been accepted: one that runs is waited for, one
+that is over is reported, one that was never accepted is begun, and what cannot be told is a failure that says `lives`.
+Once an end was reported the next attempt is a `run_task` with a new `run_id`, and may go to another executor. A call of
+`run_task` or `attach` that MCP cancels lets go of such a run; only `cancel` stops it.
 """
 
 from datetime import datetime
@@ -20,6 +26,10 @@ OWNER_MARK = "OMNI_OWNER"
 
 TASK_MARK = "OMNI_TASK"
 """Environment variable that every process of a task inherits: the task id. Its sweep ends one task's tree."""
+
+GATEWAY_URL, GATEWAY_TOKEN, GATEWAY_HEADERS = "OMNI_GATEWAY_URL", "OMNI_GATEWAY_TOKEN", "OMNI_GATEWAY_HEADERS"
+"""Environment variables by which an adapter for a gateway elsewhere gets what no command line may show; the headers
+are a JSON object."""
 
 
 class _Wire(BaseModel):
@@ -93,6 +103,9 @@ class RunResult(_Wire):
     """Set when `status` is failed."""
     message: str | None = None
     """What happened and why, for people; set when `status` is failed."""
+    lives: bool = False
+    """Of a failure under `recovery: attach`: the run may go on elsewhere (its host cannot be asked), so that the next
+    attempt is an `attach`. That of `interrupted` and `unknown` always may."""
     fix: str | None = None
     retry_at: datetime | None = None
     usage: RunUsage | None = None

@@ -14,7 +14,7 @@ from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death
+from omni_mcp.decide.recovery import after_death, bound_to
 from omni_mcp.decide.repair import is_over, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
@@ -24,7 +24,7 @@ from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
-from omni_mcp.presets import ExecutorSpec, candidates
+from omni_mcp.presets import ExecutorSpec, candidates, model_of
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
@@ -395,7 +395,8 @@ class Engine:
 
     def _route(self, task: Task, *, marked: bool = True) -> Route:
         troubles = {name: mark.trouble for name, mark in self.marks.items()} if marked else {}
-        return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles))
+        bound = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()})
+        return route(task.spec, self.settings.servers.routing, candidates(self.pool.specs, troubles), bound=bound)
 
     def _free(self, name: str) -> bool:
         taken = sum(attempt.spec.name == name for attempt in self.running.values())
@@ -414,7 +415,7 @@ class Engine:
         if begun is None:
             return False
         spec = self.pool.specs[name]
-        model = task.spec.model or spec.row.model or self.settings.servers.models.model_for(found.type)
+        model = model_of(spec, self.settings, asked=task.spec.model, task_type=found.type)
         served = self._direct_model(found.type, spec) if spec.relayed else None
         attempt = Attempt(
             task=begun,

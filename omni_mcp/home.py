@@ -65,6 +65,11 @@ class Home:
         return self.root / "engine.crashes"
 
     @property
+    def device_key(self) -> Path:
+        """By what OpenClaw gateways elsewhere know this home again."""
+        return self.root / "openclaw-device.key"
+
+    @property
     def engine_log(self) -> Path:
         """What the background engine prints."""
         return self.root / "logs" / "engine.log"

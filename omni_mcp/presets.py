@@ -3,14 +3,18 @@
 Pure, but for looking which programs are installed. Faces use it too, so it opens nothing and imports no client.
 """
 
+import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from omni_mcp.contract import GATEWAY_HEADERS, GATEWAY_TOKEN, GATEWAY_URL
 from omni_mcp.decide.mode_state import Setup
 from omni_mcp.decide.repair import RepairPlan
 from omni_mcp.decide.routing import Candidate
@@ -18,6 +22,7 @@ from omni_mcp.home import Home
 from omni_mcp.servers_file import ExecutorRow, Repair
 from omni_mcp.settings import GITHUB_KEY, Settings
 from omni_mcp.task import SYSTEM_REPAIR, Recovery
+from omni_mcp.this_machine import leads_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,10 @@ class ExecutorSpec:
     """True: its model calls go through the engine's relay."""
     command: tuple[str, ...] = ()
     """argv for stdio; empty for HTTP."""
+    env: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
+    """Variables of its process besides those of the row: what its command line may not show."""
+    own_models: bool = False
+    """True: it has models of its own, so that the names under `models` mean nothing to it."""
     unusable: str | None = None
     """Why it cannot be used, with the fix; None: as far as the settings tell, it can."""
 
@@ -49,6 +58,9 @@ INSTALL = {
     "uvx": "pip install uv",
 }
 """How to get the programs that MCP servers are usually started with."""
+
+COLD_START = 200.0
+"""Seconds until a Moltworker is reached: it starts its gateway in one or two minutes, and holds the call meanwhile."""
 
 _NO_ROW = ExecutorRow.model_construct()
 """Stands in for a row that could not be read."""
@@ -66,6 +78,17 @@ NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {m
 def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
     """Return every executor that the settings name, those with a problem included (`unusable` says why)."""
     return {name: _resolved(name, settings) for name in settings.names}
+
+
+def model_of(spec: ExecutorSpec | None, settings: Settings, *, asked: str | None, task_type: str | None) -> str | None:
+    """Return the model of a task: the one asked for, that of the executor's row, else that of `models`.
+
+    None: the executor's own choice.
+    """
+    if spec is None:
+        return asked or settings.servers.models.model_for(task_type)
+    named = asked or spec.row.model
+    return named if spec.own_models else named or settings.servers.models.model_for(task_type)
 
 
 def candidates(specs: Mapping[str, ExecutorSpec], troubles: Mapping[str, str]) -> Mapping[str, Candidate]:
@@ -132,6 +155,8 @@ def _resolved(name: str, settings: Settings) -> ExecutorSpec:
             return _assistant(name, row, settings)
         case "claude-code":
             return _claude_code(name, row, settings)
+        case "openclaw" | "moltworker":
+            return _gateway(name, row, settings)
         case None:
             return _foreign(name, row, settings)
         case _:
@@ -194,6 +219,32 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
         command=(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code", *profile, *roots),
         unusable=unusable,
     )
+
+
+def _gateway(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
+    """Return an OpenClaw gateway: here, elsewhere, or (moltworker) one that Cloudflare starts when it is called."""
+    edge = row.preset == "moltworker"
+    limit = row.connect_timeout if "connect_timeout" in row.model_fields_set or not edge else COLD_START
+    known = edge or not leads_here(row.url or "")
+    options = ["--agent", row.agent, "--connect-timeout", f"{limit:g}"]
+    options += ["--device", str(settings.home.device_key)] if known else []
+    options += ["--at-least-once"] if edge else []
+    spec = _spec(
+        name,
+        row,
+        handles=["always_on" if edge else "general"],
+        parallel=2 if edge else 8,
+        recovery=Recovery.ATTACH,
+        command=(sys.executable, "-P", "-m", "omni_mcp.adapters.openclaw", *options),
+    )
+    return replace(spec, env=_gateway_env(row), own_models=True)
+
+
+def _gateway_env(row: ExecutorRow) -> Mapping[str, SecretStr]:
+    """Return what an adapter needs to know of a gateway, and nobody else."""
+    headers = {name: value.get_secret_value() for name, value in row.headers.items()}
+    token = {GATEWAY_TOKEN: row.token} if row.token else {}
+    return {GATEWAY_URL: SecretStr(row.url or ""), GATEWAY_HEADERS: SecretStr(json.dumps(headers)), **token}
 
 
 def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:

@@ -46,6 +46,12 @@ def _plain(name: str) -> str:
     return name
 
 
+def _agent_id(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]{0,63}", name, re.ASCII):
+        raise ValueError("the id of an agent is one word of letters, digits, _ and -")
+    return name
+
+
 def _web(url: str) -> str:
     if not url.startswith(("http://", "https://", "ws://", "wss://")):
         raise ValueError("begins with neither http:// or https:// nor ws:// or wss://")
@@ -141,7 +147,7 @@ class ExecutorRow(_Row):
     """One executor, as written in servers.yaml: a preset, or an MCP server by command or url."""
 
     preset: Preset | None = None
-    """An agent that this program brings an adapter for; openclaw, moltworker and codex come in a later version."""
+    """An agent that this program brings an adapter for; codex comes in a later version."""
     command: str | None = None
     """The program that starts the MCP server; of a preset: its agent, if it is not on PATH."""
     args: tuple[str, ...] = ()
@@ -155,7 +161,9 @@ class ExecutorRow(_Row):
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
     """HTTP headers of each request."""
     token: SecretStr | None = None
-    """Sent as a bearer token."""
+    """Sent as a bearer token; the token of an OpenClaw gateway."""
+    agent: Annotated[str, AfterValidator(_agent_id)] = "main"
+    """Which agent of an OpenClaw gateway works."""
     tool: str | None = None
     """The tool that runs a task; without it the server has to speak the adapter contract."""
     arguments: Mapping[str, Any] = Field(default_factory=dict, repr=False)
@@ -191,6 +199,8 @@ class ExecutorRow(_Row):
             raise ValueError("has both command and url: keep one of them")
         if self.preset in ("openclaw", "moltworker") and not self.url:
             raise ValueError(f"needs url (where the {self.preset} gateway listens)")
+        if self.preset in ("openclaw", "moltworker") and not (self.url or "").startswith(("ws://", "wss://")):
+            raise ValueError(f"the url of a {self.preset} gateway begins with ws:// or wss://")
         if self.preset is None and not (self.command or self.url):
             raise ValueError("needs one of preset, command or url")
         if self.preset is None and self.url and self.url.startswith(("ws://", "wss://")):

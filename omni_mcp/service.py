@@ -22,7 +22,7 @@ from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TransitionRefused,
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark
 from omni_mcp.lineage import Lineage
 from omni_mcp.notify.channels import told_by
-from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, repair_plan, resolve
+from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
@@ -306,7 +306,7 @@ class Service:
         settings = self.settings()
         _check_executor(spec, settings)
         found = await self._route(spec, settings)
-        model = spec.model or settings.servers.models.model_for(found.type)
+        model = model_of(resolve(settings).get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
         return RouteView(
             requested=found.requested,
             executor=found.executor,
@@ -370,7 +370,7 @@ class Service:
     def _choice(self, spec: TaskSpec, settings: Settings, found: Route) -> Choice | None:
         if found.executor is None:
             return None
-        model = spec.model or settings.servers.models.model_for(found.type)
+        model = model_of(resolve(settings).get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
         return Choice(executor=found.executor, requested=found.requested, model=model, reason=found.reason)
 
     async def _wake(self, task_id: str) -> str | None:

@@ -31,18 +31,18 @@ async def until_written(write: Callable[[], Awaitable[_T]]) -> _T:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-async def settle(ledger: Ledger, task: Task, following: Finish | Park | Release) -> Task:
-    """Write the decision; a task that is let go although somebody wants it cancelled is cancelled.
+async def settle(ledger: Ledger, task: Task, following: Finish | Park | Release, *, over: bool = False) -> Task:
+    """Write the decision, and with `over` that the run which lived elsewhere is over; a task that is let go although somebody wants it cancelled is cancelled.
 
     Raises TransitionRefused when the task's attempt and owner hold it no more.
     """
-    settled = await _written(ledger, task, following)
+    settled = await _written(ledger, task, following, over)
     if settled.cancel_requested_at is None or settled.terminal:
         return settled
     return await ledger.request_cancel(task.id, reason="asked for while it ran")
 
 
-async def _written(ledger: Ledger, task: Task, following: Finish | Park | Release) -> Task:
+async def _written(ledger: Ledger, task: Task, following: Finish | Park | Release, over: bool) -> Task:
     owner = task.owner or ""
     match following:
         case Finish(state=state, outcome=outcome):
@@ -56,6 +56,7 @@ async def _written(ledger: Ledger, task: Task, following: Finish | Park | Releas
                 text=following.text,
                 due_at=following.due_at,
                 fault=following.fault,
+                over=over,
             )
         case Release(text=text):
-            return await ledger.release(task.id, attempt=task.attempt, owner=owner, text=text)
+            return await ledger.release(task.id, attempt=task.attempt, owner=owner, text=text, over=over)

@@ -284,6 +284,8 @@ class Failed:
     """When a limit ends, if the other side said so."""
     partial: str | None = None
     """What was produced before it failed."""
+    lives: bool = False
+    """The run may go on elsewhere although nobody could tell us of its end (`Recovery.ATTACH` only)."""
 
 
 Outcome = Completed | Failed

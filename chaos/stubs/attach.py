@@ -19,7 +19,7 @@ PAUSE = 0.2
 
 
 def run_task(call: Call) -> Mapping[str, Any]:
-    """Begin a run, or join it; a cancelled call leaves it alone."""
+    """Begin a run, or join one that was begun (`attach`); a cancelled call leaves it alone."""
     asked = call.arguments["request"]
     heard = time.monotonic()
     while time.monotonic() < heard + PATIENCE and not call.cancelled.is_set():
@@ -72,4 +72,4 @@ def health(_call: Call) -> Mapping[str, Any]:
 
 
 if __name__ == "__main__":
-    serve("attach", {"run_task": run_task, "cancel": cancel, "health": health})
+    serve("attach", {"run_task": run_task, "attach": run_task, "cancel": cancel, "health": health})

@@ -1,13 +1,23 @@
-"""An agent as an MCP server over stdio, under `contract.py`: the same three tools for every adapter."""
+"""An agent as an MCP server over stdio, under `contract.py`: the same tools for every adapter."""
 
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fastmcp import Context, FastMCP
 
 from omni_mcp import __version__
-from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.contract import (
+    ATTACH,
+    CANCEL,
+    HEALTH,
+    RUN_TASK,
+    CancelResult,
+    Health,
+    RunRef,
+    RunRequest,
+    RunResult,
+)
 
 Tell = Callable[[str], Awaitable[None]]
 """Takes a line for people."""
@@ -29,19 +39,30 @@ class Agent(Protocol):
         ...
 
 
+@runtime_checkable
+class Attaching(Protocol):
+    """What an adapter knows besides whose runs live elsewhere."""
+
+    async def attach(self, request: RunRequest, tell: Tell) -> RunResult:
+        """Follow the run of an earlier attempt to its end; begin it if it was never accepted."""
+        ...
+
+
 def server(name: str, agent: Agent) -> FastMCP:
-    """Return the MCP server over an agent."""
+    """Return the MCP server over an agent; it offers `attach` if the agent does."""
     mcp = FastMCP(name, version=__version__)
 
     @mcp.tool(name=RUN_TASK)
     async def run_task(request: RunRequest, ctx: Context) -> RunResult:
         """Run one attempt at a task; progress tells what it does."""
-        numbers = count(1)
+        return await agent.run(request, _teller(ctx))
 
-        async def tell(line: str) -> None:
-            await ctx.report_progress(next(numbers), None, line)
+    if isinstance(agent, Attaching):
 
-        return await agent.run(request, tell)
+        @mcp.tool(name=ATTACH)
+        async def attach(request: RunRequest, ctx: Context) -> RunResult:
+            """Follow the run of an earlier attempt, which lives elsewhere, to its end."""
+            return await agent.attach(request, _teller(ctx))
 
     @mcp.tool(name=CANCEL)
     async def cancel(request: RunRef) -> CancelResult:
@@ -54,6 +75,15 @@ def server(name: str, agent: Agent) -> FastMCP:
         return await agent.health()
 
     return mcp
+
+
+def _teller(ctx: Context) -> Tell:
+    numbers = count(1)
+
+    async def tell(line: str) -> None:
+        await ctx.report_progress(next(numbers), None, line)
+
+    return tell
 
 
 def serve(name: str, agent: Agent) -> None:

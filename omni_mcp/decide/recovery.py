@@ -1,8 +1,12 @@
 """What becomes of a task whose engine is gone. Pure; the engine has the proof that the old run is over."""
 
-from omni_mcp.decide.retry import Park, Release
-from omni_mcp.task import Recovery, Task, TaskState, WaitingFor
+from collections.abc import Mapping
 
+from omni_mcp.decide.retry import Park, Release
+from omni_mcp.task import Completed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor
+
+UNHEARD = frozenset({FailureClass.INTERRUPTED, FailureClass.UNKNOWN})
+"""Failures that do not say how a run ended."""
 HARMLESS = frozenset({Recovery.ATTACH, Recovery.RESUME, Recovery.RETRY})
 
 
@@ -23,3 +27,17 @@ def continues(task: Task, *, executor: str, recovery: Recovery) -> bool:
     """Say whether the next attempt goes on in the session of the last one."""
     same = task.run_id is not None and task.served_by == executor
     return same and recovery in (Recovery.ATTACH, Recovery.RESUME)
+
+
+def is_heard(outcome: Outcome, *, recovery: Recovery) -> bool:
+    """Say whether a run that lives elsewhere is known to be over, so that what follows is a new run."""
+    if recovery is not Recovery.ATTACH:
+        return False
+    return isinstance(outcome, Completed) or not (outcome.lives or outcome.kind in UNHEARD)
+
+
+def bound_to(task: Task, recoveries: Mapping[str, Recovery]) -> str | None:
+    """Name the executor with which a run of the task may live: nobody else may begin one. `recoveries` by name."""
+    if task.run_id is None or task.served_by is None:
+        return None
+    return task.served_by if recoveries.get(task.served_by) is Recovery.ATTACH else None

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from omni_mcp.decide.words import VOCABULARIES, any_of
@@ -50,9 +50,15 @@ class _Wanted:
     steps: Sequence[str] = ()
 
 
-def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> Route:
-    """Choose: a pinned executor, else the rule of the given type, else the first rule that fits, else the default."""
-    return _first_usable(_wanted(spec, routing, candidates), candidates)
+def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate], *, bound: str | None = None) -> Route:
+    """Choose: a pinned executor, else the rule of the given type, else the first rule that fits, else the default.
+
+    `bound` names the one with which an earlier run may live: nobody else is asked then.
+    """
+    wanted = _wanted(spec, routing, candidates)
+    if bound is not None:
+        wanted = replace(wanted, names=[bound], why="its earlier run may live there")
+    return _first_usable(wanted, candidates)
 
 
 def _wanted(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:

@@ -10,14 +10,25 @@ from anyio.to_thread import run_sync
 from mcp.types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
-from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, TASK_MARK, CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.contract import (
+    ATTACH,
+    CANCEL,
+    HEALTH,
+    RUN_TASK,
+    TASK_MARK,
+    CancelResult,
+    Health,
+    RunRef,
+    RunRequest,
+    RunResult,
+)
 from omni_mcp.errors import ExecutorError, ExecutorLost
 from omni_mcp.executors.answers import text_of
 from omni_mcp.executors.executor import OnProgress, ToolInfo
 from omni_mcp.executors.session import Session
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import sweep
-from omni_mcp.task import Completed, Failed, FailureClass, Outcome
+from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery
 
 GRACE = 15.0
 """Seconds beyond the attempt's limit before we stop waiting: an adapter ends its run itself a little before."""
@@ -25,30 +36,37 @@ CONTROL_LIMIT = 20.0
 """Seconds that an adapter has to answer `cancel` and `health`."""
 
 NAME_A_TOOL = "name the one that runs a task with `tool` and `arguments` in its row of servers.yaml"
+NO_ATTACH = f"its row says `recovery: attach`, but it has no tool {ATTACH}, so a run cannot be asked for again"
+OTHER_RECOVERY = "give its row of servers.yaml another `recovery`, or an adapter with that tool"
 
 _M = TypeVar("_M", bound=BaseModel)
 
 
 class AdapterExecutor:
-    """Runs a task by the contract's `run_task`. Satisfies `executor.Executor`."""
+    """Runs a task by the contract's `run_task` or `attach`. Satisfies `executor.Executor`."""
 
     def __init__(self, spec: ExecutorSpec, session: Session) -> None:
         self.name = spec.name
         self._local = bool(spec.command)
+        self._attaches = spec.recovery is Recovery.ATTACH
         self._session = session
 
     async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
-        """Run one attempt to its end. Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`."""
+        """Run one attempt to its end, or follow the one before it where that lives elsewhere.
+
+        Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`.
+        """
+        tool = ATTACH if request.resume and self._attaches else RUN_TASK
         limit = request.timeout + GRACE
         try:
-            answer = await self._session.call(RUN_TASK, request.wire(), timeout=limit, on_progress=on_progress)
+            answer = await self._session.call(tool, request.wire(), timeout=limit, on_progress=on_progress)
         except ExecutorLost:
             await self._end_tree(request.task_id)
             raise
         if isinstance(answer, Failed) or answer.is_error:
             with suppress(ExecutorError):  # what was sent has failed, whatever a second look comes to
-                if strange := await self._speaks_no_contract():
-                    return Failed(kind=FailureClass.CONFIG, message=strange, fix=NAME_A_TOOL)
+                if strange := await self._strange(tool):
+                    return strange
         result = self._read(answer, RunResult)
         return result if isinstance(result, Failed) else outcome_of(result)
 
@@ -65,8 +83,8 @@ class AdapterExecutor:
 
     async def health(self) -> Health:
         """Open the session if it is not open, and ask. Raises ExecutorUnusable and ExecutorLost."""
-        if strange := await self._speaks_no_contract():
-            return Health(ok=False, detail=strange, fix=NAME_A_TOOL)
+        if strange := await self._strange(ATTACH if self._attaches else RUN_TASK):
+            return Health(ok=False, detail=strange.message, fix=strange.fix)
         health = self._read(await self._session.call(HEALTH, {}, timeout=CONTROL_LIMIT), Health)
         return health if isinstance(health, Health) else Health(ok=False, detail=health.message, fix=health.fix)
 
@@ -74,12 +92,15 @@ class AdapterExecutor:
         """List what the adapter offers. Raises ExecutorUnusable."""
         return await self._session.tools()
 
-    async def _speaks_no_contract(self) -> str | None:
-        """Say which tools a server has that is no adapter: its row forgot to name one. Raises as `tools` does."""
+    async def _strange(self, needed: str) -> Failed | None:
+        """Say what a server lacks that is no adapter, or none whose runs live elsewhere. Raises as `tools` does."""
         names = [tool.name for tool in await self._session.tools()]
-        return (
-            None if RUN_TASK in names else f"it has no tool {RUN_TASK}, but: {', '.join(names[:20]) or 'none at all'}"
-        )
+        if RUN_TASK not in names:
+            message = f"it has no tool {RUN_TASK}, but: {', '.join(names[:20]) or 'none at all'}"
+            return Failed(kind=FailureClass.CONFIG, message=message, fix=NAME_A_TOOL)
+        if needed not in names:  # the earlier run may live: nobody else may begin before a person has looked
+            return Failed(kind=FailureClass.UNKNOWN, message=NO_ATTACH, fix=OTHER_RECOVERY)
+        return None
 
     async def _end_tree(self, task_id: str) -> Sequence[str]:
         """End what a run has left behind on this machine, so that the next attempt is alone; returns what stays."""
@@ -113,6 +134,7 @@ def outcome_of(result: RunResult) -> Outcome:
         fix=result.fix,
         retry_at=_aware(result.retry_at),
         partial=result.text or None,
+        lives=result.lives,
     )
 
 

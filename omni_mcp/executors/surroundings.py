@@ -8,4 +8,5 @@ from omni_mcp.processes import SESSION_MARK, child_environment
 
 def surroundings(spec: ExecutorSpec, *, owner: str, mark: str) -> Mapping[str, str]:
     """Return the environment of the child that serves an executor; `mark` marks all processes of the session."""
-    return child_environment({**spec.row.env, SESSION_MARK: mark}, owner=owner)
+    given = {name: value.get_secret_value() for name, value in spec.env.items()}
+    return child_environment({**spec.row.env, **given, SESSION_MARK: mark}, owner=owner)

@@ -212,12 +212,15 @@ class Ledger(Protocol):
         text: str,
         due_at: datetime | None = None,
         fault: bool = False,
+        over: bool = False,
     ) -> Task:
-        """-> waiting; `fault` adds one to what counts against `max_attempts`."""
+        """-> waiting; `fault` adds one to what counts against `max_attempts`, `over` forgets the run id."""
         ...
 
-    async def release(self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False) -> Task:
-        """-> idle, with proof that the attempt is over (or never left the house)."""
+    async def release(
+        self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False, over: bool = False
+    ) -> Task:
+        """-> idle, with proof that the attempt is over (or never left the house); `over` forgets the run id."""
         ...
 
     async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:

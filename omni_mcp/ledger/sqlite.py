@@ -248,6 +248,7 @@ class SqliteLedger(Ledger):
         text: str,
         due_at: datetime | None = None,
         fault: bool = False,
+        over: bool = False,
     ) -> Task:
         values = self._values(
             id=task_id,
@@ -257,12 +258,16 @@ class SqliteLedger(Ledger):
             text=text,
             due_at=maybe_stamp(due_at),
             fault=fault,
+            over=over,
             end=f"waiting ({waiting_for})",
         )
         return await self._move("park", sql.PARK, values, sql.END_ATTEMPT)
 
-    async def release(self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False) -> Task:
-        values = self._values(id=task_id, attempt=attempt, owner=owner, text=text, fault=fault, end="released")
+    async def release(
+        self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False, over: bool = False
+    ) -> Task:
+        more = {"text": text, "fault": fault, "over": over, "end": "released"}
+        values = self._values(id=task_id, attempt=attempt, owner=owner, **more)
         return await self._move("release", sql.RELEASE, values, sql.END_ATTEMPT)
 
     async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:

@@ -164,7 +164,8 @@ NEW_RESULT = "insert into results values (:n, :result, :structured, :notes, :err
 PARK = (
     """
     update tasks set state = 'waiting', since = :now, updated_at = :now, owner = null, lease_until = null,
-        waiting_for = :waiting_for, text = :text, due_at = :due_at, faults = faults + :fault
+        waiting_for = :waiting_for, text = :text, due_at = :due_at, faults = faults + :fault,
+        run_id = iif(:over, null, run_id)
     """
     + _MINE
     + " and state in ('dispatching', 'executing')"
@@ -173,7 +174,7 @@ PARK = (
 RELEASE = (
     """
     update tasks set state = 'idle', since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
-        faults = faults + :fault
+        faults = faults + :fault, run_id = iif(:over, null, run_id)
     """
     + _MINE
     + " and state in ('dispatching', 'executing')"

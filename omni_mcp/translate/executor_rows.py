@@ -60,16 +60,10 @@ def _executor(name: str, row: Any, origin: KeyPath, draft: Draft) -> None:
     called = _free_name(NAMES[agent["preset"]] if agent else name, origin, draft)
     draft.put(("executors", called), agent or _server(called, row, origin, draft), origin=origin)
     if agent:
-        draft.note(origin, f"preset: {agent['preset']}", _why(agent["preset"]))
+        draft.note(origin, f"preset: {agent['preset']}", "a server of this kind is an agent: its adapter drives it")
     elif _url(row) == "stdio":
         fix = "replace it by command and args: what starts the server"
         draft.flaw(("executors", called, "url"), "stdio names no program", fix)
-
-
-def _why(preset: str) -> str:
-    if preset == "claude-code":
-        return "a server of this kind is an agent: its adapter drives it"
-    return "a server of this kind is an agent: its adapter comes in a later version, until then it takes no tasks"
 
 
 def _free_name(name: str, origin: KeyPath, draft: Draft) -> str:

@@ -1,6 +1,7 @@
 """Both kinds of executor, run against real processes: a foreign tool, and the adapter contract."""
 
 import shutil
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from omni_mcp.executors.pool import executor_for
 from omni_mcp.executors.session import Session
 from omni_mcp.processes import marked
 from omni_mcp.servers_file import ExecutorRow
-from omni_mcp.task import Completed, Failed, FailureClass, new_id
+from omni_mcp.task import Completed, Failed, FailureClass, Recovery, new_id
 from tests.integration.executors import (
     Heard,
     a_request,
@@ -105,6 +106,32 @@ async def test_an_adapter_that_breaks_the_contract_fails_closed(tmp_path: Path, 
         failed = await failure(executor_of(session), description)
     assert failed.kind is FailureClass.UNKNOWN
     assert said in failed.message
+
+
+@pytest.mark.parametrize(
+    ("recovery", "resume", "asks_again"), [("attach", True, True), ("attach", False, False), ("resume", True, False)]
+)
+async def test_only_a_run_that_lives_elsewhere_and_may_be_there_is_asked_for_again(
+    tmp_path: Path, recovery: str, resume: bool, asks_again: bool
+) -> None:
+    request = a_request("tell me", resume=resume)
+    async with session_of(tmp_path, stub_adapter(recovery=recovery)) as session:
+        outcome = await executor_of(session).run(request, ignore)
+    assert isinstance(outcome, Completed) == asks_again, outcome
+    if isinstance(outcome, Completed):
+        assert outcome.text == f"found {request.run_id} for tell me"
+
+
+async def test_an_adapter_that_cannot_attach_leaves_what_may_still_run_alone(tmp_path: Path) -> None:
+    args = ("-P", "-m", "omni_mcp.adapters.assistant")
+    row = ExecutorRow(command=sys.executable, args=args, recovery=Recovery.ATTACH, handles=("x",))
+    async with session_of(tmp_path, row) as session:
+        outcome = await executor_of(session).run(a_request(resume=True), ignore)
+        health = await executor_of(session).health()
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is FailureClass.UNKNOWN
+    assert "no tool attach" in outcome.message
+    assert (health.ok, health.detail) == (False, outcome.message)
 
 
 async def test_what_speaks_no_contract_is_told_so(tmp_path: Path) -> None:

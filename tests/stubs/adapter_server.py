@@ -43,6 +43,12 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
 
 
 @mcp.tool
+async def attach(request: dict[str, Any]) -> dict[str, Any]:
+    """Say that the run was found."""
+    return {"status": "completed", "text": f"found {request['run_id']} for {request['description']}"}
+
+
+@mcp.tool
 async def cancel(request: dict[str, Any]) -> dict[str, Any]:
     """Say that it stopped; a task called `orphan` takes the adapter with it."""
     if request["run_id"] == "die":

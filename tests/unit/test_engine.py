@@ -170,10 +170,10 @@ async def test_a_task_that_the_engine_stumbles_over_waits_for_a_person_and_costs
         engine = engine_for(ledger, FakeExecutor(), home=tmp_path)
         bad, good = await submitted(ledger, description="bad"), await submitted(ledger)
 
-        def stumbling(spec: TaskSpec, *rest: Any) -> Route:
+        def stumbling(spec: TaskSpec, *rest: Any, **more: Any) -> Route:
             if spec.description == "bad":
                 raise OverflowError("date value out of range")
-            return route(spec, *rest)
+            return route(spec, *rest, **more)
 
         monkeypatch.setattr("omni_mcp.engine.route", stumbling)
         await stepped(engine)
@@ -564,6 +564,50 @@ async def test_the_tasks_of_a_dead_engine_go_on_as_their_executor_allows(
         (request,) = fake.requests
         assert request.resume is (run_id is not None)
         assert run_id is None or request.run_id == run_id
+
+
+ATTACHED = FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH})
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_run_that_lives_elsewhere_is_asked_for_again_only_while_its_end_is_unheard(
+    tmp_path: Path, lives: bool
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        away = Failed(kind=FailureClass.PROVIDER, message="no answer", lives=lives)
+        fake = FakeExecutor(row=ATTACHED, outcome=away)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        fake.outcome = DONE
+        clock.advance(HOUR)
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.COMPLETED
+        first, second = fake.requests
+        assert (second.resume, second.run_id == first.run_id) == (lives, lives)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_run_that_may_live_elsewhere_is_begun_by_nobody_else(tmp_path: Path, sent: bool) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        lost = ExecutorLost("gone") if sent else ExecutorUnusable("it does not start")
+        fake, other = FakeExecutor(row=ATTACHED, outcome=lost), FakeExecutor(name="other")
+        rule = Rule(type="general", executor="fake", fallback=("other",))
+        engine = engine_for(ledger, fake, other, home=tmp_path, clock=clock, routing=Routing(rules=(rule,)))
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        fake.outcome = ExecutorUnusable("it does not start")
+        for _ in range(3):
+            clock.advance(timedelta(seconds=10))
+            await stepped(engine)
+        assert bool(other.requests) == (not sent)
+        if sent:
+            assert (await look(ledger, task_id)).waiting_for is WaitingFor.EXECUTOR
+            fake.outcome = DONE
+            clock.advance(HOUR)
+            await stepped(engine)
+            assert (await look(ledger, task_id)).served_by == "fake"
+            assert fake.requests[-1].resume
 
 
 async def test_a_task_of_a_dead_engine_is_left_until_the_settings_say_again_how_its_executor_recovers(
