@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import FrameType
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -30,7 +31,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     _must_be_free(host, port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
-    house = _House(home)
+    house = _House(home, f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
     face = create_face(house.opened)
     face.custom_route("/health", methods=["GET"])(partial(_health, home))
     face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
@@ -40,15 +41,21 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
 class _House:
     """What is open while this process serves: webhooks use the service of the face."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, url: str) -> None:
         self._home = home
+        self._url = url
         self._service: Service | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Service]:
-        """Open face and engine."""
+        """Open face and engine, and write down where they answer, for `omni-mcp install`."""
+        note = anyio.Path(self._home.served_at)
         async with running_all(self._home) as self._service:
-            yield self._service
+            await note.write_text(self._url, encoding="utf-8")
+            try:
+                yield self._service
+            finally:
+                await note.unlink(missing_ok=True)
 
     def service(self) -> Service:
         """Return what was opened; nothing is served before that."""

@@ -115,6 +115,18 @@ def _signing(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _hard(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value()) < 16:
+        raise ValueError("has fewer than 16 characters; one is made by: openssl rand -hex 24")
+    return token
+
+
+def _gateway(url: str) -> str:
+    if not url.startswith(("ws://", "wss://")):
+        raise ValueError("begins with neither ws:// nor wss://: it is the WebSocket of an OpenClaw gateway")
+    return _reachable(url)
+
+
 def _schema(url: SecretStr) -> SecretStr:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url.get_secret_value()):
         raise ValueError("is no URL of apprise, such as ntfy://topic or mailto://user:password@host")
@@ -138,6 +150,8 @@ Web = Annotated[str, AfterValidator(_http)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 HookUrl = Annotated[SecretStr, AfterValidator(_hook)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing)]
+GatewayUrl = Annotated[str, AfterValidator(_gateway)]
+HardToken = Annotated[SecretStr, AfterValidator(_hard)]
 AppriseUrl = Annotated[SecretStr, AfterValidator(_schema)]
 Command = Annotated[str, AfterValidator(_command)]
 ModelRow = Annotated[Mapping[str, Any], AfterValidator(_model_row)]
@@ -490,6 +504,19 @@ class WebhookRow(_Row):
     """What it checks the signature with: `whsec_` and 24 to 64 bytes in base64."""
 
 
+class OpenClawRow(_Row):
+    """A person whom an OpenClaw gateway reaches by one of its channels."""
+
+    url: GatewayUrl = "ws://127.0.0.1:18789"
+    """The gateway's WebSocket."""
+    token: SecretStr
+    """The gateway's token."""
+    channel: Annotated[str, Field(min_length=1, max_length=100)]
+    """A channel that the gateway has: `telegram`, `slack`, …"""
+    to: Annotated[str, Field(min_length=1, max_length=500)]
+    """Whom it tells there, as `openclaw message send --target` takes it."""
+
+
 class Notify(_Row):
     """Who is told when the mode changes, besides the log and every answer of a tool."""
 
@@ -499,6 +526,8 @@ class Notify(_Row):
     """Receivers of signed POSTs."""
     apprise: tuple[AppriseUrl, ...] = ()
     """URLs of apprise (`ntfy://topic`, `mailto://…`); needs `pip install "omni-mcp[apprise]"`."""
+    openclaw: tuple[OpenClawRow, ...] = ()
+    """People whom an OpenClaw gateway reaches, without a model call."""
 
 
 HOOK_VALUES = {"openclaw": ("summary", "error", "status", "job", "job_id", "session")}
@@ -529,7 +558,7 @@ class SourceRow(_Row):
 
     kind: Literal["openclaw"]
     """What it speaks: `openclaw`, the webhook of a cron job."""
-    token: Annotated[SecretStr, Field(min_length=16)]
+    token: HardToken
     """The bearer token that it sends, of at least 16 characters."""
     statuses: Annotated[tuple[Literal["ok", "error", "skipped"], ...], Field(min_length=1)] = ("ok",)
     """Runs that become tasks, by how they ended."""

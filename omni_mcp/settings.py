@@ -31,6 +31,7 @@ from omni_mcp.servers_file import (
     LitellmSettings,
     Models,
     Notify,
+    OpenClawRow,
     Repair,
     Routing,
     Rule,
@@ -225,6 +226,7 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("limits",): Limits,
     ("notify",): Notify,
     ("notify", "webhooks", "*"): WebhookRow,
+    ("notify", "openclaw", "*"): OpenClawRow,
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
 }
@@ -239,6 +241,7 @@ _ROWS = (
     ("direct", "*"),
     ("notify", "webhooks", "*"),
     ("notify", "apprise", "*"),
+    ("notify", "openclaw", "*"),
     ("webhooks", "*"),
     ("fault_handler", "repair"),
 )

@@ -35,15 +35,19 @@ def installing(
     command: str,
     home: Path | None = None,
     config: Path | None = None,
+    url: str | None = None,
     force: bool = False,
 ) -> Step:
     """Work out how our server comes into a client.
 
-    `command` is what the client starts, `home` and `config` what it names (else the user's own), `force` replaces an
-    entry that starts something else. Raises BadRequest and SettingsError; nothing is touched.
+    `command` is what the client starts, `home` and `config` what it names (else the user's own); with a `url` it
+    reaches the server there instead. `force` replaces an entry that starts something else. Raises BadRequest and
+    SettingsError; nothing is touched.
     """
     client = client_named(name)
-    path, entry = client.path(place), client.entry(command, home, config)
+    if url is not None and client.http is None:
+        raise BadRequest(f"{client.title} is given a command, not a url", next_step=f"omni-mcp install {name}")
+    path, entry = client.path(place), client.entry(command, home, config, url=url)
     before, found = _found(client, path)
     if same(found, entry):
         return _nothing(f"{client.title} has it already: {path}")
