@@ -61,7 +61,7 @@ AS_THEY_ARE = {
         "openai",
         "server",
     ),
-    *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes"),
+    *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes", "{} serve"),
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),

@@ -81,8 +81,8 @@ def _judged(name: str, client: ClientKind, entry: Entry, scene: Scene) -> Findin
 def _elsewhere(name: str, client: ClientKind, url: str) -> Finding:
     if leads_here(url) and not answers(url):
         text = f"{client.title} reaches us at {url}, where nobody listens"
-        serve = {"fix": f"{program()} serve", "needs": "a terminal of its own: it runs until it is ended"}
-        return Finding(code="client-unserved", severity=Severity.WARNING, text=text, about=name, **serve)
+        fix, needs = f"{program()} serve", "a terminal of its own: it runs until it is ended"
+        return Finding(code="client-unserved", severity=Severity.WARNING, text=text, about=name, fix=fix, needs=needs)
     return note("client-elsewhere", f"{client.title} reaches us at {url}", about=name)
 
 

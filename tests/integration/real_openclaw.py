@@ -176,7 +176,7 @@ class RealOpenclaw:
 
     def kill(self) -> None:
         """End it and all that it started at once. Blocks."""
-        _kill(self._tree())
+        self._end(self._tree())
 
     def stop(self) -> None:
         """Have it finish what runs and end; what is left then is killed. Blocks."""
@@ -184,7 +184,15 @@ class RealOpenclaw:
         for gateway in tree[:1]:
             gateway.terminate()
         psutil.wait_procs(tree[:1], timeout=STOP_LIMIT)
-        _kill(tree)
+        self._end(tree)
+
+    def _end(self, tree: Sequence[psutil.Process]) -> None:
+        for process in tree:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(tree, timeout=STOP_LIMIT)
+        if self._process is not None:
+            self._process.wait(STOP_LIMIT)
 
     def _tree(self) -> Sequence[psutil.Process]:
         if self._process is None or self._process.poll() is not None:
@@ -197,13 +205,6 @@ class RealOpenclaw:
         argv = [str(BINARY), *words]
         done = await anyio.run_process(argv, cwd=self.home, env=self.env, check=False)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
-
-
-def _kill(processes: Sequence[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=STOP_LIMIT)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ async def served(here: House, openclaw: RealOpenclaw) -> AsyncGenerator[str]:
         serve = [*argv, "serve", "--port", str(port)]
         async with await anyio.open_process(serve, env=here.env, stdout=log, stderr=log) as process:
             try:
-                await connected(port)
+                await connected(port, limit=PATIENT)
                 await installed(here, openclaw, "install")
                 yield f"http://127.0.0.1:{port}/mcp"
             finally:

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from fastmcp import Client
 from mcp_types import Implementation
 
 from omni_mcp.lineage import OPENCLAW_CLIENT
 from tests.integration.fake_openclaw import fake_openclaw
 from tests.integration.house import House, call, connected, free_port, house, refused
+
+STARTS = 90.0
+"""Seconds until `omni-mcp serve` listens; measured: 2 to 23."""
+pytestmark = pytest.mark.timeout(240)
 
 WORK = 'Work. SCRIPT:[{"text": "done", "sleep": 60}]'
 
@@ -26,7 +31,7 @@ async def served(here: House) -> AsyncGenerator[str]:
     with (here.home.root / "serve.log").open("a") as log:
         async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
             try:
-                await connected(port)
+                await connected(port, limit=STARTS)
                 yield f"http://127.0.0.1:{port}/mcp"
             finally:
                 process.send_signal(signal.SIGTERM)

@@ -15,6 +15,10 @@ import pytest
 from tests.integration.house import LIMIT, House, call, connected, ended, free_port, house
 
 CRON: Mapping[str, Any] = json.loads((Path(__file__).parents[1] / "data/openclaw_cron.json").read_text())
+STARTS = 90.0
+"""Seconds until `omni-mcp serve` listens; measured: 2 to 23."""
+pytestmark = pytest.mark.timeout(240)
+
 TOKEN = "a-token-of-16-characters-or-more"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
@@ -44,7 +48,7 @@ async def serving(here: House) -> AsyncGenerator[Hooks]:
     with (here.home.root / "serve.log").open("a") as log:
         async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
             try:
-                await connected(port)
+                await connected(port, limit=STARTS)
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT) as client:
                     yield Hooks(client)
             finally:
