@@ -347,7 +347,7 @@ def _found(found: Mapping[str, Any]) -> Iterator[str]:
         models = ", ".join(proxy["models"]) or "does not tell its models"
         yield f"found LiteLLM at {proxy['base_url']}: {models if proxy['answers'] else 'does not answer'}"
     if found["openclaw"]:
-        yield f"found something at {found['openclaw']}, where OpenClaw listens: its adapter comes in a later version"
+        yield f"found something at {found['openclaw']}, where OpenClaw listens: docs/openclaw.md has its row"
     if found["keys"]:
         yield f"found the variables {', '.join(found['keys'])}"
     for project in found["projects"]:

@@ -38,13 +38,8 @@ def adapter(gateway: AnyGateway, *args: str) -> Client[StdioTransport]:
 
 def agent(gateway: AnyGateway, *, url: str | None = None, **address: Any) -> OpenClaw:
     """Return the adapter in this process."""
-    given: dict[str, Any] = {
-        "url": url or gateway.url,
-        "token": SecretStr(gateway.token),
-        "connect_timeout": 10.0,
-        **address,
-    }
-    return OpenClaw(Setup(address=Address(**given)))
+    given: dict[str, Any] = {"token": SecretStr(gateway.token), "connect_timeout": 10.0, **address}
+    return OpenClaw(Setup(address=Address(url=url or gateway.url, **given)))
 
 
 def request(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ async def test_its_temperature_and_its_key_reach_the_cloud_and_its_example_is_ro
         async with here.client("--config", str(file)) as client:
             mode = await call(client, "system_mode")
             assert mode.get("problems") is None
-            assert "comes in a later version" in mode["executors"]["openclaw"]
+            assert mode["executors"]["openclaw"] == "usable"
             assert "rewrites" in mode["settings"]
             task = await call(client, "submit_task", description="查一下天气", type="general")
             done = await ended(client, task["task_id"], limit=90)  # it loads LiteLLM

@@ -1,13 +1,16 @@
 """From rows to specs: defaults, and what an executor that cannot be used says."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from omni_mcp.contract import GATEWAY_HEADERS, GATEWAY_TOKEN, GATEWAY_URL
+from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.home import Home
-from omni_mcp.presets import ExecutorSpec, candidates, resolve
+from omni_mcp.presets import ExecutorSpec, candidates, model_of, resolve
 from omni_mcp.servers_file import ExecutorRow, Models, ServersFile
 from omni_mcp.settings import Problem, Settings, load
 from omni_mcp.task import Recovery
@@ -90,10 +93,56 @@ def test_claude_that_is_not_installed_names_the_install_command(
     assert "npm install -g @anthropic-ai/claude-code" in (unusable or "")
 
 
-@pytest.mark.parametrize("preset", ["openclaw", "moltworker", "codex"])
-def test_a_preset_of_a_later_version_says_so(tmp_path: Path, preset: str) -> None:
-    spec = spec_of(tmp_path, preset=preset, url="wss://example.org/ws")
-    assert "later version" in (spec.unusable or "")
+def test_a_preset_of_a_later_version_says_so(tmp_path: Path) -> None:
+    assert "later version" in (spec_of(tmp_path, preset="codex").unusable or "")
+
+
+def test_a_gateway_here_is_known_by_its_token_and_runs_live_there(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, MODELS, preset="openclaw", url="ws://127.0.0.1:18789", agent="worker")
+    assert spec.command == (
+        *(sys.executable, "-P", "-m", "omni_mcp.adapters.openclaw"),
+        *("--agent", "worker", "--connect-timeout", "30"),
+    )
+    assert (spec.handles, spec.parallel, spec.recovery) == ({"general"}, 8, Recovery.ATTACH)
+    assert (spec.adapter, spec.relayed, spec.unusable) == (True, False, None)
+
+
+def test_a_moltworker_has_time_to_wake_and_a_device_and_says_that_it_works_at_least_once(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, preset="moltworker", url="wss://me.workers.dev/ws")
+    device = str(tmp_path / "openclaw-device.key")
+    assert spec.command[4:] == (
+        *("--agent", "main", "--connect-timeout", "200", "--device", device, "--at-least-once"),
+    )
+    assert (spec.handles, spec.parallel, spec.recovery) == ({"always_on"}, 2, Recovery.ATTACH)
+    patient = spec_of(tmp_path, preset="moltworker", url="wss://me.workers.dev/ws", connect_timeout=30)
+    assert patient.command[6:8] == ("--connect-timeout", "30")
+
+
+def test_a_gateway_elsewhere_needs_a_device(tmp_path: Path) -> None:
+    assert "--device" in spec_of(tmp_path, preset="openclaw", url="wss://claw.example/ws").command
+
+
+def test_what_is_secret_of_a_gateway_is_in_the_environment_of_its_process_and_in_no_command_line(
+    tmp_path: Path,
+) -> None:
+    row: dict[str, Any] = {"url": "wss://me.workers.dev/ws?token=t1", "token": "t2", "headers": {"K": "t3"}}
+    spec = spec_of(tmp_path, preset="moltworker", **row)
+    assert not any(secret in " ".join(spec.command) + repr(spec) for secret in ("t2", "t3"))
+    assert "?token" not in " ".join(spec.command)
+    seen = surroundings(spec, owner="o", mark="m")
+    assert (seen[GATEWAY_URL], seen[GATEWAY_TOKEN]) == (row["url"], "t2")
+    assert json.loads(seen[GATEWAY_HEADERS]) == {"K": "t3"}
+
+
+def test_the_names_under_models_mean_nothing_to_a_gateway(tmp_path: Path) -> None:
+    gateway = ExecutorRow.model_validate({"preset": "openclaw", "url": "ws://127.0.0.1:1"})
+    chosen = ExecutorRow.model_validate({"preset": "openclaw", "url": "ws://127.0.0.1:1", "model": "a/b"})
+    other = ExecutorRow.model_validate({"preset": "assistant"})
+    settings = settings_of(tmp_path, MODELS, gateway=gateway, chosen=chosen, other=other)
+    models = {name: model_of(spec, settings, asked=None, task_type="x") for name, spec in resolve(settings).items()}
+    assert (models["gateway"], models["chosen"], models["other"]) == (None, "a/b", "m")
+    assert model_of(resolve(settings)["chosen"], settings, asked="c/d", task_type="x") == "c/d"
+    assert model_of(None, settings, asked=None, task_type="x") == "m"
 
 
 def test_a_preset_is_never_a_foreign_tool(tmp_path: Path) -> None:

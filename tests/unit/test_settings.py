@@ -235,6 +235,8 @@ def test_the_name_of_an_executor_is_one_plain_word(tmp_path: Path, name: str):
         ("{command: a}", "needs handles"),
         ("{preset: openclaw}", "needs url"),
         ("{preset: moltworker, command: a}", "needs url"),
+        ("{preset: openclaw, url: 'http://127.0.0.1:18789'}", "begins with ws:// or wss://"),
+        ("{preset: openclaw, url: 'ws://127.0.0.1:1', agent: '--x'}", "the id of an agent"),
         ("{url: 'ftp://b', tool: t}", "begins with neither http://"),
         ("{url: 'http://127.0.0.1:99999/mcp', tool: t}", "no number from 1 to 65535"),
         ("{url: 'http://127.0.0.1:0/mcp', tool: t}", "no number from 1 to 65535"),

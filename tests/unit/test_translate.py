@@ -466,10 +466,10 @@ def test_without_the_file_nothing_is_translated(tmp_path: Path):
 @pytest.mark.parametrize(
     ("server", "said"),
     [
-        ("x: {url: 'ws://10.0.0.5:18789'}", "comes in a later version"),
+        ("x: {url: 'ws://10.0.0.5:18789'}", "drives it"),
         ("x: {command: claude, args: [mcp, serve]}", "drives it"),
     ],
 )
-def test_a_rewrite_says_whether_the_adapter_of_an_agent_is_there_yet(tmp_path: Path, server: str, said: str):
+def test_a_rewrite_says_that_an_adapter_drives_an_agent(tmp_path: Path, server: str, said: str):
     rewrites = whole(tmp_path, f"mcp_servers:\n  {server}\n").rewrites
     assert [said in each.why for each in rewrites if each.what.startswith("preset")] == [True]
