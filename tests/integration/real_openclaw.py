@@ -138,7 +138,7 @@ class RealOpenclaw:
         auth = {"mode": "token", "token": self.token}
         return {
             "gateway": {"mode": "local", "bind": "loopback", "port": self.port, "auth": auth},
-            "models": {"mode": "merge", "providers": {"stub": stub}},
+            "models": {"mode": "merge", "catalogRefresh": {"enabled": False}, "providers": {"stub": stub}},
             "agents": {
                 "defaults": {"model": {"primary": MODEL}, "heartbeat": {"every": "0m"}},
                 "entries": {"main": {}, WORKER: {"tools": {"deny": ["omni__*"]}}},

@@ -68,7 +68,8 @@ async def test_a_run_that_is_delivered_five_times_over_a_kill_becomes_one_task(t
         [task_id] = {answer.json()["task_id"] for answer in answers}
         async with here.client() as client:
             assert [task["task_id"] for task in (await call(client, "list_tasks"))["tasks"]] == [task_id]
-            assert (await ended(client, task_id))["state"] == "completed"
+            done = await ended(client, task_id)
+            assert (done["state"], done["source"]) == ("completed", "hook:claw")
         assert {line["text"] for line in here.logged()} == {"Look into probe: a summary"}
 
 
