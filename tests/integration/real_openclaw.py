@@ -163,6 +163,7 @@ class RealOpenclaw:
     def kill(self) -> None:
         """End it and all that it started at once. Blocks."""
         _kill(self._tree())
+        self._reap()
 
     def stop(self) -> None:
         """Have it finish what runs and end; what is left then is killed. Blocks."""
@@ -171,6 +172,12 @@ class RealOpenclaw:
             gateway.terminate()
         psutil.wait_procs(tree[:1], timeout=STOP_LIMIT)
         _kill(tree)
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take its exit status, so that another one may be started in its place."""
+        if self._process is not None:
+            self._process.wait()
 
     def _tree(self) -> Sequence[psutil.Process]:
         if self._process is None or self._process.poll() is not None:
