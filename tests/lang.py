@@ -65,9 +65,18 @@ AS_THEY_ARE = {
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
-    *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),
+    *(
+        "Task execution process exited before restart",
+        "Not a directory",
+        "unable to open",
+        "not a database",
+        "Hello, World!",
+        "Done, step by step",
+        "{} begin",
+    ),
     *("on run argv", "display notification (item 2 of argv) with title (item 1 of argv)", "end run", "{} UTC"),
     *("openclaw is not configured", "%(asctime)s %(levelname)s %(name)s: %(message)s"),
+    *("stopped by omni-orchestrator", "OpenClaw {}"),
     # what models read
     (
         "Do the whole task that the user gives you and answer in the language in which it is written. You have no "

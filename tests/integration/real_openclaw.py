@@ -176,7 +176,8 @@ class RealOpenclaw:
 
     def kill(self) -> None:
         """End it and all that it started at once. Blocks."""
-        self._end(self._tree())
+        _kill(self._tree())
+        self._reap()
 
     def stop(self) -> None:
         """Have it finish what runs and end; what is left then is killed. Blocks."""
@@ -184,15 +185,13 @@ class RealOpenclaw:
         for gateway in tree[:1]:
             gateway.terminate()
         psutil.wait_procs(tree[:1], timeout=STOP_LIMIT)
-        self._end(tree)
+        _kill(tree)
+        self._reap()
 
-    def _end(self, tree: Sequence[psutil.Process]) -> None:
-        for process in tree:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(tree, timeout=STOP_LIMIT)
+    def _reap(self) -> None:
+        """Take its exit status, so that another one may be started in its place."""
         if self._process is not None:
-            self._process.wait(STOP_LIMIT)
+            self._process.wait()
 
     def _tree(self) -> Sequence[psutil.Process]:
         if self._process is None or self._process.poll() is not None:
@@ -205,6 +204,13 @@ class RealOpenclaw:
         argv = [str(BINARY), *words]
         done = await anyio.run_process(argv, cwd=self.home, env=self.env, check=False)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=STOP_LIMIT)
 
 
 @contextmanager
