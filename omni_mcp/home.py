@@ -65,6 +65,11 @@ class Home:
         return self.root / "engine.crashes"
 
     @property
+    def served_at(self) -> Path:
+        """The URL at which `omni-mcp serve` answers; not there while none does, unless it was killed."""
+        return self.root / "serve.url"
+
+    @property
     def device_key(self) -> Path:
         """By what OpenClaw gateways elsewhere know this home again."""
         return self.root / "openclaw-device.key"

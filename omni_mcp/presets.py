@@ -255,7 +255,7 @@ def _gateway(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
     spec = _spec(
         name,
         row,
-        handles=["always_on" if edge else "general"],
+        handles=["always_on"] if edge else ["general"],
         parallel=2 if edge else 8,
         recovery=Recovery.ATTACH,
         command=(sys.executable, "-P", "-m", "omni_mcp.adapters.openclaw", *options),

@@ -31,6 +31,9 @@ SESSION_MARK = "OMNI_SESSION"
 MARKS = (OWNER_MARK, TASK_MARK, SESSION_MARK)
 """What an engine must not inherit, else it would be ended with the run that it was started from."""
 
+GATEWAY = "openclaw-gateway"
+"""How an OpenClaw gateway calls its process."""
+
 GRACE = 2.0
 """Seconds between the polite end of a tree and its hard end."""
 
@@ -56,9 +59,11 @@ class Swept:
 class Origin:
     """Inside of what a process runs, as far as marks tell."""
 
-    task: str | None
-    owner: str
+    task: str | None = None
+    owner: str | None = None
     """The engine that started the run."""
+    gateway: bool = False
+    """An OpenClaw gateway started it, for one of its sessions; it does not say for which."""
 
 
 @functools.cache
@@ -70,6 +75,8 @@ def origin() -> Origin | None:
     for process in (me := psutil.Process(), *me.parents()):
         if owner := _mark_of(process, OWNER_MARK):
             return Origin(task=_mark_of(process, TASK_MARK), owner=owner)
+        if _is_gateway(process):
+            return Origin(gateway=True)
     return None
 
 
@@ -145,6 +152,14 @@ def _mark_of(process: psutil.Process, mark: str) -> str | None:
         return process.environ().get(mark)
     except (psutil.Error, OSError):
         return None
+
+
+def _is_gateway(process: psutil.Process) -> bool:
+    """Whether a process is an OpenClaw gateway, by the title that it gives itself."""
+    try:
+        return process.name() == GATEWAY
+    except psutil.Error:
+        return False
 
 
 def _named(process: psutil.Process) -> str:

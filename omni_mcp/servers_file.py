@@ -42,7 +42,7 @@ def _absolute(path: Path) -> Path:
 
 def _plain(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z]\w{0,63}", name.replace("-", "_"), re.ASCII):
-        raise ValueError("the name of an executor is one word of letters, digits, _ and -, beginning with a letter")
+        raise ValueError("the name of a row is one word of letters, digits, _ and -, beginning with a letter")
     return name
 
 
@@ -115,6 +115,18 @@ def _signing(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _hard(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value()) < 16:
+        raise ValueError("has fewer than 16 characters; one is made by: openssl rand -hex 24")
+    return token
+
+
+def _gateway(url: str) -> str:
+    if not url.startswith(("ws://", "wss://")):
+        raise ValueError("begins with neither ws:// nor wss://: it is the WebSocket of an OpenClaw gateway")
+    return _reachable(url)
+
+
 def _schema(url: SecretStr) -> SecretStr:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url.get_secret_value()):
         raise ValueError("is no URL of apprise, such as ntfy://topic or mailto://user:password@host")
@@ -141,6 +153,8 @@ MOST_USD = 1_000_000.0
 Usd = Annotated[float, Field(gt=0, le=MOST_USD)]
 HookUrl = Annotated[SecretStr, AfterValidator(_hook)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signing)]
+GatewayUrl = Annotated[str, AfterValidator(_gateway)]
+HardToken = Annotated[SecretStr, AfterValidator(_hard)]
 AppriseUrl = Annotated[SecretStr, AfterValidator(_schema)]
 Command = Annotated[str, AfterValidator(_command)]
 ModelRow = Annotated[Mapping[str, Any], AfterValidator(_model_row)]
@@ -513,6 +527,19 @@ class WebhookRow(_Row):
     """What it checks the signature with: `whsec_` and 24 to 64 bytes in base64."""
 
 
+class OpenClawRow(_Row):
+    """A person whom an OpenClaw gateway reaches by one of its channels."""
+
+    url: GatewayUrl = "ws://127.0.0.1:18789"
+    """The gateway's WebSocket."""
+    token: SecretStr
+    """The gateway's token."""
+    channel: Annotated[str, Field(min_length=1, max_length=100)]
+    """A channel that the gateway has: `telegram`, `slack`, …"""
+    to: Annotated[str, Field(min_length=1, max_length=500)]
+    """Whom it tells there, as `openclaw message send --target` takes it."""
+
+
 class Notify(_Row):
     """Who is told when the mode changes, besides the log and every answer of a tool."""
 
@@ -522,6 +549,51 @@ class Notify(_Row):
     """Receivers of signed POSTs."""
     apprise: tuple[AppriseUrl, ...] = ()
     """URLs of apprise (`ntfy://topic`, `mailto://…`); needs `pip install "omni-mcp[apprise]"`."""
+    openclaw: tuple[OpenClawRow, ...] = ()
+    """People whom an OpenClaw gateway reaches, without a model call."""
+
+
+HOOK_VALUES = {"openclaw": ("summary", "error", "status", "job", "job_id", "session")}
+"""What the description of a task may name, by the kind of its source."""
+
+
+class HookTask(_Row):
+    """The task that a delivery becomes."""
+
+    description: Annotated[str, Field(min_length=1, max_length=20_000)]
+    """What is to be done, with {summary} {error} {status} {job} {job_id} {session} put in, each cut to a limit."""
+    type: str | None = None
+    """The task type; without it routing reads the description."""
+    executor: str | None = None
+    """Who takes it; without it routing chooses."""
+    model: str | None = None
+    """The model; without it that of the executor."""
+    cwd: Folder | None = None
+    """The folder to work in; without it an own empty one."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Higher runs first."""
+    permissions: Permissions = "read-only"
+    """The most that the run may do, where its executor knows permissions (Claude Code)."""
+
+
+class SourceRow(_Row):
+    """A sender whose deliveries become tasks: `POST /hooks/NAME` of `omni-mcp serve`."""
+
+    kind: Literal["openclaw"]
+    """What it speaks: `openclaw`, the webhook of a cron job."""
+    token: HardToken
+    """The bearer token that it sends, of at least 16 characters."""
+    statuses: Annotated[tuple[Literal["ok", "error", "skipped"], ...], Field(min_length=1)] = ("ok",)
+    """Runs that become tasks, by how they ended."""
+    task: HookTask
+    """The task that a delivery becomes."""
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> Self:
+        known = HOOK_VALUES[self.kind]
+        if unknown := [name for name in re.findall(r"\{(\w+)\}", self.task.description) if name not in known]:
+            raise ValueError(f"has a description that names {unknown[0][:40]!r}; there are: {', '.join(known)}")
+        return self
 
 
 def _default_executors() -> dict[str, ExecutorRow]:
@@ -550,6 +622,8 @@ class ServersFile(_Row):
     """Bounds that hold for every task."""
     notify: Notify = Notify()
     """Who is told when the mode changes."""
+    webhooks: Mapping[Name, SourceRow] = Field(default_factory=dict[str, SourceRow])
+    """Senders whose deliveries become tasks, by name."""
 
     @field_validator("direct", mode="before")
     @classmethod

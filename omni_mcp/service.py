@@ -21,9 +21,10 @@ from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
-from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
+from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TransitionRefused, UnknownExecutor
 from omni_mcp.excerpt import joined
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
+from omni_mcp.lineage import Lineage
 from omni_mcp.notify.channels import told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve
 from omni_mcp.processes import Origin
@@ -123,15 +124,18 @@ class Service:
     origin: Callable[[], Origin | None] = _outside
     """Says whose run this process belongs to; blocks."""
 
-    async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0) -> TaskView:
-        """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError."""
+    async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0, client: str | None = None) -> TaskView:
+        """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError.
+
+        `client` is how an MCP client calls itself.
+        """
         settings = self.settings()
         spec = _checked(spec, settings)
         spec = replace(
             spec,
             principal=self.principal,
             deadline=self._deadline(spec.deadline_said),
-            ancestors=await self._ancestors(settings.servers.limits.max_depth),
+            ancestors=await self._ancestors(settings, client),
         )
         found = self._preview(spec, settings)
         _check_allowed(spec, found, settings)
@@ -343,25 +347,15 @@ class Service:
         except (ValueError, OverflowError) as error:
             raise BadRequest(f"deadline {error}", next_step='call submit_task with one such as "2h"') from error
 
-    async def _ancestors(self, limit: int) -> tuple[str, ...]:
+    async def _ancestors(self, settings: Settings, client: str | None) -> tuple[str, ...]:
         """Return the tasks that this call comes from inside of: the loop guard. Raises TooDeep."""
-        found = await run_sync(self.origin)
-        ancestors = () if found is None else await self._line_of(found)
-        if len(ancestors) > limit:
-            raise TooDeep(ancestors, limit)
-        return ancestors
-
-    async def _line_of(self, origin: Origin) -> tuple[str, ...]:
-        """Return a task and its ancestors; a server that works for several tasks counts as inside the deepest."""
-        if origin.task is None:
-            held = [task for task in await self.ledger.held() if task.owner == origin.owner]
-            lines = [(*task.spec.ancestors, task.id) for task in held if task.state is TaskState.EXECUTING]
-            return max(lines, key=len, default=())
-        try:
-            task = await self._find(origin.task)
-        except TaskNotFound:  # of another home or principal
-            return (origin.task,)
-        return (*task.spec.ancestors, task.id)
+        lineage = Lineage(
+            ledger=self.ledger,
+            principal=self.principal,
+            executors=settings.servers.executors,
+            limit=settings.servers.limits.max_depth,
+        )
+        return await lineage.ancestors(await run_sync(self.origin), client)
 
     async def _told(self, task: Task) -> dict[str, Any]:
         """Return what of a task is not in its row: what it waits for now, and for how long its executor is silent."""

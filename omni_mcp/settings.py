@@ -26,14 +26,17 @@ from omni_mcp.servers_file import (
     ExecutorRow,
     FaultHandler,
     Gateway,
+    HookTask,
     Limits,
     LitellmSettings,
     Models,
     Notify,
+    OpenClawRow,
     Repair,
     Routing,
     Rule,
     ServersFile,
+    SourceRow,
     WebhookRow,
 )
 from omni_mcp.settings_file import read
@@ -223,6 +226,9 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("limits",): Limits,
     ("notify",): Notify,
     ("notify", "webhooks", "*"): WebhookRow,
+    ("notify", "openclaw", "*"): OpenClawRow,
+    ("webhooks", "*"): SourceRow,
+    ("webhooks", "*", "task"): HookTask,
 }
 """Where in the file which keys may stand."""
 
@@ -235,6 +241,8 @@ _ROWS = (
     ("direct", "*"),
     ("notify", "webhooks", "*"),
     ("notify", "apprise", "*"),
+    ("notify", "openclaw", "*"),
+    ("webhooks", "*"),
     ("fault_handler", "repair"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 LOCAL = "local"
 """The principal of stdio and the command line; HTTP and webhooks bring their own."""
 
+SOURCE = "hook:"
+"""How the principals of webhooks begin; what they submitted is shown to whoever is `local`, whose settings let them."""
+
 SYSTEM_REPAIR = "system_repair"
 """The type of the task that repairs LiteLLM: the engine's own, no caller may submit it."""
 
@@ -141,6 +144,11 @@ class Mode(StrEnum):
     NORMAL = "normal"
     DEGRADED = "degraded"
     BRAINSTEM = "brainstem"
+
+
+def of_source(name: str) -> str:
+    """Return the principal of a webhook."""
+    return SOURCE + name
 
 
 def new_id() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from omni_mcp.task import SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
+from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
 
 NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.IDLE: "task_status with wait_seconds=50",
@@ -75,6 +75,8 @@ class TaskView(View):
     last_activity: datetime
     silent: int | None = None
     """Seconds since the executor's last sign of life, while it is executing."""
+    source: str | None = None
+    """Who submitted it, unless that was the person here: `hook:NAME`."""
     retry_of: str | None = None
     cancel_requested_at: datetime | None = None
     cost_usd: float | None = None
@@ -393,6 +395,7 @@ def task_view(
         cost_unknown_calls=task.cost_unknown_calls or None,
         budget_usd=task.spec.budget_usd,
         events=None if events is None else [event_view(event) for event in events],
+        source=None if task.spec.principal == LOCAL else task.spec.principal,
         retry_of=task.spec.retry_of,
         next_step=next_step(task),
         **more,

@@ -31,12 +31,14 @@ NOT_FOR_PEOPLE = {
     "decide/repair_text.py": "what a model reads",
     "decide/words.py": "patterns",
     "doctor/shell.py": "commands for a shell",
+    "faces/hooks.py": "what another program reads",
     "faces/mcp.py": "what a model reads",
     "ledger/statements.py": "statements",
     "ledger/usage.py": "statements",
     "llm/sse.py": "a protocol",
     "setup/text.py": "what is written into a file",
     "testing.py": "fakes",
+    "webhooks/openclaw.py": "what another program reads",
 }
 """Files whose strings nobody reads at a terminal."""
 
@@ -61,7 +63,7 @@ AS_THEY_ARE = {
         "openai",
         "server",
     ),
-    *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes"),
+    *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes", "{} serve"),
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
     # what stands in a result
     *(
@@ -74,9 +76,18 @@ AS_THEY_ARE = {
     '{"{}": "{}", "{}": true, "{}": n, "{}": seconds, "{}": n}',
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
-    *("Not a directory", "unable to open", "not a database", "Hello, World!", "Done, step by step", "{} begin"),
+    *(
+        "Task execution process exited before restart",
+        "Not a directory",
+        "unable to open",
+        "not a database",
+        "Hello, World!",
+        "Done, step by step",
+        "{} begin",
+    ),
     *("on run argv", "display notification (item 2 of argv) with title (item 1 of argv)", "end run", "{} UTC"),
     *("openclaw is not configured", "%(asctime)s %(levelname)s %(name)s: %(message)s"),
+    *("stopped by omni-orchestrator", "OpenClaw {}"),
     # what models read
     (
         "Do the whole task that the user gives you and answer in the language in which it is written. You have no "

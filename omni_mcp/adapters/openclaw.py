@@ -88,8 +88,9 @@ class OpenClaw:
                 hello = gateway.hello
         except ExecutorError as error:
             return Health(ok=False, detail=error.message, fix=error.next_step)
-        once = "; at least once: after its death work may be done again" if self._setup.at_least_once else ""
-        detail = f"agent {self._setup.agent} at {self._setup.address.shown}, protocol {hello.protocol}{once}"
+        detail = f"agent {self._setup.agent} at {self._setup.address.shown}, protocol {hello.protocol}"
+        if self._setup.at_least_once:
+            detail = f"{detail}; at least once: after its death work may be done again"
         return Health(ok=True, version=f"OpenClaw {hello.version}", detail=detail)
 
     @property

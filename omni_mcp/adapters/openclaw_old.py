@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omni_mcp.adapters.openclaw_result import RAISE_FIX, End, conclude, failed
-from omni_mcp.adapters.openclaw_run import Run, begin, notes, transcript_of, wait
+from omni_mcp.adapters.openclaw_run import Run, begin, notes, transcript_of, unanswered, wait
 from omni_mcp.adapters.openclaw_wire import Gateway
 from omni_mcp.contract import RunResult
 from omni_mcp.task import FailureClass
@@ -28,8 +28,7 @@ async def follow(gateway: Gateway, run: Run) -> RunResult:
             return await _concluded(gateway, run, ended)
         if kind := run.signs.hopeless:
             left = await stop(gateway, run.session, run.key)
-            message = f"OpenClaw's model provider does not answer after {run.signs.retries} retries"
-            return failed(kind, message, lives=bool(left))
+            return failed(kind, unanswered(run), lives=bool(left))
 
 
 async def overdue(gateway: Gateway, run: Run) -> RunResult:

@@ -126,8 +126,8 @@ def of_status(status: int, *, url: str) -> GatewayError:
     if status in EDGE_BUSY:
         return GatewayStarting(f"the gateway at {url} is not ready (HTTP {status})")
     said = f"{url} answered with HTTP {status} instead of a WebSocket"
-    if status in (301, 302, 303, 307, 308):
-        return refused_login(f"{said}: a login page", fix=ACCESS_FIX)
+    if status in (301, 302, 303, 307, 308):  # to a login page
+        return refused_login(said, fix=ACCESS_FIX)
     if status in (401, 403):
         return refused_login(said, fix=TOKEN_FIX)
     return GatewayDown(said, next_step=START_FIX)

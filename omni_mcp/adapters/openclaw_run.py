@@ -206,15 +206,19 @@ async def _concluded(gateway: Gateway, run: Run, row: Row) -> RunResult:
 
 async def _given_up(gateway: Gateway, run: Run) -> RunResult:
     """End a run whose provider does not answer."""
-    tries = f"after {run.signs.retries} retries ({run.signs.reason})"
     kind = run.signs.hopeless or FailureClass.PROVIDER
-    return await _ended_by_us(gateway, run, kind, f"OpenClaw's model provider does not answer {tries}")
+    return await _ended_by_us(gateway, run, kind, unanswered(run))
 
 
 async def overdue(gateway: Gateway, run: Run) -> RunResult:
     """End a run that takes too long."""
     message = f"OpenClaw did not finish in {run.request.timeout:.0f} s"
     return await _ended_by_us(gateway, run, FailureClass.TASK, message, fix=RAISE_FIX)
+
+
+def unanswered(run: Run) -> str:
+    """Say what a run was given up for."""
+    return f"OpenClaw's model provider does not answer after {run.signs.retries} retries ({run.signs.reason})"
 
 
 async def _ended_by_us(

@@ -189,7 +189,7 @@ class Gateway:
         self.hello, self._greeted_at = _hello(told), anyio.current_time()
         granted = mapping(told.get("auth")).get("scopes", SCOPES)  # older gateways do not say
         if missing := sorted(set(SCOPES) - set(granted)):
-            raise refused_login(f"the gateway gave this client no {' and no '.join(missing)}", fix=SCOPE_FIX)
+            raise refused_login(f"the gateway did not give this client {', '.join(missing)}", fix=SCOPE_FIX)
 
 
 @asynccontextmanager

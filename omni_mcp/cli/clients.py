@@ -11,6 +11,7 @@ from omni_mcp.cli import complete
 from omni_mcp.cli.base import clear_errors, command, err, named, out, print_json
 from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest
+from omni_mcp.home import Home
 from omni_mcp.lang import say
 
 AClient = Annotated[
@@ -35,6 +36,10 @@ def install(
     dry_run: DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a server of that name.")] = False,
     project: InProject = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="OpenClaw: reach `omni-mcp serve` there; else where one runs now.")
+    ] = None,
+    stdio: Annotated[bool, typer.Option("--stdio", help="OpenClaw: a process a session, also beside a serve.")] = False,
 ) -> None:
     """Add this server to a client's own configuration: shows the change, asks, and keeps a back-up.
 
@@ -49,11 +54,29 @@ def install(
         if client == "json" and not project:
             print_json(clients.snippet(**ours))
         else:
-            step = clients.installing(client, clients.place_of(client, project=project), **ours, force=force)
+            place = clients.place_of(client, project=project)
+            url = None if stdio else url or _served(client)
+            step = clients.installing(client, place, **ours, url=url, force=force)
             carry_out(step, agreed=yes, dry_run=dry_run)
     for option, variable, said in (("--home", "OMNI_HOME", root), ("--config", "OMNI_CONFIG", config)):
         if said is None and variable in os.environ:
             err.print(f"note: clients do not see {variable} as it is set here; {option} writes it down for them")
+
+
+def _served(client: str) -> str | None:
+    """Return where a client that had better use HTTP finds `omni-mcp serve`, and say so where none runs."""
+    from omni_mcp.clients.catalog import client_named
+    from omni_mcp.clients.launch import served
+
+    if client_named(client).http is None:
+        return None
+    url = served(Home.locate().served_at)
+    if url is None:
+        err.print(
+            "note: without `omni-mcp serve` each session starts a process of its own; "
+            "with one running, the same command writes down its url"
+        )
+    return url
 
 
 @command()

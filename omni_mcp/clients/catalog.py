@@ -63,12 +63,27 @@ class ClientKind:
     keys: Sequence[str] = ("mcpServers", SERVER)
     names_transport: bool = False
     editor: Editor = json_edit
+    http: Mapping[str, Any] | None = None
+    """What stands beside the url of a server that it reaches over HTTP; None: over stdio is as good."""
+    stdio: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What stands beside the command of a server that it starts."""
 
-    def entry(self, command: str, home: Path | None, config: Path | None = None) -> dict[str, Any]:
-        """Return our server as this client writes it; without a home it is the user's own, with its servers.yaml."""
+    def entry(
+        self, command: str, home: Path | None, config: Path | None = None, *, url: str | None = None
+    ) -> dict[str, Any]:
+        """Return our server as this client writes it; without a home it is the user's own, with its servers.yaml.
+
+        With a `url` it is the one that serves there.
+        """
+        if url is not None:
+            return {"url": url, **(self.http or {})}
         kind = {"type": "stdio"} if self.names_transport else {}
         named = {name: str(path) for name, path in (("OMNI_HOME", home), ("OMNI_CONFIG", config)) if path}
-        return {**kind, "command": command, "args": [], **({"env": named} if named else {})}
+        return {**kind, "command": command, "args": [], **({"env": named} if named else {}), **self.stdio}
+
+
+OPENCLAW_LIMITS: Mapping[str, Any] = {"connectionTimeoutMs": 30_000, "requestTimeoutMs": 90_000}
+"""Its own are 5 s until a session is open, too short for a busy machine; a call of ours waits up to 50 s."""
 
 
 def _openclaw(place: Place) -> Path:
@@ -99,7 +114,13 @@ CLIENTS: Mapping[str, ClientKind] = {
         editor=toml_edit,
     ),
     "gemini-cli": ClientKind(title="Gemini CLI", path=lambda place: place.user / ".gemini/settings.json"),
-    "openclaw": ClientKind(title="OpenClaw", path=_openclaw, keys=("mcp", "servers", SERVER)),
+    "openclaw": ClientKind(
+        title="OpenClaw",
+        path=_openclaw,
+        keys=("mcp", "servers", SERVER),
+        http={"transport": "streamable-http", **OPENCLAW_LIMITS},
+        stdio=OPENCLAW_LIMITS,
+    ),
     "json": ClientKind(title="This folder", path=lambda place: place.folder / ".mcp.json"),
 }
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from omni_mcp.clients.catalog import ClientKind, Editor
 from omni_mcp.clients.launch import SCRIPT
+from omni_mcp.this_machine import leads_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ def _start(entry: Any) -> Any:
     if not isinstance(entry, dict):
         return entry
     row = cast("dict[str, Any]", entry)
-    return row.get("command"), row.get("args") or [], row.get("env") or {}
+    return row.get("command"), row.get("args") or [], row.get("env") or {}, row.get("url")
 
 
 def told(entry: Any) -> str:
@@ -62,7 +64,12 @@ def restored(client: ClientKind, now: str, backup: str | None) -> str | None:
 
 def _is_us(entry: Any) -> bool:
     row = cast("dict[str, Any]", entry if isinstance(entry, dict) else {})
-    return Path(str(row.get("command"))).stem == SCRIPT
+    return Path(str(row.get("command"))).stem == SCRIPT or _is_served(str(row.get("url") or ""))
+
+
+def _is_served(url: str) -> bool:
+    """Whether a url may be that of an `omni-mcp serve`, which is on this machine."""
+    return leads_here(url) and urlsplit(url).path == "/mcp"
 
 
 def _added(edit: Editor, keys: Sequence[str], now: str, before: str | None) -> Sequence[str]:

@@ -35,15 +35,19 @@ def installing(
     command: str,
     home: Path | None = None,
     config: Path | None = None,
+    url: str | None = None,
     force: bool = False,
 ) -> Step:
     """Work out how our server comes into a client.
 
-    `command` is what the client starts, `home` and `config` what it names (else the user's own), `force` replaces an
-    entry that starts something else. Raises BadRequest and SettingsError; nothing is touched.
+    `command` is what the client starts, `home` and `config` what it names (else the user's own); with a `url` it
+    reaches the server there instead. `force` replaces an entry that starts something else. Raises BadRequest and
+    SettingsError; nothing is touched.
     """
     client = client_named(name)
-    path, entry = client.path(place), client.entry(command, home, config)
+    if url is not None and client.http is None:
+        raise BadRequest(f"{client.title} is given a command, not a url", next_step=f"omni-mcp install {name}")
+    path, entry = client.path(place), client.entry(command, home, config, url=url)
     before, found = _found(client, path)
     if same(found, entry):
         return _nothing(f"{client.title} has it already: {path}")
@@ -55,6 +59,8 @@ def installing(
     with _about(path):
         change = Change(path=path, before=before, after=client.editor.insert(before or "", client.keys, entry))
     done = f"{client.title} has it, and will start it the next time that you open it: {path}"
+    if url is not None:
+        done = f"{client.title} has it, and reaches it at {url}: {path}"
     if program := _program(name):
         commands = [*([claude.removing(program)] if found is not None else []), claude.adding(program, entry)]
         return _by_claude(commands, done=done, first=lambda: _back_up(client, change))

@@ -1,9 +1,11 @@
 """The command that a client starts: the console script by its absolute path, so that a start needs no network."""
 
 import shutil
+import socket
 import sys
 import sysconfig
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from omni_mcp.errors import SettingsError
 
@@ -23,3 +25,22 @@ def console_script() -> str:
             f"there is no console script {SCRIPT} beside {sys.executable}", next_step="install the package with pip"
         )
     return found
+
+
+def answers(url: str) -> bool:
+    """Whether somebody listens at a url. Blocks, for a second at most."""
+    place = urlsplit(url)
+    try:
+        with socket.create_connection((place.hostname or "", place.port or 80), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def served(note: Path) -> str | None:
+    """Return the url that `omni-mcp serve` wrote into a file, if it still answers there."""
+    try:
+        url = note.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return url if answers(url) else None

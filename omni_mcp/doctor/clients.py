@@ -8,18 +8,19 @@ from typing import Any, cast
 
 from omni_mcp.clients import files
 from omni_mcp.clients.catalog import CLIENTS, ClientKind, Place
-from omni_mcp.clients.launch import SCRIPT, console_script
+from omni_mcp.clients.launch import SCRIPT, answers, console_script
 from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import edit, program
 from omni_mcp.errors import SettingsError
+from omni_mcp.this_machine import leads_here
 
 Entry = Mapping[str, Any]
 
 OPTIONS = {"OMNI_HOME": "--home", "OMNI_CONFIG": "--config"}
 """What an entry may name, and how `install` is told of it."""
 VARIABLES = {option: variable for variable, option in OPTIONS.items()}
-OURS = ("command", "args", "env", "type")
+OURS = ("command", "args", "env", "type", "connectionTimeoutMs", "requestTimeoutMs")
 """The keys of an entry that `install` writes."""
 
 
@@ -64,7 +65,7 @@ def _judged(name: str, client: ClientKind, entry: Entry, scene: Scene) -> Findin
         "safe": name != "json" and not lost,  # the current folder may be anybody's
     }
     if not command:
-        return note("client-elsewhere", f"{client.title} reaches us at {entry.get('url')}", about=name)
+        return _elsewhere(name, client, str(entry.get("url")))
     if (program_there := shutil.which(command)) is None:
         text = f"{client.title} starts {command}, which is not there (any more): it does not have our tools"
         return Finding(code="client-stale", severity=Severity.ERROR, text=text, about=name, **fix)
@@ -75,6 +76,14 @@ def _judged(name: str, client: ClientKind, entry: Entry, scene: Scene) -> Findin
     if home and Path(home) != scene.home.root:
         return note("client-home", f"{client.title} uses another home: {home}", about=name)
     return ok("client", f"{client.title} starts {command}", about=name)
+
+
+def _elsewhere(name: str, client: ClientKind, url: str) -> Finding:
+    if leads_here(url) and not answers(url):
+        text = f"{client.title} reaches us at {url}, where nobody listens"
+        fix, needs = f"{program()} serve", "a terminal of its own: it runs until it is ended"
+        return Finding(code="client-unserved", severity=Severity.WARNING, text=text, about=name, fix=fix, needs=needs)
+    return note("client-elsewhere", f"{client.title} reaches us at {url}", about=name)
 
 
 def _read(entry: Entry) -> tuple[Mapping[str, str], Sequence[str]]:

@@ -135,6 +135,15 @@ def the_service(context: Context = AContext) -> Service:
 AService: Any = Depends(the_service)
 
 
+def the_client(context: Context = AContext) -> str | None:
+    """Return how the client calls itself; one of the newest protocol may not say."""
+    said = context.session.client_params
+    return None if said is None else said.client_info.name
+
+
+AClient: Any = Depends(the_client)
+
+
 @answering
 async def submit_task(
     description: Annotated[str, Field(description="What is to be done, with everything the executor must know")],
@@ -157,6 +166,7 @@ async def submit_task(
     ] = None,
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,
+    client: str | None = AClient,
 ) -> TaskView:
     """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
 
@@ -175,7 +185,7 @@ async def submit_task(
         budget_usd=budget_usd,
         options=options or {},
     )
-    return await service.submit(spec, wait_seconds=wait_seconds)
+    return await service.submit(spec, wait_seconds=wait_seconds, client=client)
 
 
 @answering

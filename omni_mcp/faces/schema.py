@@ -10,9 +10,14 @@ DROPPED = frozenset({"title", "default", "description", "$defs", "additionalProp
 
 
 def output_schema(view: type[View]) -> dict[str, Any]:
-    """Return the JSON schema of what `view.shown()` gives: empty fields are absent, so nothing is null."""
+    """Return the JSON schema of what `view.shown()` gives: empty fields are absent, so nothing is null.
+
+    No field is required, because it holds for refusals, too: clients built on the TypeScript SDK check them against it,
+    and would show a model their own complaint in place of ours (OpenClaw 2026.9.6).
+    """
     whole = view.model_json_schema()
     schema = _lean(whole, whole.get("$defs", {}))
+    schema.pop("required", None)
     schema["properties"].setdefault("mode", {"type": "string"})  # only while the mode is not normal
     return schema
 

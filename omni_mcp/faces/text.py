@@ -88,6 +88,7 @@ def print_task(out: Console, task: TaskView) -> None:
         "why": task.text,
         "due": local(task.due_at) if task.due_at else None,
         "deadline": local(task.deadline) if task.deadline else None,
+        "source": task.source,
         "retry of": task.retry_of,
         "served by": _server(task),
         "because": task.reason,

@@ -63,6 +63,7 @@ from omni_mcp.ledger.rows import (
 from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
 from omni_mcp.task import (
+    LOCAL,
     Choice,
     Clock,
     Completed,
@@ -414,7 +415,8 @@ class SqliteLedger(Ledger):
         names = {f"state{n}": state for n, state in enumerate(states)}
         only = f"and t.state in ({', '.join(f':{name}' for name in names)})" if names else ""
         values = {"principal": principal, "before": _from_cursor(cursor), "limit": limit + 1, **names}
-        rows = await self._read(sql.PAGE.format(states=only), values)
+        seen = sql.OWN_AND_HOOKS if principal == LOCAL else sql.OWN
+        rows = await self._read(sql.PAGE.format(states=only, seen=seen), values)
         shown = rows[:limit]
         return Page(tasks=[a_task(row) for row in shown], cursor=str(shown[-1]["n"]) if len(rows) > limit else None)
 

@@ -12,8 +12,12 @@ _N = "(select n from tasks where id = :id)"
 
 TASK = _WHOLE + " where t.id = :id"
 TASK_BY_N = _WHOLE + " where t.n = :n"
-FIND = "select id from tasks where id >= :low and id < :high and +principal = :principal limit 6"
-"""The plus keeps SQLite from walking through all tasks of the principal instead."""
+SEEN = "(+{0}principal = :principal or (:principal = 'local' and +{0}principal glob 'hook:*'))"
+"""Whose tasks a principal is shown: its own; and the person here those of the webhooks of their own settings.
+
+The plus keeps SQLite from walking through all tasks of the principal instead.
+"""
+FIND = f"select id from tasks where id >= :low and id < :high and {SEEN.format('')} limit 6"
 CLAIMABLE = (
     """
     with recursive principals (name) as (
@@ -53,15 +57,17 @@ PAGE = f"""
     select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as ancestors,
         null as retry_of, null as snapshot, {_SPENT}
     from tasks t
-    where t.principal = :principal and t.n < :before {{states}}
+    where {{seen}} and t.n < :before {{states}}
     order by t.n desc limit :limit
 """
+OWN, OWN_AND_HOOKS = "t.principal = :principal", SEEN.format("t.")
+"""What of it is `seen`: the second reads through the newest tasks of all, of which few are anybody else's."""
 WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting' group by waiting_for"
-WAITING_IDS = """
+WAITING_IDS = f"""
     select waiting_for, id from (
         select waiting_for, id, priority, n,
             row_number() over (partition by waiting_for order by priority desc, n) as place
-        from tasks where open = 1 and state = 'waiting' and +principal = :principal
+        from tasks where open = 1 and state = 'waiting' and {SEEN.format("")}
     ) where place <= :limit order by priority desc, n
 """
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"

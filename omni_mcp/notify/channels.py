@@ -7,6 +7,7 @@ from omni_mcp.ledger.base import Delivery
 from omni_mcp.notify.apprise import Apprise
 from omni_mcp.notify.base import Channel
 from omni_mcp.notify.desktop import NAME, Desktop, desktop
+from omni_mcp.notify.openclaw import OpenClaw
 from omni_mcp.notify.webhook import Webhook
 from omni_mcp.servers_file import Notify
 
@@ -20,7 +21,11 @@ def channels_of(notify: Notify) -> Mapping[str, Channel]:
 
 def _all(notify: Notify) -> Mapping[str, Channel | str]:
     """Return each channel, or why it is not there."""
-    sent: Sequence[Channel] = [*map(Webhook, notify.webhooks), *map(Apprise, notify.apprise)]
+    sent: Sequence[Channel] = [
+        *map(Webhook, notify.webhooks),
+        *map(Apprise, notify.apprise),
+        *map(OpenClaw, notify.openclaw),
+    ]
     return {NAME: _desktop(notify), **{channel.name: channel for channel in sent}}
 
 

@@ -129,9 +129,9 @@ async def ended(client: Client[Any], task_id: str, *, limit: float = LIMIT) -> d
                 return status
 
 
-async def connected(port: int) -> None:
+async def connected(port: int, *, limit: float = LIMIT) -> None:
     """Wait until something listens on a port of loopback."""
-    with anyio.fail_after(LIMIT):
+    with anyio.fail_after(limit):
         while True:
             try:
                 async with await anyio.connect_tcp("127.0.0.1", port):

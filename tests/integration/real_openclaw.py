@@ -34,6 +34,8 @@ REAL_OPENCLAW = [
 
 TOKEN = "oc-token-of-the-tests-0123456789"
 MODEL = "stub/stub-1"
+WORKER = "omni-worker"
+"""An agent that has none of our tools."""
 PRICES = {"input": 1, "output": 2, "cacheRead": 0, "cacheWrite": 0}
 """USD for a million tokens."""
 
@@ -76,6 +78,8 @@ class RealOpenclaw:
     folder: Path
     cloud: StubCloud
     port: int = field(default_factory=free_port)
+    person: int = field(default_factory=free_port)
+    """The port of loopback at which somebody may listen for what it sends to `a2a:person`."""
     token: str = TOKEN
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -130,11 +134,21 @@ class RealOpenclaw:
             "api": "openai-completions",
             "models": [{**model, "contextWindow": 128_000, "maxTokens": 4096}],
         }
+        here = "http://127.0.0.1"
         auth = {"mode": "token", "token": self.token}
         return {
             "gateway": {"mode": "local", "bind": "loopback", "port": self.port, "auth": auth},
-            "models": {"mode": "merge", "providers": {"stub": stub}},
-            "agents": {"defaults": {"model": {"primary": MODEL}, "heartbeat": {"every": "0m"}}},
+            "models": {"mode": "merge", "catalogRefresh": {"enabled": False}, "providers": {"stub": stub}},
+            "agents": {
+                "defaults": {"model": {"primary": MODEL}, "heartbeat": {"every": "0m"}},
+                "entries": {"main": {}, WORKER: {"tools": {"deny": ["omni__*"]}}},
+            },
+            "channels": {
+                "a2a": {"enabled": True, "peers": {"person": {"token": self.token, "url": f"{here}:{self.person}/"}}}
+            },
+            "cron": {"webhookToken": self.token, "webhookSsrfPolicy": {"allowedHostnames": ["127.0.0.1"]}},
+            "logging": {"file": str(self.folder / "openclaw.log")},
+            "update": {"checkOnStart": False},
         }
 
     def start(self) -> None:
@@ -163,6 +177,7 @@ class RealOpenclaw:
     def kill(self) -> None:
         """End it and all that it started at once. Blocks."""
         _kill(self._tree())
+        self._reap()
 
     def stop(self) -> None:
         """Have it finish what runs and end; what is left then is killed. Blocks."""
@@ -171,6 +186,12 @@ class RealOpenclaw:
             gateway.terminate()
         psutil.wait_procs(tree[:1], timeout=STOP_LIMIT)
         _kill(tree)
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take its exit status, so that another one may be started in its place."""
+        if self._process is not None:
+            self._process.wait()
 
     def _tree(self) -> Sequence[psutil.Process]:
         if self._process is None or self._process.poll() is not None:

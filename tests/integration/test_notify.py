@@ -1,10 +1,12 @@
-"""Notices of a real engine: of a crash loop, to one who wants no more, and to one who is configured meanwhile."""
+"""Notices of a real engine: of a crash loop, to one who wants no more or is configured meanwhile, through OpenClaw."""
 
 import json
 from pathlib import Path
 
 import anyio
+from anyio.to_thread import run_sync
 
+from tests.integration.fake_openclaw import fake_openclaw
 from tests.integration.house import LIMIT, call, house, until
 from tests.receiver import SECRET, receiver
 
@@ -40,3 +42,48 @@ async def test_an_engine_tells_of_those_that_died_before_it_and_whoever_is_confi
         assert late["text"] == "did not take the last 1 notices: HTTP 410: the receiver wants no more"
         assert late["fix"].endswith(f"notify --test --home {here.home.root}")
         assert len(good.got) == len(gone.got) == 1
+
+
+async def test_a_gateway_that_was_away_is_told_once_and_asks_no_model(tmp_path: Path) -> None:
+    with fake_openclaw(tmp_path / "gateway") as gateway:
+        async with house(tmp_path) as here:
+            row = {"url": gateway.url, "token": gateway.token, "channel": "telegram", "to": "me"}
+            here.configure(executors={"echo": here.workshop()}, notify={"desktop": False, "openclaw": [row]})
+            await run_sync(gateway.stop)
+            code, said = await here.cli("notify", "--test")
+            assert code == 1
+            assert "cannot be reached" in said
+            async with here.client() as client:
+                await call(client, "submit_task", description="hello", type="echo", wait_seconds=20)
+                await call(client, "system_mode", set="brainstem", for_minutes=5)
+
+                async def standing() -> str:
+                    told_by = (await call(client, "system_mode"))["told_by"]
+                    return next(text for name, text in told_by.items() if name.startswith("openclaw telegram"))
+
+                with anyio.fail_after(LIMIT):
+                    while "tries failed" not in await standing():
+                        await anyio.sleep(0.05)
+                await run_sync(gateway.start)
+                with anyio.fail_after(LIMIT * 2):
+                    while not (await standing()).startswith("told "):
+                        await anyio.sleep(0.1)
+        [sent] = gateway.sent
+        assert (sent["channel"], sent["to"]) == ("telegram", "me")
+        assert "brainstem" in sent["message"]
+        assert gateway.cloud.calls == []
+
+
+async def test_what_a_gateway_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
+    with fake_openclaw(tmp_path / "gateway") as gateway:
+        async with house(tmp_path) as here:
+            rows = [
+                {"url": gateway.url, "token": token, "channel": channel, "to": "me"}
+                for token, channel in ((gateway.token, "telegram"), ("wrong", "slack"))
+            ]
+            here.configure(notify={"desktop": False, "openclaw": rows})
+            code, said = await here.cli("notify", "--test", "--json")
+        taken, refused = json.loads(said)["tested"]
+        assert (code, taken["told"], refused["told"]) == (1, True, False)
+        assert "TOKEN_MISMATCH" in refused["text"]
+        assert len(gateway.sent) == 1

@@ -218,7 +218,7 @@ async def test_a_gateway_that_is_killed_costs_one_outcome_and_what_was_answered(
     async with adapter(mortal) as client:
         again = await attach(client, asked)
     calls = mortal.cloud.calls
-    assert [end.status for end in ends] == ["completed"], ends
+    assert [end.status for end in ends] == ["completed"], (ends, told)
     assert len(calls) == asked_before + 1
     assert usage(ends[0]) == answered([*calls[: max(asked_before - 1, 0)], calls[-1]])
     assert again == ends[0]

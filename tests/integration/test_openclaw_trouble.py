@@ -57,8 +57,8 @@ def about(result: RunResult) -> tuple[FailureClass | None, bool]:
 @pytest.mark.parametrize(
     ("faults", "said", "fix"),
     [
-        ({"scopes": []}, "gave this client no operator.read and no operator.write", "openclaw devices list"),
-        ({"remote": True}, "gave this client no operator.read", "openclaw devices approve"),
+        ({"scopes": []}, "did not give this client operator.read, operator.write", "openclaw devices list"),
+        ({"remote": True}, "did not give this client operator.read", "openclaw devices approve"),
     ],
 )
 async def test_a_client_that_may_do_nothing_says_who_lets_it_in(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from omni_mcp.clients import claude, json_edit
-from omni_mcp.clients.catalog import CLIENTS, Place
+from omni_mcp.clients.catalog import CLIENTS, OPENCLAW_LIMITS, Place
 from omni_mcp.clients.install import backup_of, installing, place_of, snippet, uninstalling
 from omni_mcp.clients.jsonc import parse
 from omni_mcp.clients.launch import console_script
@@ -288,10 +288,10 @@ def test_what_each_client_is_given(tmp_path: Path) -> None:
     for name, client in CLIENTS.items():
         entry = client.entry(SCRIPT, None)
         assert entry.pop("type", "stdio") == "stdio", name
-        assert entry == {"command": SCRIPT, "args": []}, name
+        assert entry == {"command": SCRIPT, "args": [], **client.stdio}, name
     installing("openclaw", place_in(tmp_path), command=SCRIPT).carry_out()
     written = parse((tmp_path / ".openclaw/openclaw.json").read_text()).value
-    assert written == {"mcp": {"servers": {"omni": {"command": SCRIPT, "args": []}}}}
+    assert written == {"mcp": {"servers": {"omni": {"command": SCRIPT, "args": [], **OPENCLAW_LIMITS}}}}
     installing("codex", place_in(tmp_path), command=SCRIPT).carry_out()
     assert tomllib.loads((tmp_path / ".codex/config.toml").read_text())["mcp_servers"]["omni"]["command"] == SCRIPT
     assert snippet(SCRIPT, None) == {"mcpServers": {"omni": {"command": SCRIPT, "args": []}}}
@@ -391,3 +391,22 @@ def test_nothing_is_half_written_when_the_disk_is_full(tmp_path: Path, monkeypat
         step.carry_out()
     assert path.read_text() == "{}"
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_openclaw_reaches_a_server_that_runs_and_starts_one_otherwise(tmp_path: Path) -> None:
+    here, url = place_in(tmp_path), "http://127.0.0.1:8765/mcp"
+    file = tmp_path / ".openclaw/openclaw.json"
+    installing("openclaw", here, command=SCRIPT).carry_out()
+    started = json_edit.find(file.read_text(), CLIENTS["openclaw"].keys)
+    assert (started["command"], started["connectionTimeoutMs"]) == (SCRIPT, 30_000)
+    installing("openclaw", here, command=SCRIPT, url=url, force=True).carry_out()
+    reached = json_edit.find(file.read_text(), CLIENTS["openclaw"].keys)
+    assert (reached["url"], reached["transport"], "command" in reached) == (url, "streamable-http", False)
+    assert not installing("openclaw", here, command=SCRIPT, url=url).shown
+    uninstalling("openclaw", here).carry_out()
+    assert not file.exists()
+
+
+def test_a_client_that_is_given_a_command_refuses_a_url(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="Cursor is given a command, not a url"):
+        installing("cursor", place_in(tmp_path), command=SCRIPT, url="http://127.0.0.1:8765/mcp")

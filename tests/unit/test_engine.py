@@ -71,7 +71,7 @@ async def test_a_task_is_routed_run_and_completed(tmp_path: Path) -> None:
         other = FakeExecutor(name="other", row=FAKE_ROW.model_copy(update={"handles": ("coding",)}))
         fake = FakeExecutor(says=["half way"])
         engine = engine_for(ledger, fake, other, home=tmp_path)
-        task_id = await submitted(ledger, description="写代码", options={"a": 1})
+        task_id = await submitted(ledger, description="写代码", options={"permissions": "full"})
         coding = await submitted(ledger, type="coding")
         assert await stepped(engine)
         task = await look(ledger, task_id)
@@ -82,7 +82,7 @@ async def test_a_task_is_routed_run_and_completed(tmp_path: Path) -> None:
         assert result is not None
         assert result.text == "done"
         (request,) = fake.requests
-        assert (request.description, request.options, request.attempt) == ("写代码", {"a": 1}, 1)
+        assert (request.description, request.options, request.attempt) == ("写代码", {"permissions": "full"}, 1)
         assert request.run_id == task.run_id
         assert not engine.running
         assert not await stepped(engine)

@@ -8,6 +8,7 @@ from fastmcp import Client
 
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.service import Service
+from omni_mcp.views import ErrorView
 
 CHARACTERS_A_TOKEN = 3.9
 """As counted for this list: 15,746 characters are 3,950 tokens of gpt-4o; claude's own tokenizer is not public."""
@@ -27,3 +28,13 @@ async def test_the_list_of_tools_stays_small() -> None:
     size = len(listed.model_dump_json(exclude_none=True, by_alias=True))
     assert size / CHARACTERS_A_TOKEN < MOST
     assert all(len((tool.description or "").encode()) < 2048 for tool in listed.tools)
+
+
+async def test_a_refusal_is_within_the_output_schema_of_every_tool() -> None:
+    async with Client(create_face(nobody)) as client:
+        listed = await client.list_tools_mcp()
+    error = set(ErrorView.model_fields)
+    for tool in listed.tools:
+        schema = tool.output_schema or {}
+        assert set(schema.get("required", ())) <= error, tool.name
+        assert schema.get("additionalProperties", True) is True, tool.name

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -29,6 +30,8 @@ import sys
 from omni_mcp.processes import sweep
 print(sweep({MARK!r}, sys.argv[1]).ended)
 """
+ASKED = "from omni_mcp.processes import origin; print(origin())"
+STARTER = "import subprocess, sys; subprocess.run([sys.argv[1], '-c', sys.argv[2]], check=True)"
 ORPHANER = """
 import subprocess, sys, signal
 from omni_mcp.processes import die_with_parent
@@ -129,3 +132,13 @@ def test_a_process_is_seen_to_stop_and_to_go_on() -> None:
                     break
                 os.sched_yield()
             assert is_stopped(process.pid) is stopped
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process is named by a link to its program")
+def test_what_an_openclaw_gateway_starts_knows_that(tmp_path: Path) -> None:
+    gateway = tmp_path / "openclaw-gateway"
+    gateway.symlink_to(sys.executable)
+    for program, known in ((gateway, "gateway=True"), (Path(sys.executable), "None")):
+        argv = [str(program), "-c", STARTER, sys.executable, ASKED]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout
+        assert known in said

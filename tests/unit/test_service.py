@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from omni_mcp.errors import BadRequest, TooDeep
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.lineage import OPENCLAW_CLIENT
 from omni_mcp.processes import Origin
-from omni_mcp.servers_file import ServersFile
+from omni_mcp.servers_file import ExecutorRow, ServersFile
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, WaitingFor
@@ -51,11 +52,12 @@ class Place:
         """Submit a task; returns its id."""
         return (await self.service.submit(a_spec(**changes))).task_id
 
-    async def executing(self, task_id: str, *, owner: str = "me") -> str:
+    async def executing(self, task_id: str, *, owner: str = "me", served_by: str = "fake") -> str:
         """Have a task at work."""
         task = await self.ledger.begin(task_id, owner=owner)
         assert task is not None
-        await self.ledger.bind(task_id, attempt=task.attempt, owner=owner, choice=CHOICE, endpoint="", run_id="")
+        choice = replace(CHOICE, executor=served_by)
+        await self.ledger.bind(task_id, attempt=task.attempt, owner=owner, choice=choice, endpoint="", run_id="")
         return task_id
 
     async def ended(self, task_id: str, state: TaskState = TaskState.FAILED) -> str:
@@ -63,6 +65,11 @@ class Place:
         outcome = Completed(text="x") if state is TaskState.COMPLETED else Failed(kind=FailureClass.TASK, message="no")
         await self.ledger.finish(await self.executing(task_id), attempt=1, owner="me", state=state, outcome=outcome)
         return task_id
+
+    async def ancestors_from(self, client: str | None) -> tuple[str, ...]:
+        """Submit a task for a client that calls itself so; returns the ancestors that it got."""
+        view = await self.service.submit(a_spec(), client=client)
+        return (await self.ledger.find(view.task_id, principal=LOCAL)).spec.ancestors
 
     def inside(self, task: str | None, owner: str = "me") -> None:
         """Have the next calls come from inside a run."""
@@ -72,7 +79,7 @@ class Place:
 @asynccontextmanager
 async def place(tmp_path: Path, **limits: Any) -> AsyncGenerator[Place]:
     """Open a place with one executor."""
-    rows = {"fake": FakeExecutor().row}
+    rows = {"fake": FakeExecutor().row, "claw": ExecutorRow(preset="openclaw", url="ws://127.0.0.1:1")}
     servers = ServersFile.model_validate({"executors": rows, "routing": {"default": "fake"}, "limits": limits})
     settings = Settings(home=Home(tmp_path), servers=servers)
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
@@ -184,6 +191,24 @@ async def test_a_server_that_works_for_several_tasks_counts_as_inside_the_deepes
         assert task.spec.ancestors == (root, child)
         here.inside(None, owner="somebody else's")
         assert (await here.ledger.find(await here.submitted(), principal=LOCAL)).spec.ancestors == ()
+
+
+async def test_a_call_from_an_openclaw_gateway_is_inside_the_deepest_task_that_runs_there(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        await here.executing(await here.submitted())
+        assert await here.ancestors_from(OPENCLAW_CLIENT) == ()
+        parent = await here.executing(await here.submitted(), served_by="claw")
+        assert await here.ancestors_from(OPENCLAW_CLIENT) == (parent,)
+        assert await here.ancestors_from("cursor") == ()
+        here.origin[0] = Origin(gateway=True)
+        assert await here.ancestors_from(None) == (parent,)
+
+
+async def test_a_worker_of_a_gateway_that_submits_too_deep_is_told_so(tmp_path: Path) -> None:
+    async with place(tmp_path, max_depth=0) as here:
+        parent = await here.executing(await here.submitted(), served_by="claw")
+        with pytest.raises(TooDeep, match=f"from OpenClaw while it works on task {parent}, 1 levels deep"):
+            await here.ancestors_from(OPENCLAW_CLIENT)
 
 
 async def test_a_task_of_another_home_is_an_ancestor_too(tmp_path: Path) -> None:

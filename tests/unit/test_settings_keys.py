@@ -16,7 +16,7 @@ from tools.reference import DOCS, PAGE, SCHEMA, docs_text, schema_text
 
 CASES = [(path, info.alias or name) for path, table in TABLES.items() for name, info in table.model_fields.items()]
 
-LISTS = {"rules", "webhooks"}
+LISTS = {("routing", "rules"), ("notify", "webhooks"), ("notify", "openclaw")}
 
 
 def misspelt(key: str) -> Collection[str]:
@@ -32,7 +32,7 @@ def tree_with(path: KeyPath, key: str) -> Any:
     """Return a tree in which a key stands at a place; `*` is the first entry of a list, else any name."""
     tree: Any = {key: {}}
     for part in reversed(path):
-        tree = {part: tree} if part != "*" else [tree] if LISTS & set(path) else {"x": tree}
+        tree = {part: tree} if part != "*" else [tree] if path[:2] in LISTS else {"x": tree}
     return tree
 
 

@@ -1,0 +1,108 @@
+"""The face for webhooks: `POST /hooks/{source}` takes what a row of `webhooks` admits, once, and answers with its task.
+
+202: a new task, durable. 200: the task of an earlier try, or nothing to do. 4xx: not taken, and no repeat will be. 503:
+not taken now.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+
+from omni_mcp.errors import BadRequest, IdempotencyConflict, LedgerError, OmniError, TaskPurged
+from omni_mcp.servers_file import SourceRow
+from omni_mcp.service import Service
+from omni_mcp.task import of_source
+from omni_mcp.views import ErrorView, TaskView
+from omni_mcp.webhooks.base import DeliveryRefused
+from omni_mcp.webhooks.kinds import KINDS
+from omni_mcp.webhooks.task import spec_of
+
+logger = logging.getLogger(__name__)
+
+PATH = "/hooks/{source}"
+LARGEST = 256 * 1024
+"""Bytes of a body."""
+PATIENCE = 10.0
+"""Seconds that a body may take to arrive."""
+LATER = 503
+AGAIN = {"retry-after": "5"}
+
+
+async def take(service: Callable[[], Service], request: Request) -> JSONResponse:
+    """Answer one delivery."""
+    source = request.path_params["source"]
+    try:
+        view = await _taken(service(), source, request)
+    except OmniError as error:
+        logger.warning("webhook %s: %s", source[:64], error.message, extra={"action": "hook_refused"})
+        status = _status(error)
+        return JSONResponse(_told(error).shown(), status, AGAIN if status == LATER else None)
+    except ClientDisconnect:
+        return JSONResponse({}, 400)
+    if view is None:
+        return JSONResponse({"text": "nothing to do: the row does not take this status"})
+    logger.info("webhook %s: task %s", source, view.task_id, extra={"action": "hook_taken"})
+    return JSONResponse(view.shown(), 200 if view.deduplicated else 202)
+
+
+async def _taken(service: Service, source: str, request: Request) -> TaskView | None:
+    row = _row(service, source)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise DeliveryRefused(415, "the body is not said to be application/json")
+    body = await _body(request)
+    kind = KINDS[row.kind]
+    kind.admit(row, request.headers, body)
+    delivery = kind.read(body)
+    if delivery.status not in row.statuses:
+        return None
+    return await replace(service, principal=of_source(source)).submit(spec_of(row, delivery))
+
+
+def _row(service: Service, source: str) -> SourceRow:
+    settings = service.settings()
+    if settings.unreadable:
+        raise DeliveryRefused(LATER, "servers.yaml cannot be read", next_step="omni-mcp mode says what is wrong")
+    row = settings.servers.webhooks.get(source)
+    if row is None:
+        raise DeliveryRefused(
+            404, f"no webhook is called {source[:64]!r}, or its row cannot be used", next_step="omni-mcp mode says why"
+        )
+    return row
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, no more of which is read than may be. Raises DeliveryRefused."""
+    body = bytearray()
+    try:
+        with anyio.fail_after(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST:
+                    raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
+    except TimeoutError as error:
+        raise DeliveryRefused(408, f"the body has not come within {PATIENCE:g} s") from error
+    return bytes(body)
+
+
+def _told(error: OmniError) -> ErrorView:
+    return ErrorView(code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step)
+
+
+def _status(error: OmniError) -> int:
+    match error:
+        case DeliveryRefused():
+            return error.status
+        case IdempotencyConflict():
+            return 409
+        case TaskPurged():
+            return 410
+        case BadRequest():
+            return 422
+        case LedgerError():
+            return LATER
+        case _:
+            return 500

@@ -1,0 +1,8 @@
+"""Which kinds of senders there are, by the `kind` of a row."""
+
+from collections.abc import Mapping
+
+from omni_mcp.webhooks import openclaw
+from omni_mcp.webhooks.base import Kind
+
+KINDS: Mapping[str, Kind] = {"openclaw": openclaw}
