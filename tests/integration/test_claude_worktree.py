@@ -20,7 +20,7 @@ pytestmark = [
 
 
 PATIENCE = 120
-"""Seconds that anything may take here: two processes of LiteLLM and claude start, on a machine that is busy."""
+"""Seconds that anything may take here: an engine with LiteLLM, and claude, start on a machine that may be busy."""
 
 
 def watched(tmp_path: Path) -> Path:
