@@ -188,6 +188,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
     kept = request.commands is not None
     folder = folder_for(replace(setup, roots=()) if kept else setup, request.cwd)
     granted = ONLY_COMMANDS if kept else PROFILES[permissions_for(setup, request.options, env)]
+    turns = turns_for(setup, request.options)
     argv = [
         *(find_binary(setup), "-p", "--output-format", "stream-json", "--verbose"),
         *("--setting-sources", "" if kept else "user", "--strict-mcp-config", "--add-dir", str(folder)),
@@ -196,7 +197,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         *(("--include-partial-messages",) if request.endpoint is None else ()),
         *("--resume" if resume else "--session-id", _session_id(request.run_id)),
         *(("--model", request.model) if request.model else ()),
-        *(("--max-turns", str(turns)) if (turns := turns_for(setup, request.options)) is not None else ()),
+        *(("--max-turns", str(turns)) if turns is not None else ()),
     ]
     return Command(
         argv=argv,

@@ -3,13 +3,16 @@
 import re
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psutil
 import pytest
+from fastmcp import Client
 
-from tests.integration.house import House, call, ended, house, refused, until
+from tests.integration.house import LIMIT, House, call, ended, house, refused, until
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/executors.md"
@@ -53,47 +56,60 @@ NPM = [
 ]
 
 
+def configure(here: House, command: Sequence[str]) -> Path:
+    """Write the rows of an example, one for an agent and one for a program that is not there; returns the agent."""
+    (agent := here.home.root / "agent.py").write_text(AGENT)
+    row = {"command": command[0], "timeout": 600, "recovery": "retry"}
+    here.configure(
+        executors={
+            "mine": {**row, "args": [*command[1:], sys.executable, str(agent)], "handles": ["mine"]},
+            "missing": {**row, "args": [*command[1:], "no-such-program"], "handles": ["none"]},
+        }
+    )
+    return agent
+
+
+async def submitted(client: Client[Any], text: str, **more: Any) -> str:
+    return (await call(client, "submit_task", description=text, **{"executor": "mine", **more}))["task_id"]
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("written", [in_python, pytest.param(in_javascript, marks=NPM)])
-async def test_an_adapter_of_the_page_runs_tasks(tmp_path: Path, written: Any) -> None:
+async def test_an_adapter_of_the_page_runs_tasks(tmp_path: Path, written: Callable[[House], list[str]]) -> None:
     async with house(tmp_path) as here:
-        command, *args = written(here)
-        (agent := tmp_path / "agent.py").write_text(AGENT)
-        row = {"command": command, "handles": ["mine"], "timeout": 600, "recovery": "retry"}
-        here.configure(
-            executors={
-                "program": {**row, "args": [*args, sys.executable, str(agent)]},
-                "missing": {**row, "args": [*args, "no-such-program"], "handles": ["none"]},
-            }
-        )
+        agent = configure(here, written(here))
         async with here.client() as client:
+            await completes(client, await submitted(client, "one two"))
+            await fails(client, await submitted(client, "so fail"))
+            absent = await ended(client, await submitted(client, "x", executor="missing"))
+            assert (absent["waiting_for"], "install it" in absent["text"]) == ("executor", True)
+            limited = await ended(client, await submitted(client, "x", options={"max_turns": 3}))
+            assert "cannot keep the options max_turns" in limited["text"]
+            too_long = {"description": "x", "executor": "mine", "options": {"timeout": 601}}
+            assert "up to 600" in str(await refused(client, "submit_task", **too_long))
+            await is_cancelled(client, await submitted(client, "please wait"), agent)
 
-            async def submitted(text: str, **more: Any) -> str:
-                task = await call(client, "submit_task", description=text, **{"executor": "program", **more})
-                return task["task_id"]
 
-            good, bad = await submitted("one two"), await submitted("so fail")
-            absent, limited = await submitted("x", executor="missing"), await submitted("x", options={"max_turns": 3})
-            done = await ended(client, good)
-            result = await call(client, "task_result", task_id=good)
-            assert (done["state"], result["text"].split(), done["progress"]) == ("completed", ["ONE", "TWO"], "TWO")
-            assert result["notes"]["usage"]["output_tokens"] == 2
-            failed = await ended(client, bad)
-            assert (failed["state"], "it ended with 3" in failed["text"]) == ("failed", True)
-            assert "SO" in (await call(client, "task_result", task_id=bad))["text"]
-            waits = await ended(client, absent)
-            assert (waits["waiting_for"], "install it" in waits["text"]) == ("executor", True)
-            assert "cannot keep the options max_turns" in (await ended(client, limited))["text"]
-            assert "up to 600" in str(
-                await refused(client, "submit_task", description="x", executor="program", options={"timeout": 601})
-            )
-            held = await submitted("please wait")
-            while (await call(client, "task_status", task_id=held, wait_seconds=1))["progress"] != "WAIT":
-                pass
-            [process] = [child for child in psutil.process_iter(["cmdline"]) if is_agent(child, agent)]
-            cancelled = await call(client, "cancel_task", task_id=held)
-            assert (cancelled["state"], cancelled["text"]) == ("cancelled", "stopped on request")
-            await until(lambda: not process.is_running())
+async def completes(client: Client[Any], task: str) -> None:
+    done, result = await ended(client, task), await call(client, "task_result", task_id=task)
+    assert (done["state"], result["text"].split(), done["progress"]) == ("completed", ["ONE", "TWO"], "TWO")
+    assert result["notes"]["usage"]["output_tokens"] == 2
+
+
+async def fails(client: Client[Any], task: str) -> None:
+    end = await ended(client, task)
+    assert (end["state"], "it ended with 3" in end["text"]) == ("failed", True)
+    assert "SO" in (await call(client, "task_result", task_id=task))["text"]
+
+
+async def is_cancelled(client: Client[Any], task: str, agent: Path) -> None:
+    with anyio.fail_after(LIMIT):
+        while (await call(client, "task_status", task_id=task)).get("progress") != "WAIT":
+            await anyio.sleep(0.05)
+    [process] = [child for child in psutil.process_iter(["cmdline"]) if is_agent(child, agent)]
+    cancelled = await call(client, "cancel_task", task_id=task)
+    assert (cancelled["state"], cancelled["text"]) == ("cancelled", "stopped on request")
+    await until(lambda: not process.is_running())
 
 
 def is_agent(process: psutil.Process, agent: Path) -> bool:
