@@ -20,7 +20,7 @@ import pytest
 from fastmcp import Client
 
 from omni_mcp.demo.cloud import Cloud, running_cloud
-from tests.integration.house import STUBS, House, call, ended, free_port, house, until
+from tests.integration.house import STUBS, House, call, ended, free_port, house
 from tests.integration.house import refused as refused_call
 from tests.integration.outages import Place, place
 from tests.integration.test_claude_code import BINARY, script, shell
@@ -140,10 +140,10 @@ class Scene:
         given = {"cwd": str(self.folder), **more}
         return (await call(self.client, "submit_task", description=description, executor=executor, **given))["task_id"]
 
-    async def watched(self, task_id: str) -> None:
-        """Wait until the engine has told of a task that its executor is silent."""
+    async def watched(self, task_id: str, begun: Path) -> None:
+        """Wait until a command has begun, and the engine has told of its task that the executor is silent."""
         with anyio.fail_after(LIMIT):
-            while "watchdog" not in await self._kinds(task_id):
+            while not begun.exists() or "watchdog" not in await self._kinds(task_id):
                 await anyio.sleep(0.1)
 
     async def _kinds(self, task_id: str) -> list[str]:
@@ -223,8 +223,7 @@ async def test_what_else_goes_wrong_is_told_and_a_quiet_command_is_left_alone(tm
     async with scene(tmp_path) as on:
         gone = await refused_call(on.client, "submit_task", description="x", cwd=str(tmp_path / "nowhere"))
         tasks = {name: await on.submit(row[0], row[1]) for name, row in work.items()}
-        await until(begun.exists)
-        await on.watched(tasks["quiet"])
+        await on.watched(tasks["quiet"], begun)
         word.touch()
         ends = {name: await on.end(task) for name, task in tasks.items()}
         await on.proxy.shut()
