@@ -100,7 +100,7 @@ def _handover(token: str | None) -> Generator[Mapping[str, str]]:
     with tempfile.TemporaryDirectory(prefix="omni-") as folder:
         file = Path(folder, "token")
         file.touch(mode=0o600)
-        file.write_text(token)
+        file.write_text(token, encoding="ascii")
         yield {HANDOVER: str(file)}
 
 

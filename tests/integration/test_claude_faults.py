@@ -20,7 +20,7 @@ import pytest
 from fastmcp import Client
 
 from omni_mcp.demo.cloud import Cloud, running_cloud
-from tests.integration.house import STUBS, House, call, ended, free_port, house, until
+from tests.integration.house import STUBS, House, call, ended, free_port, house
 from tests.integration.house import refused as refused_call
 from tests.integration.outages import Place, place
 from tests.integration.test_claude_code import BINARY, script, shell
@@ -140,10 +140,10 @@ class Scene:
         given = {"cwd": str(self.folder), **more}
         return (await call(self.client, "submit_task", description=description, executor=executor, **given))["task_id"]
 
-    async def watched(self, task_id: str) -> None:
-        """Wait until the engine has told of a task that its executor is silent."""
+    async def watched(self, task_id: str, begun: Path) -> None:
+        """Wait until a command has begun, and the engine has told of its task that the executor is silent."""
         with anyio.fail_after(LIMIT):
-            while "watchdog" not in await self._kinds(task_id):
+            while not begun.exists() or "watchdog" not in await self._kinds(task_id):
                 await anyio.sleep(0.1)
 
     async def _kinds(self, task_id: str) -> list[str]:
@@ -219,25 +219,11 @@ MEGABYTE = 1 << 20
 
 async def test_what_else_goes_wrong_is_told_and_a_quiet_command_is_left_alone(tmp_path: Path) -> None:
     begun, word, outside = (tmp_path / name for name in ("begun", "word", "outside.txt"))
-    quiet = shell(f"touch {begun}; while [ ! -e {word} ]; do sleep 0.1; done")
-    write = {"tool": "Write", "input": {"file_path": str(outside), "content": "x"}}
-    long = script(DONE)
-    work = {
-        "quiet": ("own", script(quiet, DONE), "completed", "done"),
-        "refused": ("own_refused", script(DONE), "cloud", "ECONNREFUSED"),
-        "logged out": ("own_logged_out", script(DONE), "executor", "type /login"),
-        "missing": ("missing", script(DONE), "executor", "Install it: npm install -g"),
-        "outside": ("own_rooted", script(DONE), "failed", "use a folder below"),
-        "denied": ("relay", script(write, DONE), "completed", "done"),
-        "1 MB": ("relay", "x" * (MEGABYTE - len(long)) + long, "completed", "done"),
-        "killed": ("relay", script(ending("KILL"), DONE), "completed", "done"),
-        "interrupted": ("own", script(ending("INT"), DONE), "completed", "done"),
-    }
+    work = what_else(begun, word, outside)
     async with scene(tmp_path) as on:
         gone = await refused_call(on.client, "submit_task", description="x", cwd=str(tmp_path / "nowhere"))
         tasks = {name: await on.submit(row[0], row[1]) for name, row in work.items()}
-        await until(begun.exists)
-        await on.watched(tasks["quiet"])
+        await on.watched(tasks["quiet"], begun)
         word.touch()
         ends = {name: await on.end(task) for name, task in tasks.items()}
         await on.proxy.shut()
@@ -254,3 +240,21 @@ async def test_what_else_goes_wrong_is_told_and_a_quiet_command_is_left_alone(tm
     }
     assert unreached["waiting_for"] == "cloud"
     assert "start the proxy, or correct models.gateway.base_url" in unreached["text"]
+
+
+def what_else(begun: Path, word: Path, outside: Path) -> Mapping[str, tuple[str, str, str, str]]:
+    """Return executor, description, state and words by name."""
+    quiet = shell(f"touch {begun}; while [ ! -e {word} ]; do sleep 0.1; done")
+    write = {"tool": "Write", "input": {"file_path": str(outside), "content": "x"}}
+    long = script(DONE)
+    return {
+        "quiet": ("own", script(quiet, DONE), "completed", "done"),
+        "refused": ("own_refused", script(DONE), "cloud", "ECONNREFUSED"),
+        "logged out": ("own_logged_out", script(DONE), "executor", "type /login"),
+        "missing": ("missing", script(DONE), "executor", "Install it: npm install -g"),
+        "outside": ("own_rooted", script(DONE), "failed", "use a folder below"),
+        "denied": ("relay", script(write, DONE), "completed", "done"),
+        "1 MB": ("relay", "x" * (MEGABYTE - len(long)) + long, "completed", "done"),
+        "killed": ("relay", script(ending("KILL"), DONE), "completed", "done"),
+        "interrupted": ("own", script(ending("INT"), DONE), "completed", "done"),
+    }
