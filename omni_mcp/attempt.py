@@ -1,21 +1,22 @@
 """One attempt at a task, from the claim to its end: bind → run → settle."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import anyio
 from anyio.to_thread import run_sync
 
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
+from omni_mcp.decide.handing_on import checkpoint, description
 from omni_mcp.decide.recovery import after_death, continues
-from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
+from omni_mcp.decide.retry import Finish, HandOn, Next, Park, Release, Reroute, after
 from omni_mcp.decide.stopping import Stop, stopped
 from omni_mcp.errors import ExecutorError, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
@@ -178,7 +179,7 @@ class Attempt:
             task_id=task.id,
             attempt=task.attempt,
             run_id=task.run_id or "",
-            description=task.spec.description,
+            description=description(task),
             cwd=str(await self._folder()),
             model=self.choice.model,
             endpoint=endpoint,
@@ -220,13 +221,22 @@ class Attempt:
             return
         try:
             held = await self.ledger.checkpoint(
-                self.task.id, attempt=self.task.attempt, owner=self.owner, progress=line, snapshot={"progress": line}
+                self.task.id,
+                attempt=self.task.attempt,
+                owner=self.owner,
+                progress=line,
+                snapshot=checkpoint(self.task, progress=line),
             )
         except LedgerError as error:
             logger.warning("progress not written: %s", error, extra={"action": "progress", "task_id": self.task.id})
         else:
             if not held:
                 self.stop("lost")
+
+    async def _keep(self, snapshot: Mapping[str, Any]) -> None:
+        """Write what the next attempt needs, before this one lets go of the task."""
+        written = partial(self.ledger.checkpoint, self.task.id, attempt=self.task.attempt, owner=self.owner)
+        await until_written(partial(written, progress=None, snapshot=snapshot))
 
     async def _stopped(self, why: Stop) -> Outcome:
         """Make sure that the other side has stopped, and say so; what lives on elsewhere is let go of at a shutdown."""
@@ -267,6 +277,9 @@ class Attempt:
 
     async def _rerouted(self, following: Next) -> Finish | Park | Release:
         """An executor that cannot work is marked, and its task is free for another one."""
+        if isinstance(following, HandOn):
+            await self._keep(checkpoint(self.task, more={self.spec.name: following.found}))
+            return Release(text=f"{self.spec.name} has handed it on")
         if not isinstance(following, Reroute):
             return following
         await self.on_trouble(self.spec.name, following.trouble)

@@ -3,12 +3,12 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from omni_mcp.decide.words import VOCABULARIES, any_of
 from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
-from omni_mcp.task import SYSTEM_REPAIR, TaskSpec
+from omni_mcp.task import LADDER, SYSTEM_REPAIR, TaskSpec
 
 GENERAL = "general"
 """What a text is that no word tells to be anything else."""
@@ -52,7 +52,15 @@ class _Wanted:
 
 def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> Route:
     """Choose: a pinned executor, else the rule of the given type, else the first rule that fits, else the default."""
-    return _first_usable(_wanted(spec, routing, candidates), candidates)
+    wanted = _wanted(spec, routing, candidates)
+    return _first_usable(_ladder_first(wanted) if LADDER in candidates else wanted, candidates)
+
+
+def _ladder_first(wanted: _Wanted) -> _Wanted:
+    """Put the script before any agent, whatever rules say: it knows what it does and needs no model."""
+    if wanted.type != SYSTEM_REPAIR:
+        return wanted
+    return replace(wanted, names=[LADDER, *wanted.names], why=f"{wanted.why}; the scripted ladder comes first")
 
 
 def _wanted(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:
@@ -183,4 +191,6 @@ def _trouble(name: str, task_type: str | None, candidates: Mapping[str, Candidat
         return "is not configured"
     if task_type == SYSTEM_REPAIR and SYSTEM_REPAIR not in candidate.handles:
         return "does not handle system_repair"
+    if task_type != SYSTEM_REPAIR and name == LADDER:
+        return "repairs LiteLLM and nothing else"
     return candidate.trouble
