@@ -5,14 +5,13 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import anyio
 import psutil
 from anyio.to_thread import run_sync
 
-from omni_mcp.adapters.ladder_look import START_MARK, Heard, listen, named
+from omni_mcp.adapters.ladder_look import START_MARK, Heard, has_port, listen, named
 from omni_mcp.adapters.ladder_steps import Cause, Door, cause_of
 from omni_mcp.processes import INHERITED
 from omni_mcp.repair_setup import LadderSetup
@@ -25,6 +24,10 @@ LOG_BYTES = 64 << 10
 """Of the end of a log; what did not start has said there why."""
 STABLE = 2
 """Good answers in a row that count: one that answers once and dies is not back."""
+
+
+BEGUN: list[subprocess.Popen[bytes]] = []
+"""What was started and lives on: one that ends becomes no zombie for longer than until the next start."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ def begin(setup: LadderSetup, log: Path) -> Started:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    BEGUN[:] = [earlier for earlier in BEGUN if earlier.poll() is None] + [process]
     return Started(process, log)
 
 
@@ -86,9 +90,16 @@ async def _cut(setup: LadderSetup, started: Started) -> str:
     if started.process.poll() is not None:
         return "the command ended, and LiteLLM did not answer"
     if setup.restart is not None:
-        await run_sync(partial(end, [psutil.Process(started.process.pid)]))
+        await run_sync(cut_off, setup, started)
         return "the command did not end"
     return "LiteLLM did not answer"
+
+
+def cut_off(setup: LadderSetup, started: Started) -> None:
+    """End a command and what it started, but for what holds LiteLLM's port by now. Blocks."""
+    with suppress(psutil.Error):
+        command = psutil.Process(started.process.pid)
+        end([each for each in (command, *command.children(recursive=True)) if not has_port(each, setup.port)])
 
 
 async def until_settled(setup: LadderSetup, own: list[psutil.Process], *, age: float) -> Heard:

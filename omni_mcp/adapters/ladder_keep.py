@@ -3,8 +3,9 @@
 from anyio.to_thread import run_sync
 
 from omni_mcp.adapters.known_good import Keeper, read
-from omni_mcp.adapters.ladder_look import listen, serves_since
+from omni_mcp.adapters.ladder_look import START_MARK, listen, serves_since
 from omni_mcp.adapters.ladder_steps import Door
+from omni_mcp.processes import marked
 from omni_mcp.repair_setup import LadderSetup
 
 
@@ -18,14 +19,14 @@ def keep(setup: LadderSetup, keeper: Keeper) -> None:
     file = read(setup.config)
     if file.data is None or file.flaw is not None or keeper.is_kept(file):
         return
-    if file.path.stat().st_mtime < (serves_since(setup) or _restarted_at(setup, keeper)):
+    if file.path.stat().st_mtime < max(serves_since(setup) or 0.0, _started_at(setup, keeper)):
         keeper.keep(file)
 
 
-def _restarted_at(setup: LadderSetup, keeper: Keeper) -> float:
-    """Return when we last had it restarted by who keeps it: the process of a container cannot be seen from here."""
-    starts = keeper.journal().starts if setup.restart is not None else ()
-    return max((at.timestamp() for at in starts), default=0.0)
+def _started_at(setup: LadderSetup, keeper: Keeper) -> float:
+    """Return when we last started what serves: containers cannot be seen from here, and the kernel rounds times."""
+    ours = setup.restart is not None or marked(START_MARK, setup.base_url)
+    return max((at.timestamp() for at in keeper.journal().starts), default=0.0) if ours else 0.0
 
 
 async def keep_if_well(setup: LadderSetup) -> None:

@@ -211,10 +211,11 @@ def _pids_at(port: int) -> Iterable[int]:
     try:
         return {link.pid for link in psutil.net_connections("tcp") if link.pid and _listens(link, port)}
     except psutil.AccessDenied:  # macOS shows them only to root, and the own ones one by one
-        return {process.pid for process in psutil.process_iter() if _has(process, port)}
+        return {process.pid for process in psutil.process_iter() if has_port(process, port)}
 
 
-def _has(process: psutil.Process, port: int) -> bool:
+def has_port(process: psutil.Process, port: int) -> bool:
+    """Whether a process listens on a port. Blocks."""
     with suppress(psutil.Error):
         return any(_listens(link, port) for link in process.net_connections("tcp"))
     return False

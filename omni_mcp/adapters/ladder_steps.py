@@ -91,6 +91,8 @@ class Seen:
     """LiteLLM's own processes, in words: proven by their start or their command line."""
     age: float = 0.0
     """Seconds since the newest of them was started."""
+    paused: bool = False
+    """Whether one of them is stopped (SIGSTOP): then it is coming up no more."""
     others: str | None = None
     """Who else listens at the port, in words."""
     keeper: bool = False
@@ -151,7 +153,7 @@ def _another(seen: Seen) -> Step | None:
 
 
 def _coming(seen: Seen) -> Step | None:
-    if seen.own is None or seen.age >= seen.grace or seen.door is Door.STRANGE:
+    if seen.own is None or seen.age >= seen.grace or seen.paused or seen.door is Door.STRANGE:
         return None
     return Step(act=Act.WAIT, why=f"{seen.own} was started {seen.age:.0f} s ago and may be coming up")
 
@@ -159,7 +161,8 @@ def _coming(seen: Seen) -> Step | None:
 def _wedged(seen: Seen) -> Step | None:
     if seen.own is None:
         return None
-    return Step(act=Act.END, why=f"{seen.own} is there and does not serve: {seen.said}")
+    paused = "is paused" if seen.paused else "is there and does not serve"
+    return Step(act=Act.END, why=f"{seen.own} {paused}: {seen.said}")
 
 
 def _worse(seen: Seen) -> Step | None:
@@ -180,7 +183,7 @@ def _known(seen: Seen) -> Step | None:
 
 
 def _spent(seen: Seen) -> Step | None:
-    if seen.starts < MOST_STARTS:
+    if seen.starts < MOST_STARTS or seen.cause is not None:
         return None
     why = f"it was started {seen.starts} times in ten minutes and does not stay: {seen.said}"
     return Step(act=Act.REFUSE, why=why, fix="look at its log; a restart hides the cause and does not mend it")
@@ -189,19 +192,18 @@ def _spent(seen: Seen) -> Step | None:
 def _copied(seen: Seen) -> Step | None:
     """A file that cannot serve, or that has changed since LiteLLM served with it, gives way to one that did."""
     reason = seen.flaw or (seen.cause and seen.cause.said)
-    if reason is None or seen.copy is None:
+    if reason is None or seen.copy is None or seen.starts >= MOST_STARTS:
         return None
     return Step(act=Act.RESTORE, why=f"{reason}; the known-good copy of {seen.copy} takes its place")
 
 
 def _flawed(seen: Seen) -> Step | None:
-    if seen.flaw is not None:
-        return Step(act=Act.REFUSE, why=f"{seen.flaw}; {seen.no_copy}", fix="mend LiteLLM's file")
-    if seen.cause is None:
+    lacks = seen.no_copy or "there may be no further start now"
+    if seen.cause is not None and seen.cause.kind is Kind.UNKNOWN:
+        return Step(act=Act.HAND_ON, why=f"{seen.cause.said}; {lacks}")
+    if (reason := seen.flaw or (seen.cause and seen.cause.said)) is None:
         return None
-    if seen.cause.kind is Kind.CONFIG:
-        return Step(act=Act.REFUSE, why=f"{seen.cause.said}; {seen.no_copy}", fix="mend LiteLLM's file")
-    return Step(act=Act.HAND_ON, why=f"{seen.cause.said}; {seen.no_copy}")
+    return Step(act=Act.REFUSE, why=f"{reason}; {lacks}", fix="mend LiteLLM's file")
 
 
 def _lacking(seen: Seen) -> Step | None:
@@ -216,7 +218,8 @@ SIGNS = (
     (Kind.DATABASE, r"database url is set but|PrismaError|P1001"),
     (Kind.CONFIG, r"yaml\.\w+\.\w*Error|Config file not found|Config cannot be None|Invalid routing_strategy"),
     # It says that there is no prisma whenever somebody asks it without a key, and goes on.
-    (Kind.CONFIG, r"Could not import |ImportError|ModuleNotFoundError(?!: No module named 'prisma')"),
+    (Kind.CONFIG, r"Could not import "),
+    (Kind.CONFIG, r"ImportError|ModuleNotFoundError(?!: No module named 'prisma')"),
     (Kind.CONFIG, r"KeyError: 'model'|ValidationError"),
 )
 """What the log of a LiteLLM that did not start says (1.106), by kind."""

@@ -12,25 +12,25 @@ from datetime import UTC, datetime
 from functools import partial
 
 import anyio
-import psutil
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from omni_mcp import __version__
 from omni_mcp.adapters import ladder_hands as hands
-from omni_mcp.adapters.known_good import File, Keeper, lately, read
+from omni_mcp.adapters.known_good import Copy, File, Keeper, lately, read
 from omni_mcp.adapters.ladder_keep import keep
 from omni_mcp.adapters.ladder_look import Holders, listen_well, look
 from omni_mcp.adapters.ladder_notice import notices
 from omni_mcp.adapters.ladder_steps import ENDS, STARTS_IN, Act, Cause, Seen, Step, next_step
 from omni_mcp.adapters.serving import Tell, serve
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.processes import is_stopped
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
 from omni_mcp.task import FailureClass
 from omni_mcp.this_machine import leads_here
 
 PACE = 0.5
-"""Seconds from the word to the deed: the engine writes what it is told down, and this is meant to be there first."""
+"""Seconds after each word: the engine writes down what it is told last, every quarter of one, before the deed."""
 MOST_STEPS = 20
 """No repair has more; a rule that goes in a circle is our fault, and is not to be somebody's night."""
 
@@ -44,6 +44,8 @@ class Repair:
     keeper: Keeper = field(init=False)
     cause: Cause | None = None
     """Why its last start failed."""
+    gave_up: bool = False
+    """Whether the known-good copy has been tried in vain."""
     trail: list[str] = field(default_factory=list[str])
     """What was done, why, and what came of it."""
 
@@ -59,7 +61,6 @@ class Repair:
             await self._say(f"{step.act}: {step.why}")
             if step.act in ENDS:
                 return await self._end(step, holders, file)
-            await anyio.sleep(PACE)
             try:
                 await self._do(step, holders, file)
             except OSError as error:
@@ -69,6 +70,7 @@ class Repair:
     async def _say(self, line: str) -> None:
         self.trail.append(f"{datetime.now(UTC):%H:%M:%S} {line}")
         await self.tell(line)
+        await anyio.sleep(PACE)
 
     async def _seen(self) -> tuple[Seen, Holders, File | None]:
         setup = self.setup
@@ -76,13 +78,14 @@ class Repair:
         holders = await run_sync(look, setup)
         file = None if setup.config is None else await run_sync(read, setup.config)
         journal = await run_sync(self.keeper.journal)
-        known, lacks = (None, "no `config` names its file") if file is None else self.keeper.copy(file)
+        known, lacks = self._copy(file)
         seen = Seen(
             door=heard.door,
             said=heard.said,
             port=setup.port,
             own=holders.said,
             age=holders.age,
+            paused=any(is_stopped(process.pid) for process in holders.own),
             others=", ".join(holders.others) or None,
             keeper=setup.restart is not None,
             local=leads_here(setup.base_url),
@@ -96,6 +99,14 @@ class Repair:
             grace=setup.grace,
         )
         return seen, holders, file
+
+    def _copy(self, file: File | None) -> tuple[Copy | None, str]:
+        """Return what may take the place of the file, or why there is nothing."""
+        if file is None:
+            return None, "no `config` names its file"
+        if self.gave_up:
+            return None, "the known-good copy of it has been tried in vain"
+        return self.keeper.copy(file)
 
     async def _do(self, step: Step, holders: Holders, file: File | None) -> None:
         match step.act:
@@ -111,6 +122,7 @@ class Repair:
                 await self._restore(file)
             case Act.ROLL_BACK if file is not None:
                 await run_sync(self.keeper.roll_back, file)
+                self.gave_up = True
                 await self._say("the file is as it was")
             case _:
                 await self._start()
@@ -131,7 +143,7 @@ class Repair:
             self.cause = await hands.until_up(self.setup, started)
         except anyio.get_cancelled_exc_class():
             if self.setup.restart is not None and started.process.poll() is None:
-                hands.end([psutil.Process(started.process.pid)])
+                hands.cut_off(self.setup, started)
             raise
         await self._say("it serves" if self.cause is None else f"it does not serve: {self.cause.said}")
 
