@@ -99,7 +99,7 @@ def flaw_of(data: bytes, name: str) -> str | None:
         tree: Any = yaml.safe_load(data)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark is not None else ""
+        where = f":{mark.line + 1}" if mark is not None else ""
         return f"{name}{where} cannot be read as YAML ({getattr(error, 'problem', None) or type(error).__name__})"
     if not tree:
         return f"{name} is empty"

@@ -48,7 +48,7 @@ def begin(setup: LadderSetup, log: Path) -> Started:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", setup.command or "exit 1"],
+            ["/bin/sh", "-c", setup.command or ":"],
             cwd=setup.cwd or setup.folder,
             env=environment(setup),
             stdin=subprocess.DEVNULL,
@@ -75,8 +75,7 @@ async def until_up(setup: LadderSetup, started: Started) -> Cause | None:
             if (code := started.process.poll()) not in (None, 0):
                 return cause_of(_tail(started.log), ended=f"the command ended with {code}")
             await anyio.sleep(POLL)
-    ended = await _cut(setup, started)
-    return cause_of(_tail(started.log), ended=f"{ended} in {setup.grace:g} s")
+    return cause_of(_tail(started.log), ended=await _cut(setup, started))
 
 
 async def _is_up(setup: LadderSetup, started: Started) -> bool:
@@ -88,11 +87,11 @@ async def _is_up(setup: LadderSetup, started: Started) -> bool:
 async def _cut(setup: LadderSetup, started: Started) -> str:
     """Say what a start came to that had its time; a restart that does not end is ended, but for what it keeps up."""
     if started.process.poll() is not None:
-        return "the command ended, and LiteLLM did not answer"
+        return f"the command ended, and LiteLLM did not answer in {setup.grace:g} s"
     if setup.restart is not None:
         await run_sync(cut_off, setup, started)
-        return "the command did not end"
-    return "LiteLLM did not answer"
+        return f"the command did not end in {setup.grace:g} s"
+    return f"LiteLLM did not answer in {setup.grace:g} s"
 
 
 def cut_off(setup: LadderSetup, started: Started) -> None:

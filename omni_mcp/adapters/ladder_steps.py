@@ -23,14 +23,14 @@ class Act(StrEnum):
     """The processes of LiteLLM: politely, 5 s later hard."""
     RESTORE = "restore"
     """The known-good file, the broken one kept beside it."""
-    ROLL_BACK = "roll back"
+    ROLL_BACK = "undo"
     """The file as it was before `RESTORE`."""
     START = "start"
     """By the configured command."""
     DONE = "done"
     REFUSE = "refuse"
     """The fault is known, and is not for a program to mend."""
-    HAND_ON = "hand on"
+    HAND_ON = "hand-on"
     """The fault is not known."""
 
 
@@ -52,7 +52,7 @@ class Door(StrEnum):
 
     WELL = "well"
     """It says that it is alive, and lists its models."""
-    NO_MODELS = "no models"
+    NO_MODELS = "no-models"
     """It says that it is alive, and does not list its models."""
     STRANGE = "strange"
     """It answers with what LiteLLM does not say."""
@@ -214,13 +214,16 @@ def _lacking(seen: Seen) -> Step | None:
 
 
 SIGNS = (
-    (Kind.PORT, r"address already in use"),
-    (Kind.DATABASE, r"database url is set but|PrismaError|P1001"),
-    (Kind.CONFIG, r"yaml\.\w+\.\w*Error|Config file not found|Config cannot be None|Invalid routing_strategy"),
+    (Kind.PORT, re.compile(r"address already in use", re.IGNORECASE)),
+    (Kind.DATABASE, re.compile(r"database url is set but|PrismaError|P1001", re.IGNORECASE)),
+    (
+        Kind.CONFIG,
+        re.compile(r"yaml\.\w+\.\w*Error|Config file not found|Config cannot be None|Invalid routing_strategy"),
+    ),
+    (Kind.CONFIG, re.compile(r"Could not import ")),
     # It says that there is no prisma whenever somebody asks it without a key, and goes on.
-    (Kind.CONFIG, r"Could not import "),
-    (Kind.CONFIG, r"ImportError|ModuleNotFoundError(?!: No module named 'prisma')"),
-    (Kind.CONFIG, r"KeyError: 'model'|ValidationError"),
+    (Kind.CONFIG, re.compile(r"ImportError|ModuleNotFoundError(?!: No module named 'prisma')")),
+    (Kind.CONFIG, re.compile(r"KeyError: 'model'|ValidationError")),
 )
 """What the log of a LiteLLM that did not start says (1.106), by kind."""
 
@@ -228,7 +231,7 @@ SIGNS = (
 def cause_of(log: str, *, ended: str) -> Cause:
     """Return why a start failed; `ended` says how, `log` is what it wrote."""
     for kind, pattern in SIGNS:
-        if found := re.search(pattern, log, re.IGNORECASE):
+        if found := pattern.search(log):
             line = log[log.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0]
             return Cause(kind=kind, said=f"{ended}: {line.strip()[:200]}")
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it wrote nothing")

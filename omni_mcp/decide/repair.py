@@ -136,9 +136,8 @@ def standing(state: ModeState, plan: RepairPlan, task: Task | None, now: datetim
 
 
 def _means(plan: RepairPlan) -> str:
-    agent = f"{len(plan.commands)} commands"
     if not plan.scripted:
-        return agent
+        return f"{len(plan.commands)} commands"
     if plan.no_agent is not None:
         return f"the scripted ladder; no agent after it: {plan.no_agent}"
-    return f"the scripted ladder, then an agent with {agent}"
+    return f"the scripted ladder, then an agent with {len(plan.commands)} commands"

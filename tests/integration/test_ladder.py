@@ -46,7 +46,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"- a\n", "c is no mapping"),
         (b"", "c is empty"),
         (b"\xff\xfe\x00", "c cannot be read as YAML"),
-        (b"a: [\n", "c line 2 cannot be read as YAML"),
+        (b"a: [\n", "c:2 cannot be read as YAML"),
         (b"[" * 100_000, "cannot be read as YAML"),
         (b"model_list: [{model_name: x, litellm_params: {}}]", "c: row 1 of model_list has no litellm_params.model"),
         (b"model_list: [{model_name: x, litellm_params: {model: y}}]", None),
@@ -85,7 +85,7 @@ async def test_a_wedged_litellm_is_ended_hard_and_started_again(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("model_list: [\n", "line 2 cannot be read as YAML"),
+        ("model_list: [\n", ":2 cannot be read as YAML"),
         ("", "is empty"),
         (None, "is not there"),
         ("stub: {dies: \"ValueError: Invalid routing_strategy: nope\"}", "Invalid routing_strategy"),
@@ -115,7 +115,7 @@ async def test_a_known_good_file_that_does_not_serve_either_goes_again(tmp_path:
         result = await it.repaired()
         assert (result.failure, it.config.read_bytes()) == (FailureClass.HANDED_ON, mine)
         steps = [line.split()[1] for line in result.text.splitlines() if line.split()[1].endswith(":")]
-        assert [step for step in steps if step in ("restore:", "start:")] == ["start:", "restore:", "start:"]
+        assert steps == ["start:", "restore:", "start:", "undo:", "hand-on:"]
         assert "the file is as it was" in result.text
         assert "the program itself is broken" in (result.message or "")
 
