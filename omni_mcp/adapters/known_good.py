@@ -139,7 +139,7 @@ class Keeper:
     def write(self, journal: Journal) -> None:
         """Write the journal. Raises OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(self._journal, journal.model_dump_json().encode(), mode=0o600)
+        put(self._journal, journal.model_dump_json().encode(), mode=0o600)
 
     def copy(self, file: File) -> tuple[Copy | None, str]:
         """Return the known-good copy that may take the place of a file, or why there is none."""
@@ -172,8 +172,8 @@ class Keeper:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         before = _loaded(self._said, Copy)
         known = Copy(path=str(file.path), digest=digest_of(file.data), at=datetime.now(UTC))
-        _replace(self._text(known.digest), file.data, mode=0o600)
-        _replace(self._said, known.model_dump_json().encode(), mode=0o600)
+        put(self._text(known.digest), file.data, mode=0o600)
+        put(self._said, known.model_dump_json().encode(), mode=0o600)
         if before is not None and before.digest != known.digest:
             self._text(before.digest).unlink(missing_ok=True)
 
@@ -187,7 +187,7 @@ class Keeper:
             raise FileNotFoundError(known.path)
         aside = None if file.data is None else _set_aside(file)
         self.write(self.journal().model_copy(update={"broken": str(aside or "")}))
-        _replace(file.path, data, mode=_mode_of(file.path))
+        put(file.path, data, mode=_mode_of(file.path))
         return aside
 
     def roll_back(self, file: File) -> None:
@@ -195,7 +195,7 @@ class Keeper:
         broken = self.journal().broken
         if self.is_kept(file):
             if broken:
-                _replace(file.path, Path(broken).read_bytes(), mode=_mode_of(file.path))
+                put(file.path, Path(broken).read_bytes(), mode=_mode_of(file.path))
             else:
                 file.path.unlink(missing_ok=True)
         self.settle()
@@ -224,7 +224,7 @@ def _set_aside(file: File) -> Path:
     """Keep a file beside itself, under the time of its last change: doing so twice makes one copy."""
     at = datetime.fromtimestamp(file.path.stat().st_mtime, UTC)
     aside = file.path.with_name(f"{file.path.name}.broken-{at:%Y%m%dT%H%M%S}")
-    _replace(aside, file.data or b"", mode=_mode_of(file.path))
+    put(aside, file.data or b"", mode=_mode_of(file.path))
     return aside
 
 
@@ -234,7 +234,7 @@ def _mode_of(path: Path) -> int:
     return 0o600
 
 
-def _replace(path: Path, data: bytes, *, mode: int) -> None:
+def put(path: Path, data: bytes, *, mode: int) -> None:
     """Write a file whole or not at all, with its owner. Raises OSError."""
     half = path.with_name(f".{path.name}.half")
     half.unlink(missing_ok=True)

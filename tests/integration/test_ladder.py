@@ -268,7 +268,7 @@ async def test_a_repair_that_is_killed_at_any_write_is_gone_on_with_and_loses_no
     with litellm_like(tmp_path) as it:
         good = it.served()
         it.config.write_bytes(broken := b"model_list: [\n")
-        writes, write = count(1), known_good._replace
+        writes, write = count(1), known_good.put
 
         def dying(path: Path, data: bytes, *, mode: int) -> None:
             number = next(writes)
@@ -279,7 +279,7 @@ async def test_a_repair_that_is_killed_at_any_write_is_gone_on_with_and_loses_no
                 raise Killed
 
         with monkeypatch.context() as patch, suppress(Killed):
-            patch.setattr(known_good, "_replace", dying)
+            patch.setattr(known_good, "put", dying)
             await it.repaired()
         assert next(writes) > at
         result = await it.repaired()
