@@ -98,7 +98,9 @@ async def test_a_file_that_does_not_serve_gives_way_to_the_one_that_did_and_is_k
     with litellm_like(tmp_path) as it:
         good = it.served()
         broken = text.encode() if isinstance(text, str) else text
-        it.config.unlink() if broken is None else it.config.write_bytes(broken)
+        it.config.unlink()
+        if broken is not None:
+            it.config.write_bytes(broken)
         result = await it.repaired()
         assert result.status == "completed", result
         assert says in result.text
