@@ -27,7 +27,7 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
-from omni_mcp.presets import mode_setup, repair_plan, resolve
+from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, SystemClock, new_id
@@ -137,6 +137,7 @@ class Watch:
             return
         channels = await run_sync(_channels, settings)
         self.monitor.refit(mode_setup(settings), _probes(settings), list(channels), repair_plan(settings))
+        self.monitor.on_well = _keeper(settings)
         self.outbox.refit(channels)
         self.settings = settings
 
@@ -217,6 +218,7 @@ async def _monitor(
         on_change=doorbell.ring,
         channels=list(channels),
         repair=repair_plan(settings),
+        on_well=_keeper(settings),
     )
     await monitor.load()
     async with anyio.create_task_group() as tasks:
@@ -240,6 +242,18 @@ async def _outbox(
         tasks.start_soon(outbox.run, name="outbox")
         yield outbox
         tasks.cancel_scope.cancel()
+
+
+def _keeper(settings: Settings) -> Callable[[], Awaitable[None]]:
+    """Return what keeps a copy of LiteLLM's file while it serves with it, where that file is named."""
+    from omni_mcp.adapters.ladder_keep import keep_if_well
+
+    async def keep() -> None:
+        if setup is not None:
+            await keep_if_well(setup)
+
+    setup = ladder_setup(settings)
+    return keep
 
 
 def _channels(settings: Settings) -> Mapping[str, "Channel"]:

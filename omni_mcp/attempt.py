@@ -1,13 +1,13 @@
 """One attempt at a task, from the claim to its end: bind → run → settle."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import anyio
@@ -15,9 +15,10 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Endpoint, RunRef, RunRequest
+from omni_mcp.decide.handing_on import checkpoint, description
 from omni_mcp.decide.options import handed_on, timeout_of
 from omni_mcp.decide.recovery import after_death, continues, is_heard
-from omni_mcp.decide.retry import Finish, Next, Park, Release, Reroute, after
+from omni_mcp.decide.retry import Finish, HandOn, Next, Park, Release, Reroute, after
 from omni_mcp.decide.stopping import Stop, stopped
 from omni_mcp.errors import ExecutorError, ExecutorUnusable, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
@@ -251,7 +252,7 @@ class Attempt:
             task_id=task.id,
             attempt=task.attempt,
             run_id=task.run_id or "",
-            description=task.spec.description,
+            description=description(task),
             cwd=str(await self._folder()),
             model=self.choice.model,
             endpoint=endpoint,
@@ -302,6 +303,11 @@ class Attempt:
             if not held:
                 self.stop("lost")
 
+    async def _keep(self, snapshot: Mapping[str, Any]) -> None:
+        """Write what the next attempt, or who asks meanwhile, needs of this one, before it lets go of the task."""
+        written = partial(self.ledger.checkpoint, self.task.id, attempt=self.task.attempt, owner=self.owner)
+        await until_written(partial(written, progress=None, snapshot=snapshot))
+
     async def _stopped(self, why: Stop) -> Outcome:
         """Make sure that the other side has stopped, and say so; what lives on elsewhere is let go of at a shutdown."""
         if self.spec.recovery is Recovery.ATTACH and why not in ("cancel", "deadline"):
@@ -321,7 +327,7 @@ class Attempt:
         await self.on_end(self.spec, outcome)
         done = isinstance(outcome, Completed)
         if not done and outcome.kind is FailureClass.BUDGET and outcome.partial:
-            await until_written(partial(self._keep, outcome.partial))
+            await self._keep({**(self.task.snapshot or {}), PARTIAL: outcome.partial})
         if self.stopping == "lost" and not done:
             return
         if self.stopping == "shutdown" and not done:
@@ -330,13 +336,6 @@ class Attempt:
             following = await self._rerouted(self._next(outcome))
         over = is_heard(outcome, recovery=self.spec.recovery)
         await until_written(partial(settle, self.ledger, self.task, following, over=over))
-
-    async def _keep(self, text: str) -> bool:
-        """Keep what was produced so far, for who asks while the task waits."""
-        snapshot = {**(self.task.snapshot or {}), PARTIAL: text}
-        return await self.ledger.checkpoint(
-            self.task.id, attempt=self.task.attempt, owner=self.owner, progress=None, snapshot=snapshot
-        )
 
     def _next(self, outcome: Outcome) -> Next:
         return after(
@@ -351,6 +350,9 @@ class Attempt:
 
     async def _rerouted(self, following: Next) -> Finish | Park | Release:
         """An executor that cannot work is marked, and its task is free for another one."""
+        if isinstance(following, HandOn):
+            await self._keep(checkpoint(self.task, {self.spec.name: following.found}))
+            return Release(text=f"{self.spec.name} has handed it on")
         if not isinstance(following, Reroute):
             return following
         await self.on_trouble(self.spec.name, following.trouble)

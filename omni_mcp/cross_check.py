@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 from omni_mcp.servers_file import ServersFile
+from omni_mcp.task import LADDER
 from omni_mcp.translate.draft import nearest
 from omni_mcp.yaml_file import Flaw, KeyPath
 
@@ -17,6 +18,9 @@ FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks"
 def crossed(tree: Mapping[str, Any]) -> Iterator[Flaw]:
     """Yield what is wrong between the rows of a file, its variables filled in."""
     executors = _table(tree.get("executors", dict.fromkeys(ServersFile().executors)))
+    if LADDER in executors:
+        what = f"{LADDER!r} is the name of the executor that repairs LiteLLM by a script"
+        yield Flaw(path=("executors", LADDER), what=what, fix="give it another name")
     yield from _routing(_table(tree.get("routing")), executors.keys() | OFFERED)
     models = _table(tree.get("models"))
     names = {str(row["model_name"]) for row in _list(models.get("model_list")) if "model_name" in _table(row)}

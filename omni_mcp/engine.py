@@ -1,10 +1,11 @@
 """The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -13,11 +14,12 @@ from anyio.abc import TaskGroup
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.budget import BudgetReached
 from omni_mcp.decide.budgets import limits_of
+from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
 from omni_mcp.decide.recovery import after_death, bound_to, continues
-from omni_mcp.decide.repair import is_over, verdict
+from omni_mcp.decide.repair import is_over, nobody_else, verdict
 from omni_mcp.decide.retry import attempts_of
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.stopping import stops
@@ -32,10 +34,12 @@ from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
 from omni_mcp.task import (
+    LADDER,
     SYSTEM_REPAIR,
     Choice,
     Clock,
     Completed,
+    Failed,
     FailureClass,
     Mode,
     Outcome,
@@ -346,6 +350,8 @@ class Engine:
         is_repair = task.spec.type == SYSTEM_REPAIR
         if is_repair and self.modes.permit().mode is Mode.NORMAL:
             return await self._call_off(task)
+        if is_repair and self._repairs():
+            return False
         found = self._route(task)
         name = found.executor
         if name is None:
@@ -375,6 +381,10 @@ class Engine:
     def _model(self, task: Task, found: Route, spec: ExecutorSpec) -> str | None:
         """Return the model that it asks for; None: the executor chooses."""
         return model_of(spec, self.settings, asked=task.spec.model, task_type=found.type)
+
+    def _repairs(self) -> bool:
+        """Whether a repair runs: two at a time would undo each other."""
+        return any(attempt.task.spec.type == SYSTEM_REPAIR for attempt in self.running.values())
 
     def _unmarked_at(self, task: Task) -> datetime | None:
         """Return when an executor that may take it is tried again; None: first something has to be mended."""
@@ -417,6 +427,12 @@ class Engine:
 
     def _route(self, task: Task, *, marked: bool = True) -> Route:
         troubles = {name: mark.trouble for name, mark in self.marks.items()} if marked else {}
+        return self._routed(task, {**troubles, **dict.fromkeys(handed_on_by(task), "has handed it on")})
+
+    def _routed(self, task: Task, troubles: Mapping[str, str]) -> Route:
+        row = self.settings.servers.fault_handler.repair
+        if task.spec.type == SYSTEM_REPAIR and row is not None and not row.commands:
+            troubles = {**dict.fromkeys(self.pool.specs.keys() - {LADDER}, "has no commands to run"), **troubles}
         able = candidates(self.pool.specs, troubles, task.spec.options)
         bound = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()})
         return route(task.spec, self.settings.servers.routing, able, bound=bound)
@@ -458,21 +474,25 @@ class Engine:
             purse=self._purse(spec),
             on_trouble=self._mark,
             on_end=self._hear,
-            **self._limits(task),
+            **self._limits(task, name),
         )
         self.running[task.id], self.begun_with[task.id] = attempt, self.means
         attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
         return True
 
-    def _limits(self, task: Task) -> dict[str, Any]:
+    def _limits(self, task: Task, name: str) -> dict[str, Any]:
         """Return what a repair is kept to: the configured commands, and LiteLLM's own word on what they did."""
         if task.spec.type != SYSTEM_REPAIR:
             return {}
         row = self.settings.servers.fault_handler.repair
-        return {"commands": row.commands if row is not None else (), "judge": self._judged}
+        commands = (row.commands or ()) if row is not None else ()
+        return {"commands": commands, "judge": partial(self._judged, task, name)}
 
-    async def _judged(self, outcome: Outcome, tell: Callable[[str], None]) -> Outcome:
-        if not is_over(outcome):
+    async def _judged(self, task: Task, name: str, outcome: Outcome, tell: Callable[[str], None]) -> Outcome:
+        if isinstance(outcome, Failed) and outcome.kind is FailureClass.HANDED_ON:
+            others = self._routed(task, dict.fromkeys((name, *handed_on_by(task)), "has handed it on"))
+            return outcome if others.executor is not None else nobody_else(outcome)
+        if not is_over(outcome) or (name == LADDER and isinstance(outcome, Failed)):  # it has looked itself
             return outcome
         tell("the repair has ended; LiteLLM is asked whether it is back")
         judged = verdict(outcome, await self.modes.verified())

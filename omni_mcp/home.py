@@ -80,6 +80,11 @@ class Home:
         return self.root / "logs" / "engine.log"
 
     @property
+    def repair(self) -> Path:
+        """What repairs of LiteLLM keep: its known-good file, their journal, the log of the newest start."""
+        return self.root / "repair"
+
+    @property
     def work(self) -> Path:
         """Parent of the folders of tasks that name no `cwd`."""
         return self.root / "work"

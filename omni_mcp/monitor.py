@@ -36,7 +36,7 @@ from omni_mcp.errors import IdempotencyConflict, LedgerError, TaskPurged
 from omni_mcp.ledger.base import LEAD, Ledger, ModeMark
 from omni_mcp.probes import Probes
 from omni_mcp.standing import override_of
-from omni_mcp.task import Clock, new_id
+from omni_mcp.task import Clock, Mode, new_id
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,10 @@ POLL = 1.0
 """Seconds between two looks at the clock and at what people have set."""
 LAST_TRIES = 2
 """Tries of the look at LiteLLM on which a change of mode hangs."""
+
+
+async def _nothing() -> None:
+    pass
 
 
 @dataclass(kw_only=True)
@@ -64,6 +68,8 @@ class Monitor:
     on_notice: Callable[[], None] = lambda: None
     """Called when there is something to tell."""
     repair: RepairPlan = NO_REPAIR
+    on_well: Callable[[], Awaitable[None]] = _nothing
+    """Awaited when LiteLLM has answered with its models: what it runs with is good."""
     jitter: Callable[[], float] = lambda: random.uniform(-1, 1)  # noqa: S311 - only spreads the probes
     state: ModeState = field(init=False)
     _saved: ModeState | None = None
@@ -126,6 +132,8 @@ class Monitor:
             if self.setup is setup:  # else it was seen with settings that hold no more
                 self.saw(seen)
                 await self._save()
+            if wanted.deep and self.state.litellm.answers and self.state.mode is Mode.NORMAL:
+                await self._keep()
         await self._ask_for_repair()
         await self._tell()
 
@@ -160,6 +168,12 @@ class Monitor:
                     return look
                 await anyio.sleep(numbers.confirm_delay)
         return Look(verdict=Verdict.BROKEN, said=self.state.litellm.said)
+
+    async def _keep(self) -> None:
+        try:
+            await self.on_well()
+        except OSError as error:
+            logger.warning("the known-good copy was not kept: %s", error, extra={"action": "known_good_not_kept"})
 
     async def _leads(self, mark: ModeMark) -> bool:
         """Take or keep the right to probe; that of a dead engine is ours at once."""

@@ -21,9 +21,10 @@ from omni_mcp.decide.options import refusal
 from omni_mcp.decide.repair import RepairPlan
 from omni_mcp.decide.routing import Candidate
 from omni_mcp.home import Home
+from omni_mcp.repair_setup import VARIABLE, LadderSetup
 from omni_mcp.servers_file import ExecutorRow, Repair
 from omni_mcp.settings import GITHUB_KEY, Settings
-from omni_mcp.task import SYSTEM_REPAIR, Recovery
+from omni_mcp.task import LADDER, SYSTEM_REPAIR, Recovery
 from omni_mcp.this_machine import leads_here
 
 
@@ -75,7 +76,8 @@ _NO_ROW = ExecutorRow.model_construct()
 _MODELS = re.compile(r", model(s|_list)\b")
 """Where models stand: in our own words, and at the top of LiteLLM's file."""
 
-COMMANDS_LINE = 'fault_handler: {repair: {commands: ["docker compose restart litellm"], cwd: ~/litellm}}'
+REPAIR_LINE = 'fault_handler: {repair: {restart: "docker compose restart litellm", cwd: ~/litellm}}'
+COMMANDS_LINE = 'fault_handler: {repair: {commands: ["docker compose logs --tail 200 litellm"]}}'
 EXECUTOR_LINE = "executors: {claude_code: {preset: claude-code, handles: [coding, system_repair]}}"
 """What turns repairs on."""
 
@@ -83,13 +85,17 @@ NO_CODEX = (
     "there is no preset for Codex: `codex mcp-server` was removed in Codex 0.154.0. An adapter of your own can run"
     " `codex exec`, such as the first example of docs/executors.md"
 )
+LADDER_STARTS, LADDER_LOOKS = 4, 120.0
+"""What the time of a scripted repair is made of: so many times `grace`, and seconds for all its looks."""
 
 NO_MODELS = "no model is configured. Add `models: {gateway: ...}` or `models: {model_list: [...]}` to servers.yaml"
 
 
 def resolve(settings: Settings) -> Mapping[str, ExecutorSpec]:
-    """Return every executor that the settings name, those with a problem included (`unusable` says why)."""
-    return {name: _resolved(name, settings) for name in settings.names}
+    """Return every executor that the settings name, those with a problem included (`unusable` says why); and ours."""
+    named = {name: _resolved(name, settings) for name in settings.names}
+    setup = ladder_setup(settings)
+    return named if setup is None else {**named, LADDER: _ladder(setup)}
 
 
 def model_of(spec: ExecutorSpec | None, settings: Settings, *, asked: str | None, task_type: str | None) -> str | None:
@@ -136,7 +142,31 @@ def repair_plan(settings: Settings) -> RepairPlan:
     """Return what may be done when LiteLLM is broken, or why nothing is."""
     gateway, row = settings.servers.models.gateway, settings.servers.fault_handler.repair
     door = "" if gateway is None else f"{gateway.base_url}/health/liveliness"
-    return RepairPlan(off=_no_proxy(settings) or _no_means(row) or _no_repairer(settings), row=row, door=door)
+    no_agent = _no_repairer(settings)
+    off = _no_proxy(settings) or _no_means(row) or (None if row is not None and row.scripted else no_agent)
+    return RepairPlan(off=off, no_agent=no_agent, row=row, door=door)
+
+
+def ladder_setup(settings: Settings) -> LadderSetup | None:
+    """Return what the scripted ladder works with, where LiteLLM is a proxy and its repair is configured."""
+    gateway, row = settings.servers.models.gateway, settings.servers.fault_handler.repair
+    if gateway is None or row is None or _no_means(row) is not None:
+        return None
+    return LadderSetup(
+        base_url=gateway.base_url,
+        key=None if gateway.api_key is None else gateway.api_key.get_secret_value(),
+        **row.model_dump(include={"start", "restart", "config", "cwd", "env", "grace"}),
+        folder=settings.home.repair,
+    )
+
+
+def _ladder(setup: LadderSetup) -> ExecutorSpec:
+    """Return the executor of ours that repairs LiteLLM by a script: it needs no model, and may always begin anew."""
+    row = ExecutorRow.model_construct(
+        env={VARIABLE: setup.model_dump_json()}, needs_cloud=False, timeout=LADDER_STARTS * setup.grace + LADDER_LOOKS
+    )
+    command = (sys.executable, "-P", "-m", "omni_mcp.adapters.repair_ladder")
+    return _spec(LADDER, row, handles=[SYSTEM_REPAIR], recovery=Recovery.RETRY, command=command)
 
 
 def _no_proxy(settings: Settings) -> str | None:
@@ -147,7 +177,7 @@ def _no_proxy(settings: Settings) -> str | None:
 
 def _no_means(row: Repair | None) -> str | None:
     if row is None:
-        return f"no commands. An example for servers.yaml: {COMMANDS_LINE}"
+        return f"no way to start it is named. An example for servers.yaml: {REPAIR_LINE}"
     if row.cwd is not None and not os.path.isdir(row.cwd):  # noqa: PTH112 - Path.is_dir raises where one may not enter
         return f"fault_handler.repair.cwd: {row.cwd} is no folder"
     return None
@@ -155,7 +185,10 @@ def _no_means(row: Repair | None) -> str | None:
 
 def _no_repairer(settings: Settings) -> str | None:
     """Say why no executor could: none handles it, none that does can be used, or none has a model without LiteLLM."""
-    able = [spec for spec in resolve(settings).values() if SYSTEM_REPAIR in spec.handles]
+    row = settings.servers.fault_handler.repair
+    if row is not None and not row.commands:
+        return f"no commands. An example for servers.yaml: {COMMANDS_LINE}"
+    able = [spec for name in settings.names if SYSTEM_REPAIR in (spec := _resolved(name, settings)).handles]
     if not able:
         return f"no executor handles system_repair. An example for servers.yaml: {EXECUTOR_LINE}"
     usable = [spec for spec in able if spec.unusable is None]

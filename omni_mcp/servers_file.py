@@ -144,6 +144,7 @@ def _command(line: str) -> str:
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
+File = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, AfterValidator(_plain)]
 Url = Annotated[str, AfterValidator(_web)]
 Web = Annotated[str, AfterValidator(_http)]
@@ -455,14 +456,35 @@ def _with_models(row: Any, plan: DirectRow | None) -> Any:
 class Repair(_Row):
     """How LiteLLM may be repaired: one task of type `system_repair` for each outage of it."""
 
-    commands: Annotated[tuple[Command, ...], Field(min_length=1, max_length=20)]
-    """All that the agent may run, each as a shell takes it; `${NAME}` is the shell's here."""
+    start: Command | None = None
+    """What starts LiteLLM as a process of its own, as a shell takes it; `${NAME}` is the shell's here."""
+    restart: Command | None = None
+    """Instead of `start`, where somebody else keeps it (compose, systemd): what has it restarted."""
+    config: File | None = None
+    """LiteLLM's own file: a copy that has served is kept, and put in its place when a new one does not."""
+    env: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Variables that LiteLLM is started with, beside PATH, HOME and the like: the keys of its clouds."""
+    commands: Annotated[tuple[Command, ...], Field(min_length=1, max_length=20)] | None = None
+    """All that the agent may run where the ladder knows no help; without it there is no agent."""
     cwd: Folder | None = None
-    """Where they run, and what the agent may read; without it an empty folder."""
+    """Where all of these run, and what the agent may read; without it an empty folder."""
     grace: Seconds = 60
-    """Seconds that LiteLLM has to answer once the repair has ended."""
+    """Seconds that LiteLLM has to answer after a start, and once the repair has ended."""
     per_day: Annotated[int, Field(ge=1, le=24)] = 3
     """Repairs in 24 hours; after that a person has to look."""
+
+    @model_validator(mode="after")
+    def _can_do_something(self) -> Self:
+        if self.start and self.restart:
+            raise ValueError("has both start and restart: keep restart if compose or systemd keeps LiteLLM, else start")
+        if not (self.start or self.restart or self.commands):
+            raise ValueError("needs start or restart (for the scripted ladder), or commands (for the agent)")
+        return self
+
+    @property
+    def scripted(self) -> bool:
+        """Whether the ladder can bring it back by itself, without any model."""
+        return bool(self.start or self.restart)
 
 
 class FaultHandler(_Row):

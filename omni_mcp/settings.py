@@ -247,7 +247,7 @@ _ROWS = (
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
 
-AS_WRITTEN = (("fault_handler", "repair", "commands"),)
+AS_WRITTEN = tuple(("fault_handler", "repair", key) for key in ("commands", "start", "restart"))
 """Where `${NAME}` is not ours to fill in: a shell does, and what it fills in may be a secret."""
 
 _REQUIRED = (("routing", "default"), ("limits", "*"))

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+LADDER = "repair_ladder"
+"""The executor of ours that takes a `system_repair` first: a script, which needs no model."""
+
 LOCAL = "local"
 """The principal of stdio and the command line; HTTP and webhooks bring their own."""
 
@@ -121,6 +124,8 @@ class FailureClass(StrEnum):
     """It was not over when the caller's deadline came."""
     DEPENDENCY = "dependency_failed"
     """A task that it was to run after did not complete."""
+    HANDED_ON = "handed_on"
+    """It did what it knows; another executor goes on with what it found."""
     UNKNOWN = "unknown"
     """None of the above; fails closed."""
 

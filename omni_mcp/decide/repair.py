@@ -5,7 +5,7 @@ what servers.yaml names. Whether it helped is for the monitor's probe to say, ne
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,16 +29,24 @@ class RepairPlan:
 
     off: str | None
     """Why there is none, with what turns it on; None: it is on."""
+    no_agent: str | None = None
+    """Why no agent follows where the ladder knows no help."""
     row: Repair | None = None
     door: str = ""
     """The URL that tells whether LiteLLM lives."""
 
     @property
     def commands(self) -> Sequence[str]:
-        """All that may be run."""
-        return self.row.commands if self.row is not None else ()
+        """All that the agent may run."""
+        return (self.row.commands or ()) if self.row is not None else ()
+
+    @property
+    def scripted(self) -> bool:
+        """Whether it needs no model."""
+        return self.row is not None and self.row.scripted
 
 
+LOOK = "look at it yourself: its result is what was found; this outage gets no second repair"
 NO_REPAIR = RepairPlan(off="nothing is configured")
 
 
@@ -46,10 +54,11 @@ def outage_to_repair(state: ModeState, plan: RepairPlan, now: datetime) -> datet
     """Return the outage for which a repair is to be asked for now, if there is one.
 
     Only what was measured counts, and LiteLLM itself has to be broken: a restart mends no cloud behind it. While a
-    person has set a mode, the person decides; in brainstem there is nobody who could repair.
+    person has set a mode, the person decides; in brainstem only the script could repair, because agents think there.
     """
     by_hand = state.forced is not None and now < state.forced.until
-    broken = state.mode is Mode.DEGRADED and state.fault is Verdict.BROKEN and not by_hand
+    modes = (Mode.DEGRADED, Mode.BRAINSTEM) if plan.scripted else (Mode.DEGRADED,)
+    broken = state.mode in modes and state.fault is Verdict.BROKEN and not by_hand
     if plan.off is not None or not broken or state.incident is None:
         return None
     return None if _of_now(state) or _is_spent(state, plan, now) else state.incident
@@ -83,6 +92,11 @@ def is_over(outcome: Outcome) -> bool:
     return isinstance(outcome, Completed) or outcome.kind in ENDS
 
 
+def nobody_else(outcome: Failed) -> Failed:
+    """Return the end of a repair that was handed on while there is no agent who could go on."""
+    return replace(outcome, kind=FailureClass.TASK, fix=outcome.fix or LOOK)
+
+
 def verdict(outcome: Outcome, look: Look) -> Outcome:
     """Return what a repair came to: whether LiteLLM answers, with what the agent said below it."""
     told, notes = _told(outcome)
@@ -91,7 +105,7 @@ def verdict(outcome: Outcome, look: Look) -> Outcome:
     return Failed(
         kind=FailureClass.TASK,
         message=f"LiteLLM is still broken after its repair: {look.said}",
-        fix="look at it yourself: its result is what the agent found; this outage gets no second repair",
+        fix=LOOK,
         partial=told,
     )
 
@@ -118,4 +132,12 @@ def standing(state: ModeState, plan: RepairPlan, task: Task | None, now: datetim
     if _is_spent(state, plan, now):
         until = lately(state, now)[0].incident + A_DAY
         return f"off until {until:%Y-%m-%d %H:%M} UTC: there were as many as there may be in a day"
-    return f"on: {len(plan.commands)} commands"
+    return f"on: {_means(plan)}"
+
+
+def _means(plan: RepairPlan) -> str:
+    if not plan.scripted:
+        return f"{len(plan.commands)} commands"
+    if plan.no_agent is not None:
+        return f"the scripted ladder; no agent after it: {plan.no_agent}"
+    return f"the scripted ladder, then an agent with {len(plan.commands)} commands"

@@ -50,6 +50,13 @@ class Reroute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOn:
+    """The task is free for another executor, which is told what this one found."""
+
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """The task is free to claim again."""
 
@@ -59,7 +66,7 @@ class Release:
 SAID = 2000
 """Characters of what an executor said that the text of a waiting task holds."""
 
-Next = Finish | Park | Reroute
+Next = Finish | Park | Reroute | HandOn
 MAX_ATTEMPTS = "max_attempts"
 """The option of a task that lowers the limit of servers.yaml."""
 
@@ -93,10 +100,8 @@ def after(
             return Park(waiting_for=WaitingFor.CLOUD, text=_said(outcome), due_at=now + cloud_retry)
         case FailureClass.RATE_LIMIT | FailureClass.BUDGET:
             return _limited(outcome, now)
-        case FailureClass.CONFIG if pinned:
-            return Finish(state=TaskState.FAILED, outcome=outcome)
-        case FailureClass.AUTH | FailureClass.CONFIG:
-            return Reroute(trouble=_said(outcome))
+        case FailureClass.AUTH | FailureClass.CONFIG | FailureClass.HANDED_ON:
+            return _for_another(outcome, pinned=pinned)
         case FailureClass.INTERRUPTED | FailureClass.UNKNOWN:
             return _again(outcome, faults=faults + 1, max_attempts=max_attempts, recovery=recovery, now=now)
 
@@ -106,6 +111,15 @@ def _limited(outcome: Failed, now: datetime) -> Park:
         return Park(waiting_for=WaitingFor.BUDGET, text=_said(outcome), due_at=outcome.retry_at)
     due_at = _within(outcome.retry_at or now + LIMIT_RETRY, now)
     return Park(waiting_for=WaitingFor.RESET, text=_said(outcome), due_at=due_at)
+
+
+def _for_another(outcome: Failed, *, pinned: bool) -> Next:
+    """Free it for another executor; a model that the caller chose would be wrong there too."""
+    if outcome.kind is FailureClass.HANDED_ON:
+        return HandOn(found="\n".join(filter(None, (_said(outcome), outcome.partial))))
+    if outcome.kind is FailureClass.CONFIG and pinned:
+        return Finish(state=TaskState.FAILED, outcome=outcome)
+    return Reroute(trouble=_said(outcome))
 
 
 def _within(due_at: datetime, now: datetime) -> datetime:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from omni_mcp.decide.words import VOCABULARIES, any_of
 from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
-from omni_mcp.task import SYSTEM_REPAIR, TaskSpec
+from omni_mcp.task import LADDER, SYSTEM_REPAIR, TaskSpec
 
 GENERAL = "general"
 """What a text is that no word tells to be anything else."""
@@ -56,9 +56,18 @@ def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate],
     `bound` names the one with which an earlier run may live: nobody else is asked then.
     """
     wanted = _wanted(spec, routing, candidates)
+    if LADDER in candidates:
+        wanted = _ladder_first(wanted)
     if bound is not None:
         wanted = replace(wanted, names=[bound], why="its earlier run may live there")
     return _first_usable(wanted, candidates)
+
+
+def _ladder_first(wanted: _Wanted) -> _Wanted:
+    """Put the script before any agent, whatever rules say: it knows what it does and needs no model."""
+    if wanted.type != SYSTEM_REPAIR:
+        return wanted
+    return replace(wanted, names=[LADDER, *wanted.names], why=f"{wanted.why}; the scripted ladder comes first")
 
 
 def _wanted(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:
@@ -189,4 +198,6 @@ def _trouble(name: str, task_type: str | None, candidates: Mapping[str, Candidat
         return "is not configured"
     if task_type == SYSTEM_REPAIR and SYSTEM_REPAIR not in candidate.handles:
         return "does not handle system_repair"
+    if task_type != SYSTEM_REPAIR and name == LADDER:
+        return "repairs LiteLLM and nothing else"
     return candidate.trouble

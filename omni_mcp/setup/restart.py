@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,20 +22,25 @@ class Restart:
 
     command: str
     cwd: str
+    config: str | None = None
+    """LiteLLM's own file, where it is known."""
+    kept: bool = False
+    """Whether somebody else keeps the process, and restarts it."""
 
     @property
     def row(self) -> Mapping[str, Any]:
         """As `fault_handler.repair` has it."""
-        return {"commands": [self.command], "cwd": self.cwd}
+        config = {} if self.config is None else {"config": self.config}
+        way = {"restart": self.command} if self.kept else {"start": self.command}
+        return {**way, **config, "cwd": self.cwd}
 
 
 def by_compose(files: Sequence[str]) -> Restart | None:
     """Return how compose restarts it: the first service of these files that has its name or image."""
     for file in map(Path, files):
         for name in _services(file):
-            return Restart(
-                command=f"docker compose -f {shlex.quote(str(file))} restart {shlex.quote(name)}", cwd=str(file.parent)
-            )
+            command = f"docker compose -f {shlex.quote(str(file))} restart {shlex.quote(name)}"
+            return Restart(command=command, cwd=str(file.parent), kept=True)
     return None
 
 
@@ -60,7 +66,15 @@ def _restart(process: psutil.Process, port: int) -> Restart | None:
         return None
     if masked({"args": words}) != {"args": words}:
         return None
-    return Restart(command=f"nohup {shlex.join(words)} > litellm.log 2>&1 &", cwd=cwd)
+    return Restart(command=shlex.join(words), cwd=cwd, config=_config(words, cwd))
+
+
+def _config(words: Sequence[str], cwd: str) -> str | None:
+    """Return the file behind `--config`."""
+    for word, following in pairwise(words):
+        if word == "--config":
+            return str(Path(cwd) / following)
+    return None
 
 
 def _listens(process: psutil.Process, port: int) -> bool:

@@ -37,7 +37,7 @@ class Section:
     """Examples of single rows, by their names, where the section is in use."""
 
 
-REPAIR = '{commands: ["docker compose restart litellm"], cwd: ~/litellm}'
+REPAIR = '{restart: "docker compose restart litellm", cwd: ~/litellm}'
 
 SECTIONS = (
     Section(
@@ -80,7 +80,7 @@ SECTIONS = (
     ),
     Section(
         key="fault_handler",
-        words="When LiteLLM counts as broken, in seconds; and the only commands by which Claude Code may repair it.",
+        words="When LiteLLM counts as broken, in seconds; and how it may be brought back (docs/faults.md).",
         example=f"{{lite_llm_timeout: 1.0, consecutive_failures: 2, check_interval: 30, repair: {REPAIR}}}",
         rows={"repair": REPAIR},
     ),

@@ -17,6 +17,7 @@ import pytest
 from anyio.to_thread import run_sync
 
 from omni_mcp.adapters.claude_gate import answer
+from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Asked, ModeState, Setup
 from omni_mcp.decide.repair import RepairPlan, is_over, outage_to_repair, spec_of, standing, verdict
@@ -26,16 +27,19 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.monitor import Monitor
-from omni_mcp.presets import repair_plan
+from omni_mcp.presets import ladder_setup, repair_plan, resolve
+from omni_mcp.repair_setup import VARIABLE, LadderSetup
 from omni_mcp.servers_file import ExecutorRow, FaultHandler, Repair, Routing, Rule
 from omni_mcp.settings import Settings, load
 from omni_mcp.task import (
+    LADDER,
     LOCAL,
     SYSTEM_REPAIR,
     Completed,
     Failed,
     FailureClass,
     Mode,
+    Recovery,
     Task,
     TaskSpec,
     TaskState,
@@ -61,6 +65,7 @@ WELL = {LITELLM: OK, "anthropic": OK}
 SETUP = Setup(providers=("anthropic",))
 ROW = Repair(commands=("docker compose restart litellm",), grace=0.05)
 PLAN = RepairPlan(off=None, row=ROW, door="http://127.0.0.1:4000/health/liveliness")
+SCRIPT = replace(PLAN, row=Repair(start="litellm"))
 MINUTE, LIMIT = timedelta(minutes=1), 20.0
 REPAIRER = ExecutorRow(preset="claude-code", command=sys.executable, parallel=1, login="own")
 
@@ -153,6 +158,13 @@ async def test_a_relapse_is_the_same_outage_and_a_later_one_has_its_own_repair_u
         assert await outage(60 * MINUTE) == 4
 
 
+def test_in_brainstem_only_the_script_is_asked_for():
+    dark = replace(BROKEN_STATE, mode=Mode.BRAINSTEM)
+    assert outage_to_repair(dark, PLAN, START) is None
+    assert outage_to_repair(dark, SCRIPT, START) == START
+    assert outage_to_repair(replace(dark, fault=Verdict.UPSTREAM), SCRIPT, START) is None
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -187,8 +199,8 @@ BROKEN_STATE = ModeState(
 )
 
 
-async def an_engine(ledger: SqliteLedger, fake: FakeExecutor, **fields: Any) -> Engine:
-    return await run_sync(partial(engine_for, ledger, fake, **fields))  # it looks for the program
+async def an_engine(ledger: SqliteLedger, *fakes: FakeExecutor, **fields: Any) -> Engine:
+    return await run_sync(partial(engine_for, ledger, *fakes, **fields))  # it looks for the program
 
 
 async def asked(ledger: SqliteLedger, modes: FakeModes) -> str:
@@ -226,6 +238,82 @@ async def test_a_full_executor_begins_the_repair_with_the_configured_commands_an
     assert task.text.startswith("LiteLLM is still broken after its repair: no connection")
     assert result is not None
     assert result.text == "I restarted it"
+
+
+SCRIPTED = REPAIRER.model_copy(update={"handles": (SYSTEM_REPAIR,), "needs_cloud": False, "recovery": Recovery.RETRY})
+UNKNOWN = Failed(kind=FailureClass.HANDED_ON, message="it ended with 7", fix="look", partial="start: nobody listens")
+
+
+async def handed_on(
+    ledger: SqliteLedger, folder: Path, *, commands: tuple[str, ...] | None
+) -> tuple[Task, FakeExecutor]:
+    """Have a ladder that knows no help, and an agent; returns the repair and the agent."""
+    clock = ToldClock()
+    modes = FakeModes(clock, SETUP)
+    script = FakeExecutor(name=LADDER, row=SCRIPTED, outcome=UNKNOWN, says=["start: nobody listens"])
+    coder = FakeExecutor(name="coder", row=REPAIRER, outcome=Completed(text="I mended it"))
+    engine = await an_engine(ledger, coder, script, home=folder, clock=clock, modes=modes)
+    handler = FaultHandler(repair=Repair(start="x", commands=commands))
+    servers = engine.settings.servers.model_copy(update={"fault_handler": handler})
+    engine.means = replace(engine.means, settings=replace(engine.settings, servers=servers))
+    task_id = await asked(ledger, modes)
+    async with anyio.create_task_group() as attempts:
+        for _ in range(4):
+            await engine.step(attempts)
+            with anyio.fail_after(LIMIT):
+                while engine.running:
+                    await anyio.sleep(0.01)
+    assert len(script.requests) == 1
+    return await ledger.find(task_id, principal=LOCAL), coder
+
+
+async def test_what_the_ladder_does_not_know_goes_to_the_agent_with_what_it_found(tmp_path: Path):
+    async with ledger_for_tests(tmp_path) as ledger:
+        task, coder = await handed_on(ledger, tmp_path, commands=("docker ps",))
+    (request,) = coder.requests
+    assert request.commands == ("docker ps",)
+    assert f"What {LADDER} found before you:\nit ended with 7. look\nstart: nobody listens" in request.description
+    assert (task.state, task.served_by, task.faults) == (TaskState.COMPLETED, "coder", 0)
+    assert handed_on_by(task).keys() == {LADDER}
+
+
+async def test_what_the_ladder_does_not_know_fails_with_its_findings_where_no_agent_may_do_anything(tmp_path: Path):
+    async with ledger_for_tests(tmp_path) as ledger:
+        task, coder = await handed_on(ledger, tmp_path, commands=None)
+        result = await ledger.result(task.id)
+    assert (task.state, task.served_by, coder.requests) == (TaskState.FAILED, LADDER, [])
+    assert result is not None
+    assert (task.text, result.text) == ("it ended with 7. look", "start: nobody listens")
+
+
+def test_the_ladder_comes_before_every_agent_and_does_nothing_else():
+    script = Candidate(name=LADDER, handles=frozenset({SYSTEM_REPAIR}))
+    coder = Candidate(name="coder", handles=frozenset({SYSTEM_REPAIR, "coding"}))
+    both = {"coder": coder, LADDER: script}
+    for rules in ((), (Rule(type=SYSTEM_REPAIR, executor="coder"),)):
+        routing = Routing(rules=rules, default="coder")
+        assert route(TaskSpec(description="mend it", type=SYSTEM_REPAIR), routing, both).executor == LADDER
+        assert route(TaskSpec(description="write it", type="coding"), routing, both).executor == "coder"
+    found = route(TaskSpec(description="write it", executor=LADDER), Routing(rules=(), default="coder"), both)
+    assert (found.executor, "repairs LiteLLM and nothing else" in found.reason) == (None, True)
+
+
+async def test_two_repairs_never_run_at_a_time(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        modes = FakeModes(clock, SETUP)
+        script = FakeExecutor(name=LADDER, row=SCRIPTED, held=True)
+        engine = await an_engine(ledger, script, home=tmp_path, clock=clock, modes=modes)
+        await asked(ledger, modes)
+        later = spec_of(replace(BROKEN_STATE, incident=START + MINUTE), PLAN, SETUP)
+        await ledger.submit(later, task_id=new_id(), choice=None)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await engine.step(attempts)
+            with anyio.move_on_after(LIMIT):
+                await script.begun()
+            assert len(engine.running) == 1
+            script.let_go()
+    assert len(script.requests) == 1
 
 
 class Unsure(FakeModes):
@@ -318,7 +406,7 @@ CODER = "executors: {coder: {preset: claude-code, command: python3}}\n"
     ("text", "key", "off"),
     [
         (COMMANDS, "k", "LiteLLM is no proxy here"),
-        (GATEWAY, "k", "no commands. An example for servers.yaml: fault_handler: {repair:"),
+        (GATEWAY, "k", "no way to start it is named. An example for servers.yaml: fault_handler: {repair:"),
         (GATEWAY + COMMANDS.replace("]}", "], cwd: /nowhere/at/all}"), "k", "/nowhere/at/all is no folder"),
         (
             GATEWAY + COMMANDS + CODER.replace("command", "handles: [coding], command"),
@@ -343,6 +431,30 @@ def test_why_repairs_are_off_is_said_with_what_turns_them_on(
     assert said == (f"off: {plan.off}" if off else "on: 1 commands")
 
 
+def test_with_a_way_to_start_it_no_agent_is_needed_and_the_ladder_is_an_executor_without_a_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = GATEWAY.replace("4000'", "4000', api_key: sk-master")
+    text += "fault_handler: {repair: {start: 'litellm --x ${NOT_OURS}', config: /srv/c.yaml, env: {KEY: '${GIVEN}'}}}\n"
+    monkeypatch.setenv("GIVEN", "cloud key")
+    settings = settings_of(tmp_path, text, monkeypatch)
+    plan, setup, spec = repair_plan(settings), ladder_setup(settings), resolve(settings)[LADDER]
+    assert (plan.off, (plan.no_agent or "").split(".")[0]) == (None, "no commands")
+    assert setup is not None
+    assert (setup.start, setup.key, setup.env, setup.port) == (
+        "litellm --x ${NOT_OURS}", "sk-master", {"KEY": "cloud key"}, 4000
+    )  # fmt: skip
+    assert (spec.row.needs_cloud, spec.relayed, spec.recovery, spec.handles) == (
+        False, False, Recovery.RETRY, {SYSTEM_REPAIR}
+    )  # fmt: skip
+    assert LadderSetup.model_validate_json(spec.row.env[VARIABLE]) == setup
+    assert not any("sk-master" in word for word in spec.command)
+    said = standing(ModeState(since=START, probe_at=START), plan, None, START)
+    assert said.startswith("on: the scripted ladder; no agent after it: no commands. An example")
+    told = settings_of(tmp_path, text + "executors: {repair_ladder: {preset: assistant}}\n", monkeypatch).problems
+    assert any("is the name of the executor that repairs LiteLLM" in str(problem) for problem in told)
+
+
 def test_a_variable_in_a_command_is_left_to_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     plan = repair_plan(settings_of(tmp_path, COMMANDS, monkeypatch))
     assert list(plan.commands) == ['docker compose restart ${NAME} "$X"']
@@ -351,7 +463,18 @@ def test_a_variable_in_a_command_is_left_to_the_shell(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("text", "what", "fix"),
     [
-        ("fault_handler: {repair: {}}", "Field required", "add it"),
+        (
+            "fault_handler: {repair: {}}",
+            "needs start or restart (for the scripted ladder), or commands",
+            "change the row",
+        ),
+        ("fault_handler: {repair: {start: a, restart: b}}", "has both start and restart", "change the row"),
+        ("fault_handler: {repair: {start: a, config: here.yaml}}", "is not absolute", "change the row"),
+        (
+            "fault_handler: {repair: {start: a, env: {KEY: '${NOT_SET_HERE}'}}}",
+            "NOT_SET_HERE is not set",
+            "set NOT_SET_HERE",
+        ),
         ("fault_handler: {repair: {commands: []}}", "at least 1 item", "change the value"),
         ("fault_handler: {repair: {commands: ['  ']}}", "is no command", "change the row"),
         ("fault_handler: {repair: {commands: docker restart x}}", "valid tuple", "write a list"),

@@ -10,6 +10,7 @@ from omni_mcp.decide.retry import (
     LONGEST_LIMIT,
     SOONEST_LIMIT,
     Finish,
+    HandOn,
     Next,
     Park,
     Reroute,
@@ -155,7 +156,7 @@ def test_the_back_off_grows_no_further_than_an_hour_however_many_faults_there_we
 
 @pytest.mark.parametrize("kind", list(FailureClass))
 def test_every_failure_class_has_a_consequence(kind: FailureClass) -> None:
-    assert isinstance(following(failed(kind)), Finish | Park | Reroute)
+    assert isinstance(following(failed(kind)), Finish | Park | Reroute | HandOn)
 
 
 def test_a_model_that_the_caller_pinned_and_nobody_knows_is_the_tasks_fault() -> None:

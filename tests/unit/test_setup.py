@@ -262,7 +262,7 @@ def test_the_service_of_compose_that_runs_litellm_is_offered_and_switched_off(
     found = by_compose(files)
     assert found is not None
     assert found.row == {
-        "commands": [f"docker compose -f '{folder}/compose.yaml' restart gateway"],
+        "restart": f"docker compose -f '{folder}/compose.yaml' restart gateway",
         "cwd": str(folder),
     }
     for tree in (tree_for(WITH_PROXY), {**tree_for(WITH_PROXY), "fault_handler": {"check_interval": 20}}):
@@ -273,7 +273,7 @@ def test_the_service_of_compose_that_runs_litellm_is_offered_and_switched_off(
             tmp_path, text.replace(line, line.replace("#", "", 1)), monkeypatch
         ).servers.fault_handler.repair
         assert repair is not None
-        assert (repair.commands, repair.cwd) == (tuple(found.row["commands"]), folder)
+        assert (repair.restart, repair.cwd) == (found.row["restart"], folder)
     assert "in-plain" not in text
     assert by_compose(files[:2]) is None
 
@@ -292,8 +292,9 @@ def test_the_process_that_is_litellm_is_offered_as_it_was_started_unless_its_wor
         port = int(process.stdout.readline())
         found = by_process(port)
         process.communicate("\n")
-    command = f"nohup {shlex.join(argv)} > litellm.log 2>&1 &"
-    assert found == (Restart(command=command, cwd=str(tmp_path)) if offered else None)
+    config = str(tmp_path / "a b.yaml")
+    assert found == (Restart(command=shlex.join(argv), cwd=str(tmp_path), config=config) if offered else None)
+    assert found is None or found.row["config"] == config
     assert by_process(1) is None
 
 
