@@ -3,7 +3,9 @@
 An adapter is an MCP server with four tools, each with one argument `request`:
 `run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and,
 where the run outlives the adapter, `attach(RunRef) -> RunResult`. Progress is MCP progress; its
-message is shown to people. Anybody can write one, in any language.
+message is shown to people. A question in the middle of a run is an MCP elicitation (or, in the newer
+era, `input_required`), whose `_meta` says under `QUESTION` what is asked for. Anybody can write one,
+in any language.
 """
 
 from datetime import datetime
@@ -11,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from omni_mcp.question import Action, QuestionKind
 from omni_mcp.task import FailureClass
 
 RUN_TASK, ATTACH, CANCEL, HEALTH = "run_task", "attach", "cancel", "health"
@@ -20,6 +23,10 @@ OWNER_MARK = "OMNI_OWNER"
 
 TASK_MARK = "OMNI_TASK"
 """Environment variable that every process of a task inherits: the task id. Its sweep ends one task's tree."""
+
+
+QUESTION = "omni-mcp/question"
+"""Key in the `_meta` of an elicitation; its value is a `QuestionMark`."""
 
 
 class _Wire(BaseModel):
@@ -33,6 +40,22 @@ class Endpoint(_Wire):
     """Without a path: `/v1/messages` and `/v1/chat/completions` are below it."""
     token: SecretStr
     """Good for this attempt only; never a provider's key."""
+
+
+class QuestionMark(_Wire):
+    """What an elicitation may say of itself."""
+
+    task_id: str | None = None
+    """Whose question it is; needed where several runs share a session."""
+    kind: QuestionKind = QuestionKind.INPUT
+
+
+class Answered(_Wire):
+    """A question of an earlier attempt that was answered after its run had ended."""
+
+    text: str
+    action: Action
+    content: dict[str, Any] | None = None
 
 
 class RunRef(_Wire):
@@ -59,6 +82,8 @@ class RunRequest(RunRef):
     options: dict[str, Any] = Field(default_factory=dict)
     commands: tuple[str, ...] | None = None
     """All shell commands that this run may use, each as it stands here; None: it is up to the executor's row."""
+    answers: tuple[Answered, ...] = ()
+    """What was answered since the earlier attempt ended; asked the same again, it is answered so at once."""
     timeout: float = 3600
     """Seconds; the adapter ends the run itself a little before."""
 

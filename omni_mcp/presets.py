@@ -183,7 +183,8 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
     if row.login == "relay" and not _has_models(settings):
         unusable = _no_models(settings)
     roots = [part for root in row.roots for part in ("--root", str(root))]
-    profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
+    asks = ["--ask"] if row.approvals != "none" else []
+    profile = ["--permissions", row.permissions, *asks, "--binary", binary or "claude"]
     return _spec(
         name,
         row,

@@ -22,6 +22,7 @@ from omni_mcp.task import SYSTEM_REPAIR, Recovery
 
 Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
 Permissions = Literal["read-only", "edit", "full"]
+Approvals = Literal["people", "client", "none"]
 
 
 class _Row(BaseModel):
@@ -176,6 +177,8 @@ class ExecutorRow(_Row):
     """Folders that a `cwd` has to be below."""
     permissions: Permissions = "edit"
     """What Claude Code may do."""
+    approvals: Approvals = "people"
+    """Who may give a permission that it asks for: people, also the `client` that submits tasks, or nobody (`none`)."""
     model: str | None = None
     """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
@@ -463,6 +466,8 @@ class Limits(_Row):
     """How deep tasks may submit tasks: 1 lets an executor hand on its work, 0 lets none."""
     silent_seconds: Annotated[float, Field(ge=1)] = 180
     """An executor that gives no sign of life for so long is told of as silent; only its `timeout` ends it."""
+    input_seconds: Annotated[float, Field(ge=1)] = 600
+    """How long the run of a task is kept while nobody answers its question; then it ends, and the answer resumes it."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """How long tasks that are over are kept; None: until `omni-mcp purge`."""
     description_bytes: Annotated[int, Field(ge=1024)] = 1 << 20

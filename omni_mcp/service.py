@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.options import check_options
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.repair import standing
@@ -18,11 +19,20 @@ from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
-from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TooDeep, TransitionRefused, UnknownExecutor
+from omni_mcp.errors import (
+    BadRequest,
+    ForPeople,
+    QuestionGone,
+    TaskNotFound,
+    TooDeep,
+    TransitionRefused,
+    UnknownExecutor,
+)
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark
 from omni_mcp.notify.channels import told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, repair_plan, resolve
 from omni_mcp.processes import Origin
+from omni_mcp.question import Answer, Question
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
@@ -44,11 +54,13 @@ from omni_mcp.views import (
     ListView,
     ModeView,
     PurgeView,
+    QuestionView,
     ResultView,
     ResumedView,
     ResumeView,
     RouteView,
     TaskView,
+    question_view,
     task_view,
 )
 
@@ -60,6 +72,10 @@ RESULT_PAGE = 20_000
 """Characters of a result in one page, unless asked for otherwise."""
 RESUMED_SHOWN = 50
 """Tasks that one answer of `resume` shows, where none were named."""
+QUESTIONS_SHOWN = 3
+"""Open questions that a status shows; the next ones come when these are answered."""
+QUESTION_SHOWN = 2000
+"""Characters of one of them."""
 HELD_SHOWN = 10
 """Tasks whose ids the mode shows, of those that wait for the same."""
 WAITING_PAGE = 500
@@ -210,13 +226,32 @@ class Service:
         kept = f"idempotency keys, and the working folders in {self.settings().home.work}"
         return PurgeView(dry_run=dry_run, tasks=gone, before=before, kept=kept)
 
-    async def answer(self, task_id: str, question_id: str) -> TaskView:
-        """Answer a question of an executor. Raises NotYet: no executor of this version asks any."""
+    async def answer(self, task_id: str, question_id: str, answer: Answer, *, person: bool) -> TaskView:
+        """Answer a question of an executor, as a person or for a client. The first answer wins.
+
+        Raises QuestionGone, ForPeople, and BadRequest for what does not fit the question.
+        """
         task = await self._find(task_id)
-        raise NotYet(
-            f"task {task.id} has no open question {question_id[:64]!r}: in this version executors cannot ask any",
-            next_step=f"call task_status with task_id {task.id!r}",
-        )
+        question = await self._question(task, question_id)
+        if question.for_people and not (person and await run_sync(self.origin) is None):
+            raise ForPeople(task.id, question.id)
+        check_answer(question.asked, answer, limit=self.settings().servers.limits.description_bytes)
+        by = "person" if person else "client"
+        task = await self.ledger.answer(task.id, question.id, answer=answer, by=by)
+        engine = await self._wake(task.id)
+        return task_view(task, engine=engine, **await self._told(task))
+
+    async def questions(self, task_id: str) -> Sequence[QuestionView]:
+        """Return the open questions of a task, uncut."""
+        task = await self._find(task_id)
+        return [question_view(each) for each in await self.ledger.questions(task.id) if each.open]
+
+    async def _question(self, task: Task, question_id: str) -> Question:
+        wanted = question_id.strip().lower()
+        found = [each for each in await self.ledger.questions(task.id) if each.id == wanted and each.open]
+        if not found:
+            raise QuestionGone(task.id, question_id)
+        return found[0]
 
     async def resume(self, task_ids: Sequence[str] | None, *, dry_run: bool = False) -> ResumeView:
         """Let waiting tasks go on: those named, which is the consent for one attempt each, else all that need none.
@@ -352,6 +387,9 @@ class Service:
             needs = await self.ledger.needs(task.id)
             left = [f"{name} ({state})" for name, state in needs.items() if state is not TaskState.COMPLETED]
             return {"text": f"runs after {len(needs)} tasks, not yet completed: {', '.join(left)}"}
+        if task.waiting_for is WaitingFor.INPUT:
+            asked = [each for each in await self.ledger.questions(task.id) if each.open]
+            return {"questions": [question_view(each, limit=QUESTION_SHOWN) for each in asked[:QUESTIONS_SHOWN]]}
         return self._silence(task)
 
     def _silence(self, task: Task) -> dict[str, Any]:

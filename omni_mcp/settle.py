@@ -57,5 +57,5 @@ async def _written(ledger: Ledger, task: Task, following: Finish | Park | Releas
                 due_at=following.due_at,
                 fault=following.fault,
             )
-        case Release(text=text):
-            return await ledger.release(task.id, attempt=task.attempt, owner=owner, text=text)
+        case Release(text=text, keep_questions=keep):
+            return await ledger.release(task.id, attempt=task.attempt, owner=owner, text=text, keep_questions=keep)

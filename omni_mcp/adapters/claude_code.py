@@ -1,6 +1,6 @@
 """Claude Code as an executor: an MCP server over stdio that runs `claude -p` under `contract.py`.
 
-Start it with `python -m omni_mcp.adapters.claude_code [--binary PATH] [--permissions PROFILE] [--root DIR]…`.
+Start it with `python -m omni_mcp.adapters.claude_code [--binary PATH] [--permissions PROFILE] [--ask] [--root DIR]…`.
 A run goes on in its session after a kill of any of us (`resume`), and never leaves a process behind.
 """
 
@@ -11,16 +11,18 @@ import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
 from anyio import CancelScope
 
+from omni_mcp.adapters.claude_ask import Dialogue
 from omni_mcp.adapters.claude_command import INSTALL_FIX, PROFILES, Setup, command_for, find_binary
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running
 from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten
 from omni_mcp.adapters.claude_stream import Transcript
-from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
 from omni_mcp.task import FailureClass
@@ -50,11 +52,11 @@ class ClaudeCode:
         self._setup = setup
         self._runs: dict[str, _Run] = {}
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Run one attempt to its end; every end is a result. A cancelled call stops the whole tree first."""
         try:
             with self._listed(request) as run:
-                result = await self._judged(run, request, tell)
+                result = await self._judged(run, request, tell, ask)
         except ExecutorError as error:
             return failed(error.kind, error.message, fix=error.next_step)
         except BadRequest as error:
@@ -93,11 +95,11 @@ class ClaudeCode:
             del self._runs[request.run_id]
             run.over.set()
 
-    async def _judged(self, run: _Run, request: RunRequest, tell: Tell) -> RunResult:
+    async def _judged(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         relayed = request.endpoint is not None
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
-            end = await self._play(run, request, tell)
+            end = await self._play(run, request, tell, ask)
             return conclude(run.transcript, end, relayed=relayed)
         if run.transcript.result is not None:
             return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
@@ -106,16 +108,16 @@ class ClaudeCode:
             return failed(FailureClass.TASK, message, text=run.transcript.said, fix="raise the executor's timeout")
         return failed(FailureClass.CANCELLED, "stopped on request", text=run.transcript.said)
 
-    async def _play(self, run: _Run, request: RunRequest, tell: Tell) -> Exit:
+    async def _play(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask) -> Exit:
         """Go on in the earlier session if that is asked for and there is one, else begin."""
         if request.resume:
-            end = await self._once(run, request, tell, resume=True)
+            end = await self._once(run, request, tell, ask, resume=True)
             if not forgotten(run.transcript, end):
                 return end
             run.transcript = Transcript()
-        return await self._once(run, request, tell, resume=False)
+        return await self._once(run, request, tell, ask, resume=False)
 
-    async def _once(self, run: _Run, request: RunRequest, tell: Tell, *, resume: bool) -> Exit:
+    async def _once(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask, *, resume: bool) -> Exit:
         command = command_for(self._setup, request, resume=resume, env=os.environ)
         run.resumed = resume
         words: list[str] = []
@@ -125,11 +127,17 @@ class ClaudeCode:
             async def listen() -> None:
                 words.append(await last_words(process))
 
-            tasks.start_soon(feed, process, command.prompt, name="prompt")
+            dialogue = Dialogue(process, ask, tasks) if command.asks else None
+            begin = dialogue.begin if dialogue else partial(feed, process)
+            tasks.start_soon(begin, command.prompt, name="prompt")
             tasks.start_soon(listen, name="stderr")
             async for line in lines(process):
                 for told in run.transcript.take(line):
                     await tell(told)
+                if dialogue:
+                    dialogue.hear(line)
+            if dialogue:
+                dialogue.end()
             await process.wait()
         return Exit(code=process.returncode, stderr="".join(words))
 
@@ -139,9 +147,10 @@ def parse(argv: list[str] | None = None) -> Setup:
     parser = argparse.ArgumentParser(prog="omni_mcp.adapters.claude_code", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--binary", default="claude", help="name or path of claude")
     parser.add_argument("--permissions", choices=list(PROFILES), default="edit", help="the most that a run may do")
+    parser.add_argument("--ask", action="store_true", help="ask for what the permissions do not cover")
     parser.add_argument("--root", type=Path, action="append", default=[], help="a folder that a cwd must be below")
     given = parser.parse_args(argv)
-    return Setup(binary=given.binary, permissions=given.permissions, roots=tuple(given.root))
+    return Setup(binary=given.binary, permissions=given.permissions, asks=given.ask, roots=tuple(given.root))
 
 
 def main() -> None:

@@ -5,18 +5,35 @@ from itertools import count
 from typing import Protocol
 
 from fastmcp import Context, FastMCP
+from mcp import MCPError
+from mcp.shared.message import ServerMessageMetadata
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult
 
 from omni_mcp import __version__
-from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.contract import (
+    CANCEL,
+    HEALTH,
+    QUESTION,
+    RUN_TASK,
+    CancelResult,
+    Health,
+    QuestionMark,
+    RunRef,
+    RunRequest,
+    RunResult,
+)
+from omni_mcp.question import Action, Answer, Asked
 
 Tell = Callable[[str], Awaitable[None]]
 """Takes a line for people."""
+Ask = Callable[[Asked], Awaitable[Answer]]
+"""Puts a question and returns the answer, however long that takes; `cancel` where nobody can be asked."""
 
 
 class Agent(Protocol):
     """What an adapter knows to do."""
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Run one attempt to its end; every end is a result."""
         ...
 
@@ -41,7 +58,10 @@ def server(name: str, agent: Agent) -> FastMCP:
         async def tell(line: str) -> None:
             await ctx.report_progress(next(numbers), None, line)
 
-        return await agent.run(request, tell)
+        async def ask(asked: Asked) -> Answer:
+            return await _elicited(ctx, request.task_id, asked)
+
+        return await agent.run(request, tell, ask)
 
     @mcp.tool(name=CANCEL)
     async def cancel(request: RunRef) -> CancelResult:
@@ -54,6 +74,19 @@ def server(name: str, agent: Agent) -> FastMCP:
         return await agent.health()
 
     return mcp
+
+
+async def _elicited(ctx: Context, task_id: str, asked: Asked) -> Answer:
+    """Ask by MCP elicitation; its mark says whose question it is, since runs share the session."""
+    mark = QuestionMark(task_id=task_id, kind=asked.kind).model_dump(mode="json")
+    fields = {"message": asked.text, "requestedSchema": dict(asked.schema), "_meta": {QUESTION: mark}}
+    question = ElicitRequest(params=ElicitRequestFormParams.model_validate(fields))
+    belongs = ServerMessageMetadata(related_request_id=ctx.request_id)
+    try:
+        said = await ctx.session.send_request(question, ElicitResult, metadata=belongs)
+    except MCPError:  # a client that takes no questions
+        return Answer(action=Action.CANCEL)
+    return Answer(action=Action(said.action), content=said.content)
 
 
 def serve(name: str, agent: Agent) -> None:

@@ -2,7 +2,7 @@
 
 # The order is that of --help.
 # isort: off
-from omni_mcp.cli import face, init, tasks, system, notify, doctor, engine, ledger, clients
+from omni_mcp.cli import face, init, tasks, answer, system, notify, doctor, engine, ledger, clients
 from omni_mcp.cli.base import app
 
-__all__ = ["app", "clients", "doctor", "engine", "face", "init", "ledger", "notify", "system", "tasks"]
+__all__ = ["answer", "app", "clients", "doctor", "engine", "face", "init", "ledger", "notify", "system", "tasks"]

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, TASK_MARK, CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import ExecutorError, ExecutorLost
 from omni_mcp.executors.answers import text_of
-from omni_mcp.executors.executor import OnProgress, ToolInfo
+from omni_mcp.executors.elicitation import Caller
+from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.session import Session
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import sweep
@@ -37,11 +38,14 @@ class AdapterExecutor:
         self._local = bool(spec.command)
         self._session = session
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         """Run one attempt to its end. Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`."""
         limit = request.timeout + GRACE
+        caller = Caller(request.task_id, on_question) if on_question else None
         try:
-            answer = await self._session.call(RUN_TASK, request.wire(), timeout=limit, on_progress=on_progress)
+            answer = await self._session.call(
+                RUN_TASK, request.wire(), timeout=limit, on_progress=on_progress, caller=caller
+            )
         except ExecutorLost:
             await self._end_tree(request.task_id)
             raise
