@@ -108,6 +108,6 @@ class Asking:
 
 
 def headline(text: str) -> str:
-    """Return the beginning of a question on one line."""
-    line = " ".join(text[: HEADLINE * 4].split())
+    """Return the first line of a question, or what of it there is room for."""
+    line = " ".join(text.strip().partition("\n")[0][: HEADLINE * 4].split())
     return line if len(line) <= HEADLINE else f"{line[: HEADLINE - 1]}…"
