@@ -25,6 +25,8 @@ from omni_mcp.adapters.claude_stream import Transcript
 from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
+from omni_mcp.pause import Pause
+from omni_mcp.question import Answer, Asked
 from omni_mcp.task import FailureClass
 
 MARGIN = 10.0
@@ -99,7 +101,7 @@ class ClaudeCode:
         relayed = request.endpoint is not None
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
-            end = await self._play(run, request, tell, ask)
+            end = await self._play(run, request, tell, _patient(ask, Pause(deadline)))
             return conclude(run.transcript, end, relayed=relayed)
         if run.transcript.result is not None:
             return conclude(run.transcript, Exit(code=None, stderr=""), relayed=relayed)
@@ -140,6 +142,16 @@ class ClaudeCode:
                 dialogue.end()
             await process.wait()
         return Exit(code=process.returncode, stderr="".join(words))
+
+
+def _patient(ask: Ask, limit: Pause) -> Ask:
+    """Return a way to ask that does not count against the time of the run."""
+
+    async def patient(asked: Asked) -> Answer:
+        with limit.asking():
+            return await ask(asked)
+
+    return patient
 
 
 def parse(argv: list[str] | None = None) -> Setup:

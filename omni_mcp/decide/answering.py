@@ -79,9 +79,10 @@ def _flaws(form: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[str]
 def _flaw(field: Mapping[str, Any], value: object) -> str | None:
     kind = field.get("type")
     if not _is_a(kind, value):
-        return f"is no {kind}"
+        return f"is no {kind or 'text, number, yes or no, or list of text'}"
     allowed = choices(field)
-    wrong = [each for each in _list(value) or [value] if allowed and str(each) not in allowed]
+    chosen = _list(value) if isinstance(value, list) else [value]
+    wrong = [each for each in chosen if allowed and str(each) not in allowed]
     if wrong:
         return f"is {wrong[0]!r:.100}, which is none of {', '.join(map(repr, allowed))}"
     return _beyond(field, len(value) if isinstance(value, Sized) else value)

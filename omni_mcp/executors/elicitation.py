@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from omni_mcp.contract import QUESTION, QuestionMark
 from omni_mcp.executors.executor import OnQuestion
+from omni_mcp.pause import Pause
 from omni_mcp.question import Answer, Asked, QuestionKind
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,16 @@ class Caller:
 OnElicitation = Callable[[str, Any, ElicitRequestParams, Any], Awaitable[ElicitResult[dict[str, Any]]]]
 """What the client library asks: message, type, whole request, context."""
 
-_calling: ContextVar[Caller | None] = ContextVar("calling", default=None)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """A call that is under way."""
+
+    caller: Caller
+    limit: Pause
+
+
+_calling: ContextVar[_Call | None] = ContextVar("calling", default=None)
 
 
 class Switchboard:
@@ -46,39 +56,40 @@ class Switchboard:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._callers: list[Caller] = []
+        self._calls: list[_Call] = []
 
     @contextmanager
-    def listening(self, caller: Caller | None) -> Generator[None]:
+    def listening(self, caller: Caller | None, limit: Pause) -> Generator[None]:
         """Take questions for a call while the body runs; enter it when the session is open."""
         if caller is None:
             yield
             return
-        self._callers.append(caller)
-        token = _calling.set(caller)
+        self._calls.append(call := _Call(caller, limit))
+        token = _calling.set(call)
         try:
             yield
         finally:
             _calling.reset(token)
-            self._callers.remove(caller)
+            self._calls.remove(call)
 
     async def __call__(
         self, message: str, _response: object, params: ElicitRequestParams, _context: object
     ) -> ElicitResult[dict[str, Any]]:
         """Answer an elicitation; one that cannot be put before anybody is cancelled, which the server is told."""
         mark = _mark(params)
-        caller = self._caller(mark)
-        if caller is None or len(str(schema := _schema(params))) > SCHEMA_CHARACTERS:
-            why = "nobody knows whose it is" if caller is None else "its form is too large to be shown"
+        call = self._call(mark)
+        if call is None or len(str(schema := _schema(params))) > SCHEMA_CHARACTERS:
+            why = "nobody knows whose it is" if call is None else "its form is too large to be shown"
             logger.warning("%s asked, %s: %.200s", self._name, why, message, extra={"action": "question_refused"})
             return ElicitResult(action="cancel")
-        answer = await caller.on_question(Asked(kind=mark.kind, text=_text(message, params), schema=schema))
+        with call.limit.asking():
+            answer = await call.caller.on_question(Asked(kind=mark.kind, text=_text(message, params), schema=schema))
         return _result(answer)
 
-    def _caller(self, mark: QuestionMark) -> Caller | None:
+    def _call(self, mark: QuestionMark) -> _Call | None:
         if (calling := _calling.get()) is not None:
             return calling
-        found = [each for each in self._callers if mark.task_id in (None, each.task_id)]
+        found = [each for each in self._calls if mark.task_id in (None, each.caller.task_id)]
         return found[0] if len(found) == 1 else None
 
 

@@ -22,6 +22,7 @@ from omni_mcp.executors.link import Link, opened
 from omni_mcp.executors.transport import StderrLog
 from omni_mcp.executors.troubles import TROUBLES, failure_of, is_clear, words_of
 from omni_mcp.home import Home
+from omni_mcp.pause import Pause
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Failed
 
@@ -70,7 +71,9 @@ class Session:
         on_progress: OnProgress | None = None,
         caller: Caller | None = None,
     ) -> CallToolResult | Failed:
-        """Call a tool and wait at most `timeout` seconds. Cancelling this tells the server to stop.
+        """Call a tool and wait at most `timeout` seconds, not counting those in which somebody is asked.
+
+        Cancelling this tells the server to stop.
 
         What the server asks meanwhile is put to the `caller`; without one it is told that nobody answers.
 
@@ -78,7 +81,7 @@ class Session:
         """
         async with self._using() as link:
             try:
-                with anyio.fail_after(timeout), self._switchboard.listening(caller):
+                with anyio.fail_after(timeout) as limit, self._switchboard.listening(caller, Pause(limit)):
                     return await link.client.call_tool_mcp(
                         tool, dict(arguments), progress_handler=_teller(on_progress) if on_progress else None
                     )

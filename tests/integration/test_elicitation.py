@@ -98,6 +98,39 @@ async def test_of_calls_that_share_a_session_the_one_that_is_named_is_asked_and_
         tasks.cancel_scope.cancel()
 
 
+class Slow(Person):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = anyio.Event()
+
+    async def __call__(self, asked: Asked) -> Answer:
+        """Answer once that is due."""
+        self.left.set()
+        await self.told.wait()
+        return await super().__call__(asked)
+
+
+async def test_the_time_in_which_a_person_thinks_does_not_count_against_the_call(tmp_path: Path) -> None:
+    limit = 2.0
+    async with session_of(tmp_path, asking()) as session:
+        await called(session, "ask", Person(), text="warm up")
+        slow, answers = Slow(), list[object]()
+
+        async def call() -> None:
+            answers.append(await session.call("ask", {"text": "x"}, timeout=limit, caller=slow.caller))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await slow.left.wait()
+            await anyio.sleep(limit + 0.5)  # what is shown is that real time passes
+            slow.told.set()
+    (answer,) = answers
+    assert isinstance(answer, CallToolResult), answer
+    assert said(answer) == A
+
+
 async def test_a_server_may_take_its_question_back_and_go_on(tmp_path: Path) -> None:
     async with session_of(tmp_path, asking()) as session:
         absent = Absent()

@@ -60,8 +60,9 @@ def test_claude_code_is_started_with_what_its_row_allows(tmp_path: Path) -> None
     spec = spec_of(tmp_path, preset="claude-code", command=claude, permissions="read-only", roots=(tmp_path,))
     assert spec.command == (
         *(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code"),
-        *("--permissions", "read-only", "--binary", claude, "--root", str(tmp_path)),
+        *("--permissions", "read-only", "--ask", "--binary", claude, "--root", str(tmp_path)),
     )
+    assert "--ask" not in spec_of(tmp_path, preset="claude-code", command=claude, approvals="none").command
     assert (spec.handles, spec.parallel, spec.recovery) == ({"coding", "system_repair"}, 2, Recovery.RESUME)
     assert spec.unusable is None
 
