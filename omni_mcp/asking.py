@@ -65,15 +65,15 @@ class Asking:
 
     async def _written(self, asked: Asked) -> Question:
         name, short = self.spec.name, self.task.id[:SHORT_ID]
-        wants = "asks for permission" if asked.kind is QuestionKind.PERMISSION else "asks"
+        line, permission = headline(asked.text), asked.kind is QuestionKind.PERMISSION
         return await self.ledger.ask(
             self.task.id,
             attempt=self.task.attempt,
             owner=self.owner,
             asked=asked,
-            for_people=asked.kind is QuestionKind.PERMISSION and self.spec.row.approvals != "client",
-            text=f"{name} {wants}: {headline(asked.text)}",
-            notice=f"task {short} waits: {name} {wants}. To answer: omni-mcp answer {short}",
+            for_people=permission and self.spec.row.approvals != "client",
+            text=f"{name} asks for permission: {line}" if permission else f"{name} asks: {line}",
+            notice=f"task {short} waits for an answer to {name}. Give it with omni-mcp answer {short}",
             channels=self.channels(),
         )
 

@@ -24,7 +24,7 @@ def answer(
     task_id: AnOpenTask,
     question_id: Annotated[str | None, typer.Argument(help="q1, q2, …; without it the first open one.")] = None,
     allow: Annotated[bool, typer.Option("--allow", help="Yes: give the permission.")] = False,
-    deny: Annotated[bool, typer.Option("--deny", help="No.")] = False,
+    deny: Annotated[bool, typer.Option("--deny", help="No: deny it.")] = False,
     message: Annotated[str | None, typer.Option(help="With --deny: what the executor is told.")] = None,
     content: Annotated[str | None, typer.Option(help="The fields that are asked for, as JSON.")] = None,
     as_json: AsJson = False,

@@ -119,7 +119,7 @@ def print_task(out: Console, task: TaskView) -> None:
 def print_question(out: Console, question: QuestionView) -> None:
     """Print what an executor asks: between our own lines, and marked as its words, whatever they look like."""
     form = fields_of(question.form or {})
-    about = {"permission": "asks for permission", "input": "asks"}[question.kind]
+    about = {"permission": "asks for permission", "input": "asks you"}[question.kind]
     _print_fact(out, question.question_id, f"{say(about)} ({local(question.asked_at)})")
     for line in question.text.splitlines():
         out.print(_others(f"{' ' * LABEL}  │ {visible(line)}"))

@@ -34,8 +34,8 @@ INVARIANTS = {
     """,
     "at work, but nobody's": "select id from tasks where state in ('dispatching', 'executing') and owner is null",
     "nobody's work, but with an owner": """
-        select id from tasks
-        where state not in ('dispatching', 'executing') and waiting_for is not 'input' and owner is not null
+        select t.id from tasks t
+        where t.state not in ('dispatching', 'executing') and t.waiting_for is not 'input' and t.owner is not null
     """,
     "with attempts that are not counted": """
         select id from tasks where attempt <> (select count(*) from attempts where task = n)

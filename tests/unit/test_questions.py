@@ -350,7 +350,7 @@ async def test_channels_are_told_once_that_somebody_has_to_answer(tmp_path: Path
     assert owed is not None
     assert (owed.notice.kind, owed.notice.data) == ("question", {"task_id": task_id, "kind": "permission"})
     short = task_id[:8]
-    assert owed.notice.text == f"task {short} waits: fake asks for permission. To answer: omni-mcp answer {short}"
+    assert owed.notice.text == f"task {short} waits for an answer to fake. Give it with omni-mcp answer {short}"
 
 
 # who may answer, and what
