@@ -5,7 +5,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation#requ
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from omni_mcp.errors import BadRequest
@@ -81,11 +81,11 @@ def _flaw(field: Mapping[str, Any], value: object) -> str | None:
     if not _is_a(kind, value):
         return f"is no {kind or 'text, number, yes or no, or list of text'}"
     allowed = choices(field)
-    chosen = _list(value) if isinstance(value, list) else [value]
-    wrong = [each for each in chosen if allowed and str(each) not in allowed]
+    listed: Sequence[Any] = cast("Sequence[Any]", value) if isinstance(value, list) else [value]
+    wrong = [each for each in listed if allowed and str(each) not in allowed]
     if wrong:
         return f"is {wrong[0]!r:.100}, which is none of {', '.join(map(repr, allowed))}"
-    return _beyond(field, len(value) if isinstance(value, Sized) else value)
+    return _beyond(field, len(listed) if isinstance(value, list) else value)
 
 
 def _is_a(kind: object, value: object) -> bool:
@@ -98,8 +98,9 @@ def _is_a(kind: object, value: object) -> bool:
     return isinstance(value, known)
 
 
-def _beyond(field: Mapping[str, Any], size: object) -> str | None:
+def _beyond(field: Mapping[str, Any], value: object) -> str | None:
     """Say which bound of a field a number, or the length of a text or list, is beyond."""
+    size = len(value) if isinstance(value, str) else value
     if not isinstance(size, int | float):
         return None
     for name in ("minimum", "minLength", "minItems"):

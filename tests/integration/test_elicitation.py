@@ -75,8 +75,8 @@ async def test_questions_reach_their_call_and_the_answers_go_back(tmp_path: Path
 
 
 async def test_a_question_that_is_the_answer_to_a_call_is_that_calls_own(tmp_path: Path) -> None:
+    people = [Person(task_id=f"t{number}") for number in range(3)]
     async with session_of(tmp_path, asking("auto")) as session, anyio.create_task_group() as tasks:
-        people = [Person(task_id=f"t{number}") for number in range(3)]
         for number, person in enumerate(people):
             tasks.start_soon(partial(called, session, "ask_by_return", person, text=f"which {number}"))
     assert [[asked.text for asked in person.asked] for person in people] == [["which 0"], ["which 1"], ["which 2"]]

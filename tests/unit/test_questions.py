@@ -73,11 +73,11 @@ async def test_a_task_that_asks_waits_for_input_and_stays_its_attempts_own(tmp_p
         assert await stands(here, task_id) == ASKS
         assert [task.id for task in await here.ledger.held()] == [task_id]
         assert await here.ledger.renew(ME) == [task_id]
-        keep = {"attempt": 1, "owner": ME, "progress": "looks on", "snapshot": None}
+        keep: dict[str, Any] = {"attempt": 1, "owner": ME, "progress": "looks on", "snapshot": None}
         assert await here.ledger.checkpoint(task_id, **keep)
         await here.ledger.answer(task_id, "q1", answer=A, by="person")
         assert await stands(here, task_id) == AT_WORK
-        take = {"attempt": 1, "owner": ME}
+        take: dict[str, Any] = {"attempt": 1, "owner": ME}
         assert [await here.ledger.take_answer(task_id, "q1", **take) for _ in range(2)] == [True, False]
         (question,) = await here.ledger.questions(task_id)
         assert (question.answer, question.answered_by, question.open, question.taken) == (A, "person", False, True)
@@ -135,7 +135,7 @@ async def test_an_answer_after_the_run_is_over_frees_the_task_and_serves_who_ask
     async with place(tmp_path) as here:
         task_id = await at_work(here)
         await asked(here, task_id, MAY_I)
-        release = {"attempt": 1, "owner": ME, "text": "the engine died", "keep_questions": True}
+        release: dict[str, Any] = {"attempt": 1, "owner": ME, "text": "the engine died", "keep_questions": True}
         await here.ledger.release(task_id, **release)
         assert await stands(here, task_id) == PARKED
         assert not await here.ledger.held()
@@ -224,7 +224,7 @@ async def test_a_run_that_lives_gets_its_answer_and_goes_on_in_the_same_attempt(
                 await until(ledger, task_id, TaskState.WAITING)
                 await ledger.answer(task_id, question_id, answer=answer, by="person")
             task = await until(ledger, task_id, TaskState.COMPLETED)
-    assert (task.attempt, fake.heard) == (1, [A, NO])
+        assert (task.attempt, fake.heard) == (1, [A, NO])
 
 
 async def test_a_slot_is_kept_for_a_run_that_waits_for_its_answer(tmp_path: Path) -> None:
@@ -347,10 +347,10 @@ async def test_channels_are_told_once_that_somebody_has_to_answer(tmp_path: Path
             await until(engine.ledger, task_id, TaskState.WAITING)
             owed = await engine.ledger.owed("desk")
             await engine.ledger.answer(task_id, "q1", answer=YES, by="person")
-    assert owed is not None
-    assert (owed.notice.kind, owed.notice.data) == ("question", {"task_id": task_id, "kind": "permission"})
-    short = task_id[:8]
-    assert owed.notice.text == f"task {short} waits for an answer to fake. Give it with omni-mcp answer {short}"
+        assert owed is not None
+        assert (owed.notice.kind, owed.notice.data) == ("question", {"task_id": task_id, "kind": "permission"})
+        short = task_id[:8]
+        assert owed.notice.text == f"task {short} waits for an answer to fake. Give it with omni-mcp answer {short}"
 
 
 # who may answer, and what
@@ -389,7 +389,7 @@ async def test_approvals_say_whose_a_permission_is(
                 await until(engine.ledger, task_id, TaskState.WAITING)
                 (question,) = await engine.ledger.questions(task_id)
                 await engine.ledger.answer(task_id, "q1", answer=A, by="client")
-    assert question.for_people is for_people
+            assert question.for_people is for_people
 
 
 async def test_a_megabyte_is_an_answer_and_more_than_a_description_may_have_is_none(tmp_path: Path) -> None:
