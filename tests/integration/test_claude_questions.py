@@ -53,6 +53,23 @@ async def history(client: Client[Any], task_id: str) -> list[str]:
     return [each["text"] for each in (await call(client, "task_status", task_id=task_id, since_seq=0))["events"]]
 
 
+async def asks(client: Client[Any], task_id: str, **expected: Any) -> dict[str, Any]:
+    """Wait until a task asks its one question; returns what answers it, but for the content."""
+    seen = await ended(client, task_id, limit=LIMIT * 3)
+    assert (seen["state"], seen["waiting_for"]) == ("waiting", "input")
+    (question,) = seen["questions"]
+    assert {name: question.get(name) for name in expected} == expected
+    return {"task_id": task_id, "question_id": question["question_id"], "action": "accept"}
+
+
+async def kill_the_engine(here: House, client: Client[Any], task_id: str) -> None:
+    """Kill it, and wait until another one has taken over."""
+    os.kill(await here.engine_pid(), signal.SIGKILL)
+    with anyio.fail_after(LIMIT * 2):
+        while not any(text.startswith("its engine died") for text in await history(client, task_id)):
+            await anyio.sleep(0.2)
+
+
 async def test_a_permission_question_survives_its_engine_and_the_answer_resumes_the_session(tmp_path: Path) -> None:
     repo, outside = tmp_path / "repo", tmp_path / "outside.txt"
     repo.mkdir()
@@ -62,40 +79,22 @@ async def test_a_permission_question_survives_its_engine_and_the_answer_resumes_
         async with here.client() as client:
             script = engine_tests.script(*steps)
             task_id = (await call(client, "submit_task", description=script, type="coding", cwd=str(repo)))["task_id"]
-            asks = await ended(client, task_id, limit=LIMIT * 3)
-            assert (asks["state"], asks["waiting_for"]) == ("waiting", "input")
-            (question,) = asks["questions"]
-            assert (question["kind"], question["for_people"]) == ("permission", True)
-            assert question["text"].startswith(f"Write: {outside}\n")
-
-            answer: Mapping[str, Any] = {"task_id": task_id, "question_id": question["question_id"], "action": "accept"}
+            answer = await asks(client, task_id, kind="permission", for_people=True)
             mine = await refused(client, "answer_task", **answer)
             assert (mine["code"], f"omni-mcp answer {task_id}" in mine["next_step"]) == ("for_people", True)
-
-            os.kill(await here.engine_pid(), signal.SIGKILL)
-            with anyio.fail_after(LIMIT * 2):
-                while not any(text.startswith("its engine died") for text in await history(client, task_id)):
-                    await anyio.sleep(0.2)
+            await kill_the_engine(here, client, task_id)
             assert not outside.exists()
-        code, text = await here.cli("status", task_id)
-        assert (code, f"│ Write: {outside}" in text, f"omni-mcp answer {task_id[:8]}" in text) == (0, True, True)
-        code, text = await here.cli("answer", task_id, "--allow", "--json")
-        assert (code, json.loads(text)["task_id"]) == (0, task_id)
-
+        status = await here.cli("status", task_id)
+        assert (status[0], f"│ Write: {outside}" in status[1], f"answer {task_id[:8]}" in status[1]) == (0, True, True)
+        assert json.loads((await here.cli("answer", task_id, "--allow", "--json"))[1])["task_id"] == task_id
         async with here.client() as client:
-            wonders = await ended(client, task_id, limit=LIMIT * 3)
-            assert (wonders["attempt"], wonders["waiting_for"]) == (2, "input")
+            answer = await asks(client, task_id, kind="input", for_people=None)
             assert outside.read_text() == "print('hello')\n"
-            (question,) = wonders["questions"]
-            assert (question["kind"], "for_people" in question) == ("input", False)
-            answer = {"task_id": task_id, "question_id": question["question_id"], "action": "accept"}
-            assert (
-                "none of 'test', 'live'"
-                in (await refused(client, "answer_task", **answer, content={WHICH: "any"}))["message"]
-            )
+            unfit = await refused(client, "answer_task", **answer, content={WHICH: "any"})
+            assert "none of 'test', 'live'" in unfit["message"]
             assert (await call(client, "answer_task", **answer, content={WHICH: "test"}))["state"] == "executing"
-            gone = await refused(client, "answer_task", **answer, content={WHICH: "live"})
-            assert gone["code"] == "question_gone"
+            late = await refused(client, "answer_task", **answer, content={WHICH: "live"})
+            assert late["code"] == "question_gone"
             done = await ended(client, task_id, limit=LIMIT * 3)
             assert (done["state"], done["attempt"]) == ("completed", 2)
             assert (await call(client, "task_result", task_id=task_id))["text"] == "all done"

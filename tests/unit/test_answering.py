@@ -22,8 +22,8 @@ FIELDS: dict[str, Any] = {
 FORM = {"type": "object", "properties": FIELDS, "required": ["name"]}
 
 
-def check(content: dict[str, Any], form: Any = FORM, action: Action = Action.ACCEPT) -> None:
-    asked = Asked(kind=QuestionKind.INPUT, text="?", schema=form)
+def check(content: dict[str, Any], form: Any = None, action: Action = Action.ACCEPT) -> None:
+    asked = Asked(kind=QuestionKind.INPUT, text="?", schema=FORM if form is None else form)
     check_answer(asked, Answer(action=action, content=content), limit=1000)
 
 
