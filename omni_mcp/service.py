@@ -373,7 +373,7 @@ class Service:
         """Return a task and its ancestors; a server that works for several tasks counts as inside the deepest."""
         if origin.task is None:
             held = [task for task in await self.ledger.held() if task.owner == origin.owner]
-            lines = [(*task.spec.ancestors, task.id) for task in held if task.state is TaskState.EXECUTING]
+            lines = [(*task.spec.ancestors, task.id) for task in held if task.state is not TaskState.DISPATCHING]
             return max(lines, key=len, default=())
         try:
             task = await self._find(origin.task)

@@ -47,7 +47,7 @@ async def by_hand(here: House, typed: str, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_a_tools_questions_are_answered_once_by_whoever_is_first(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         configure(here)

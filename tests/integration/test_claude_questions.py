@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
@@ -70,6 +71,7 @@ async def kill_the_engine(here: House, client: Client[Any], task_id: str) -> Non
             await anyio.sleep(0.2)
 
 
+@pytest.mark.timeout(300)
 async def test_a_permission_question_survives_its_engine_and_the_answer_resumes_the_session(tmp_path: Path) -> None:
     repo, outside = tmp_path / "repo", tmp_path / "outside.txt"
     repo.mkdir()
