@@ -82,8 +82,8 @@ async def test_a_permission_question_survives_its_engine_and_the_answer_resumes_
             script = engine_tests.script(*steps)
             task_id = (await call(client, "submit_task", description=script, type="coding", cwd=str(repo)))["task_id"]
             answer = await asks(client, task_id, kind="permission", for_people=True)
-            mine = await refused(client, "answer_task", **answer)
-            assert (mine["code"], f"omni-mcp answer {task_id}" in mine["next_step"]) == ("for_people", True)
+            refusal = await refused(client, "answer_task", **answer)
+            assert (refusal["code"], f"omni-mcp answer {task_id}" in refusal["next_step"]) == ("for_people", True)
             await kill_the_engine(here, client, task_id)
             assert not outside.exists()
         status = await here.cli("status", task_id)
@@ -92,11 +92,11 @@ async def test_a_permission_question_survives_its_engine_and_the_answer_resumes_
         async with here.client() as client:
             answer = await asks(client, task_id, kind="input", for_people=None)
             assert outside.read_text() == "print('hello')\n"
-            unfit = await refused(client, "answer_task", **answer, content={WHICH: "any"})
-            assert "none of 'test', 'live'" in unfit["message"]
+            refusal = await refused(client, "answer_task", **answer, content={WHICH: "any"})
+            assert "none of 'test', 'live'" in refusal["message"]
             assert (await call(client, "answer_task", **answer, content={WHICH: "test"}))["state"] == "executing"
-            late = await refused(client, "answer_task", **answer, content={WHICH: "live"})
-            assert late["code"] == "question_gone"
+            refusal = await refused(client, "answer_task", **answer, content={WHICH: "live"})
+            assert refusal["code"] == "question_gone"
             done = await ended(client, task_id, limit=LIMIT * 3)
             assert (done["state"], done["attempt"]) == ("completed", 2)
             assert (await call(client, "task_result", task_id=task_id))["text"] == "all done"
