@@ -120,6 +120,7 @@ async def running_engine(
             renewed=Renewal(live=live, watch=watch, opened=opened).renewed,
             exits=idle_exit,
             is_well=is_well,
+            channels=lambda: list(watch.outbox.channels),
         )
 
 

@@ -1,7 +1,7 @@
 """One attempt at a task, from the claim to its end: bind → run → settle."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,8 +13,9 @@ from uuid import uuid4
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp.asking import Asking
 from omni_mcp.budget import Allowance, BudgetReached
-from omni_mcp.contract import Endpoint, RunRef, RunRequest
+from omni_mcp.contract import Answered, Endpoint, RunRef, RunRequest
 from omni_mcp.decide.handing_on import checkpoint, description
 from omni_mcp.decide.options import handed_on, timeout_of
 from omni_mcp.decide.recovery import after_death, continues, is_heard
@@ -34,6 +35,8 @@ HEARTBEAT = 0.25
 """Seconds between two writes of progress: a chatty executor costs the ledger no more than this."""
 LINE = 500
 """Characters of a sign of life that are kept."""
+CAUSES = {"shutdown": "the engine was stopped", "input": "nobody answered for long, so the run was ended"}
+"""Stops after which a task goes on where it was."""
 STOP_LIMIT = 20.0
 """Seconds that an executor has to stop a run before we say that it did not confirm."""
 
@@ -117,6 +120,8 @@ class Attempt:
     """Told how the run ended."""
     commands: tuple[str, ...] | None = None
     """All that it may run, where that is not up to the executor's row."""
+    channels: Callable[[], Sequence[str]] = tuple
+    """Who is told when its executor asks something."""
     judge: Callable[[Outcome, Callable[[str], None]], Awaitable[Outcome]] | None = None
     """Says what an end really came to, where the executor's word is not enough; takes what tells progress."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -125,6 +130,12 @@ class Attempt:
     """Whether it goes on in the session of the attempt before."""
     stopping: Stop | None = None
     """Why `scope` was cancelled."""
+    asking: Asking = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asking = Asking(
+            task=self.task, spec=self.spec, ledger=self.ledger, owner=self.owner, channels=self.channels
+        )
 
     @property
     def timeout(self) -> float:
@@ -132,7 +143,10 @@ class Attempt:
         return timeout_of(self.task.spec.options, self.spec.row.timeout)
 
     def stop(self, why: Stop) -> None:
-        """End the run early; `drive` settles it."""
+        """End the run early; `drive` settles it. One that just got its answer goes on."""
+        if why == "input" and not self.asking.open:
+            return
+        self.asking.over = True
         self.stopping = self.stopping or why
         self.scope.cancel()
 
@@ -177,6 +191,7 @@ class Attempt:
             with self.scope:
                 asked = await self._asked()
                 outcome = asked if self.judge is None else await self.judge(asked, self.progress)
+        self.asking.over = True
         if self.relay is not None:
             outcome = _dated(outcome, self.relay.limited_until(self.task.id, attempt=self.task.attempt))
             self.relay.revoke(self.task.id, attempt=self.task.attempt)
@@ -220,10 +235,10 @@ class Attempt:
     async def _metered(self, request: RunRequest) -> Outcome:
         """Run it; where no relay sees its model calls the whole run goes on the books. Raises BudgetReached."""
         if self.spec.relayed or not self.spec.spends:
-            return await self.executor.run(request, self.progress)
+            return await self.executor.run(request, self.progress, self.asking)
         book = RunBook(ledger=self.ledger, purse=self.purse, usage=self._usage())
         await book.open()
-        outcome = await self.executor.run(request, self.progress)
+        outcome = await self.executor.run(request, self.progress, self.asking)
         await book.close(outcome)
         return outcome
 
@@ -260,7 +275,17 @@ class Attempt:
             snapshot=dict(task.snapshot) if task.snapshot else None,
             options=handed_on(task.spec.options),
             commands=self.commands,
+            answers=await self._answers() if self.resume else (),
             timeout=self.timeout,
+        )
+
+    async def _answers(self) -> tuple[Answered, ...]:
+        """Return what was answered since the run before ended."""
+        asked = await until_written(partial(self.ledger.questions, self.task.id))
+        return tuple(
+            Answered(text=each.asked.text, action=each.answer.action, content=dict(each.answer.content or {}))
+            for each in asked
+            if each.answer is not None and not each.taken
         )
 
     async def _folder(self) -> Path:
@@ -330,8 +355,8 @@ class Attempt:
             await self._keep({**(self.task.snapshot or {}), PARTIAL: outcome.partial})
         if self.stopping == "lost" and not done:
             return
-        if self.stopping == "shutdown" and not done:
-            following = after_death(self.task, recovery=self.spec.recovery, cause="the engine was stopped")
+        if self.stopping in CAUSES and not done:
+            following = after_death(self.task, recovery=self.spec.recovery, cause=CAUSES[self.stopping])
         else:
             following = await self._rerouted(self._next(outcome))
         over = is_heard(outcome, recovery=self.spec.recovery)

@@ -3,7 +3,8 @@
 An adapter is an MCP server with three tools and perhaps a fourth, each (but `health`) with one argument `request`:
 `run_task(RunRequest) -> RunResult`, `cancel(RunRef) -> CancelResult`, `health() -> Health` and, where the run
 outlives the adapter (`recovery: attach`), `attach(RunRequest) -> RunResult`. Progress is MCP progress; its message is
-shown to people. Anybody can write one, in any language; docs/executors.md shows how.
+shown to people. A question in the middle of a run is an MCP elicitation (or, in the newer era, `input_required`), whose
+`_meta` says under `QUESTION` what is asked for. Anybody can write one, in any language; docs/executors.md shows how.
 
 `attach` is called instead of `run_task` when an earlier attempt was told to run this `run_id` and we never heard how
 that ended. It takes the whole request, because the run may never have been accepted: one that runs is waited for, one
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from omni_mcp.question import Action, QuestionKind
 from omni_mcp.task import FailureClass
 
 RUN_TASK, ATTACH, CANCEL, HEALTH = "run_task", "attach", "cancel", "health"
@@ -32,6 +34,10 @@ GATEWAY_URL, GATEWAY_TOKEN, GATEWAY_HEADERS = "OMNI_GATEWAY_URL", "OMNI_GATEWAY_
 are a JSON object."""
 
 
+QUESTION = "omni-mcp/question"
+"""Key in the `_meta` of an elicitation; its value is a `QuestionMark`."""
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -43,6 +49,22 @@ class Endpoint(_Wire):
     """Without a path: `/v1/messages` and `/v1/chat/completions` are below it."""
     token: SecretStr
     """Good for this attempt only; never a provider's key."""
+
+
+class QuestionMark(_Wire):
+    """What an elicitation may say of itself."""
+
+    task_id: str | None = None
+    """Whose question it is; needed where several runs share a session."""
+    kind: QuestionKind = QuestionKind.INPUT
+
+
+class Answered(_Wire):
+    """A question of an earlier attempt that was answered after its run had ended."""
+
+    text: str
+    action: Action
+    content: dict[str, Any] | None = None
 
 
 class RunRef(_Wire):
@@ -71,6 +93,8 @@ class RunRequest(RunRef):
     before anything runs."""
     commands: tuple[str, ...] | None = None
     """All shell commands that this run may use, each as it stands here; None: it is up to the executor's row."""
+    answers: tuple[Answered, ...] = ()
+    """What was answered since the earlier attempt ended; asked the same again, it is answered so at once."""
     timeout: float = 3600
     """Seconds; the adapter ends the run itself a little before."""
 

@@ -1,7 +1,7 @@
 """The engine: claim → route → bind → run → settle. Decisions are pure functions; this only carries them out."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -106,6 +106,8 @@ class Engine:
     """Whether it ends when there has long been no open task."""
     is_well: Callable[[], None]
     """Told after the first turn: it did not die at its start."""
+    channels: Callable[[], Sequence[str]] = tuple
+    """Who is told when a task asks something."""
     running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     begun_with: dict[str, Means] = field(default_factory=dict[str, Means])
     """Of each running task, what its attempt was begun with; an edit of the settings leaves it alone."""
@@ -280,10 +282,12 @@ class Engine:
         """Stop what somebody wants stopped or what is overdue, and tell of what is silent."""
         if not self.running:
             return
+        patience = timedelta(seconds=self.settings.servers.limits.input_seconds)
         for task in await self.ledger.held():
             if (attempt := self.running.get(task.id)) is None:
                 continue
-            if (why := stops(task, self.clock.now())) is not None:
+            recovery = attempt.spec.recovery
+            if (why := stops(task, self.clock.now(), patience=patience, recovery=recovery)) is not None:
                 attempt.stop(why)
             elif task.state is TaskState.EXECUTING:
                 await self._tell_if_silent(task)
@@ -474,6 +478,7 @@ class Engine:
             purse=self._purse(spec),
             on_trouble=self._mark,
             on_end=self._hear,
+            channels=self.channels,
             **self._limits(task, name),
         )
         self.running[task.id], self.begun_with[task.id] = attempt, self.means

@@ -8,6 +8,8 @@ OmniError                 code, retryable, next_step
 │   ├── UnknownExecutor
 │   ├── TaskPurged
 │   ├── TooDeep
+│   ├── QuestionGone
+│   ├── ForPeople
 │   └── NotYet            a promised feature that this version does not have
 ├── SettingsError         servers.yaml or the environment
 ├── TransitionRefused     the guarded write found another state, attempt or owner
@@ -111,6 +113,33 @@ class TooDeep(BadRequest):
             if gateway
             else f"this comes from inside task {task}, {depth} levels deep, and the limit is {limit}",
             next_step="do it yourself instead of handing it on; limits.max_depth in servers.yaml sets the limit",
+        )
+
+
+class QuestionGone(BadRequest):
+    """The question was answered by somebody else, was taken back, or never asked."""
+
+    code = "question_gone"
+
+    def __init__(self, task_id: str, question_id: str) -> None:
+        super().__init__(
+            f"task {task_id} has no open question {question_id[:64]!r}: it was answered or taken back",
+            next_step=f"call task_status with task_id {task_id!r}; it shows what is asked now",
+        )
+
+
+class ForPeople(BadRequest):
+    """A permission question, which no model may answer."""
+
+    code = "for_people"
+
+    def __init__(self, task_id: str, question_id: str) -> None:
+        super().__init__(
+            f"question {question_id} of task {task_id} asks for a permission, which only a person gives",
+            next_step=(
+                f"tell the user to run in a terminal: omni-mcp answer {task_id}; or to set approvals: client in the "
+                "executor's row of servers.yaml"
+            ),
         )
 
 

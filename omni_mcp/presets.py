@@ -261,7 +261,8 @@ def _claude_code(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpe
     if row.login == "relay" and not _has_models(settings):
         unusable = _no_models(settings)
     roots = [part for root in row.roots for part in ("--root", str(root))]
-    profile = ["--permissions", row.permissions, "--binary", binary or "claude"]
+    asks = ["--ask"] if row.approvals != "none" else []
+    profile = ["--permissions", row.permissions, *asks, "--binary", binary or "claude"]
     profile += ["--worktrees", str(settings.home.worktrees), *(["--in-worktree"] if row.worktree else [])]
     profile += ["--max-turns", str(row.max_turns)] if row.max_turns is not None else []
     profile += ["--silent", f"{settings.servers.limits.silent_seconds:g}"]

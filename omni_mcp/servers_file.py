@@ -22,6 +22,7 @@ from omni_mcp.task import SYSTEM_REPAIR, Recovery
 
 Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
 Permissions = Literal["read-only", "edit", "full"]
+Approvals = Literal["people", "client", "none"]
 
 
 class _Row(BaseModel):
@@ -206,6 +207,8 @@ class ExecutorRow(_Row):
     """True: Claude Code always works in a git worktree of the repository of the task's `cwd`."""
     max_turns: Annotated[int, Field(ge=1)] | None = None
     """Turns of the model that one run of Claude Code may take."""
+    approvals: Approvals = "people"
+    """Who may give a permission that it asks for: people, also the `client` that submits tasks, or nobody (`none`)."""
     model: str | None = None
     """The model of its tasks; without it that of `models`."""
     login: Literal["relay", "own"] | None = None
@@ -528,6 +531,8 @@ class Limits(_Row):
     silent_seconds: Annotated[float, Field(ge=1)] = 180
     """An executor without a sign of life for so long is told of as silent, and only its `timeout` ends it; a model
     call that streams nothing for so long is given up, and its task waits for the cloud."""
+    input_seconds: Annotated[float, Field(ge=1)] = 600
+    """How long the run of a task is kept while nobody answers its question; then it ends, and the answer resumes it."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """How long tasks that are over are kept; None: until `omni-mcp purge`."""
     daily_usd: Usd | None = None

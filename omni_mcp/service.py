@@ -13,6 +13,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from omni_mcp.costs import begins, costs_view
+from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.budgets import check_amount
 from omni_mcp.decide.options import check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
@@ -21,13 +22,14 @@ from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
-from omni_mcp.errors import BadRequest, NotYet, TaskNotFound, TransitionRefused, UnknownExecutor
+from omni_mcp.errors import BadRequest, ForPeople, QuestionGone, TaskNotFound, TransitionRefused, UnknownExecutor
 from omni_mcp.excerpt import joined
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
 from omni_mcp.lineage import Lineage
 from omni_mcp.notify.channels import told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve
 from omni_mcp.processes import Origin
+from omni_mcp.question import Answer, Question
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
@@ -51,11 +53,13 @@ from omni_mcp.views import (
     ListView,
     ModeView,
     PurgeView,
+    QuestionView,
     ResultView,
     ResumedView,
     ResumeView,
     RouteView,
     TaskView,
+    question_view,
     task_view,
 )
 
@@ -69,6 +73,10 @@ SUMMARY = 600
 """Characters of the head of a result that status shows; of its tail a quarter of them."""
 RESUMED_SHOWN = 50
 """Tasks that one answer of `resume` shows, where none were named."""
+QUESTIONS_SHOWN = 3
+"""Open questions that a status shows; the next ones come when these are answered."""
+QUESTION_SHOWN = 2000
+"""Characters of one of them."""
 HELD_SHOWN = 10
 """Tasks whose ids the mode shows, of those that wait for the same."""
 WAITING_PAGE = 500
@@ -216,13 +224,32 @@ class Service:
         kept = f"idempotency keys, costs, and the working folders in {self.settings().home.work}"
         return PurgeView(dry_run=dry_run, tasks=gone, before=before, kept=kept)
 
-    async def answer(self, task_id: str, question_id: str) -> TaskView:
-        """Answer a question of an executor. Raises NotYet: no executor of this version asks any."""
+    async def answer(self, task_id: str, question_id: str, answer: Answer, *, person: bool) -> TaskView:
+        """Answer a question of an executor, as a person or for a client. The first answer wins.
+
+        Raises QuestionGone, ForPeople, and BadRequest for what does not fit the question.
+        """
         task = await self._find(task_id)
-        raise NotYet(
-            f"task {task.id} has no open question {question_id[:64]!r}: in this version executors cannot ask any",
-            next_step=f"call task_status with task_id {task.id!r}",
-        )
+        question = await self._question(task, question_id)
+        if question.for_people and not (person and await run_sync(self.origin) is None):
+            raise ForPeople(task.id, question.id)
+        check_answer(question.asked, answer, limit=self.settings().servers.limits.description_bytes)
+        by = "person" if person else "client"
+        task = await self.ledger.answer(task.id, question.id, answer=answer, by=by)
+        engine = await self._wake(task.id)
+        return task_view(task, engine=engine, **await self._told(task))
+
+    async def questions(self, task_id: str) -> Sequence[QuestionView]:
+        """Return the open questions of a task, uncut."""
+        task = await self._find(task_id)
+        return [question_view(each) for each in await self.ledger.questions(task.id) if each.open]
+
+    async def _question(self, task: Task, question_id: str) -> Question:
+        wanted = question_id.strip().lower()
+        found = [each for each in await self.ledger.questions(task.id) if each.id == wanted and each.open]
+        if not found:
+            raise QuestionGone(task.id, question_id)
+        return found[0]
 
     async def resume(
         self, task_ids: Sequence[str] | None, *, add_budget_usd: float | None = None, dry_run: bool = False
@@ -363,6 +390,9 @@ class Service:
             needs = await self.ledger.needs(task.id)
             left = [f"{name} ({state})" for name, state in needs.items() if state is not TaskState.COMPLETED]
             return {"text": f"runs after {len(needs)} tasks, not yet completed: {', '.join(left)}"}
+        if task.waiting_for is WaitingFor.INPUT:
+            asked = [each for each in await self.ledger.questions(task.id) if each.open]
+            return {"questions": [question_view(each, limit=QUESTION_SHOWN) for each in asked[:QUESTIONS_SHOWN]]}
         return {**self._silence(task), "summary": await self._summary(task)}
 
     async def _summary(self, task: Task) -> str | None:

@@ -59,5 +59,7 @@ async def _written(ledger: Ledger, task: Task, following: Finish | Park | Releas
                 fault=following.fault,
                 over=over,
             )
-        case Release(text=text):
-            return await ledger.release(task.id, attempt=task.attempt, owner=owner, text=text, over=over)
+        case Release(text=text, keep_questions=keep):
+            return await ledger.release(
+                task.id, attempt=task.attempt, owner=owner, text=text, over=over, keep_questions=keep
+            )

@@ -93,12 +93,16 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.EXECUTING: frozenset(
         {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.WAITING, TaskState.IDLE}
     ),
-    TaskState.WAITING: frozenset({TaskState.IDLE, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.WAITING: frozenset({TaskState.IDLE, TaskState.EXECUTING, TaskState.WAITING, *TERMINAL}),
     TaskState.COMPLETED: frozenset(),
     TaskState.FAILED: frozenset(),
     TaskState.CANCELLED: frozenset(),
 }
-"""Legal moves; what is absent is a bug. `executing -> idle` happens only with proof that the old run is over."""
+"""Legal moves; what is absent is a bug. `executing -> idle` happens only with proof that the old run is over.
+
+`waiting -> executing | waiting | completed` is for what waits for input while its run lives: it is answered, or ends
+without.
+"""
 
 
 class FailureClass(StrEnum):

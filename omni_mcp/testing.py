@@ -16,11 +16,12 @@ from omni_mcp.decide.modes import after
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.engine import Engine, Means
-from omni_mcp.executors.executor import Executor, OnProgress, ToolInfo
+from omni_mcp.executors.executor import Executor, OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.pool import Pool
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.servers_file import ExecutorRow, Routing, ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, TaskSpec
@@ -67,6 +68,10 @@ class FakeExecutor:
     outcome: Outcome | Exception = DONE
     """What every run ends with; an exception is raised."""
     says: Sequence[str] = ()
+    asks: Sequence[Asked] = ()
+    """What each run asks, one after the other, before it ends."""
+    heard: list[Answer] = field(default_factory=list[Answer])
+    """What was answered."""
     row: ExecutorRow = FAKE_ROW
     """Its row of servers.yaml."""
     held: bool = False
@@ -86,7 +91,7 @@ class FakeExecutor:
         while len(self.requests) < count:
             await self._began.wait()
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         """Run one attempt."""
         self.requests.append(request)
         self._began.set()
@@ -95,6 +100,8 @@ class FakeExecutor:
         try:
             for line in self.says:
                 on_progress(line)
+            for asked in self.asks:
+                self.heard.append(await on_question(asked) if on_question else Answer(action=Action.CANCEL))
             if self.held:
                 await self._free.wait()
         finally:

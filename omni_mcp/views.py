@@ -5,10 +5,11 @@ Fields that hold nothing are left out of an answer (`shown`), so that a model re
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
+from omni_mcp.question import Question
 from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
 
 NEXT_STEP: Mapping[TaskState, str] = {
@@ -26,6 +27,7 @@ REPAIRED = "task_result says what was found; system_mode, how LiteLLM is now"
 NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
     WaitingFor.BUDGET: "do what the text says; task_result has what it produced so far, cancel_task ends it",
     WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
+    WaitingFor.INPUT: "answer_task with its question_id; what is for_people a person answers: omni-mcp answer",
     WaitingFor.DEPENDENCY: "it goes on when those have completed; cancel_task ends it",
     WaitingFor.EXECUTOR: "mend what the text says; it goes on by itself, at once with resume_pending",
 }
@@ -50,6 +52,25 @@ class EventView(View):
     attempt: int
     kind: str
     text: str
+
+
+class QuestionView(View):
+    """What an executor wants to know."""
+
+    question_id: str
+    kind: str
+    """`permission` or `input`."""
+    text: str
+    """Words of the executor."""
+    form: dict[str, Any] | None = None
+    """JSON schema of the answer's content; none: accept or decline is all."""
+    for_people: bool | None = None
+    """Only a person may answer."""
+    asked_at: datetime
+
+
+Questions = Annotated[list[QuestionView], WithJsonSchema({"type": "array", "items": {"type": "object"}})]
+"""What they hold shows itself when there is one: five tools would carry its schema, every client would pay for it."""
 
 
 class TaskView(View):
@@ -87,6 +108,7 @@ class TaskView(View):
     engine: str | None = None
     summary: str | None = None
     """Head and tail of the result."""
+    questions: Questions | None = None
     events: list[EventView] | None = None
     next_seq: int | None = None
     """There is more history: ask again with this as since_seq."""
@@ -404,6 +426,20 @@ def task_view(
 
 SHORT = 120
 """Characters of a description in a list."""
+
+
+def question_view(question: Question, *, limit: int | None = None) -> QuestionView:
+    """Show a question; what is cut off at the `limit` of characters is counted."""
+    text = question.asked.text
+    left = 0 if limit is None else len(text) - limit
+    return QuestionView(
+        question_id=question.id,
+        kind=question.asked.kind,
+        text=f"{text[:limit]}… ({left} more characters)" if left > 0 else text,
+        form=dict(question.asked.schema) if question.asked.schema.get("properties") else None,
+        for_people=question.for_people or None,
+        asked_at=question.asked_at,
+    )
 
 
 def event_view(event: Event) -> EventView:

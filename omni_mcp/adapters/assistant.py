@@ -16,7 +16,7 @@ import httpx
 from anyio import CancelScope
 
 from omni_mcp import __version__
-from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.contract import CancelResult, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import OmniError
 from omni_mcp.task import FailureClass
@@ -80,7 +80,7 @@ class Assistant:
     def __init__(self) -> None:
         self._runs: dict[str, CancelScope] = {}
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Answer one task; every end is a result."""
         if request.endpoint is None:
             return _failed(FailureClass.CONFIG, "no model is configured", fix=NO_MODEL)

@@ -1,6 +1,6 @@
 """Claude Code as an executor: an MCP server over stdio that runs `claude -p` under `contract.py`.
 
-Start it with `python -m omni_mcp.adapters.claude_code [--binary PATH] [--permissions PROFILE] [--root DIR]…`.
+Start it with `python -m omni_mcp.adapters.claude_code [--binary PATH] [--permissions PROFILE] [--ask] [--root DIR]…`.
 A run goes on in its session after a kill of any of us (`resume`), and never leaves a process behind.
 """
 
@@ -13,12 +13,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 
 import anyio
 from anyio import CancelScope
 
+from omni_mcp.adapters.claude_ask import Dialogue
 from omni_mcp.adapters.claude_command import (
     INSTALL_FIX,
     PROFILES,
@@ -30,10 +32,12 @@ from omni_mcp.adapters.claude_command import (
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running, stop
 from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten, hopeless, unanswered
 from omni_mcp.adapters.claude_stream import Transcript
-from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.adapters.worktree import Worktree, closed, opened
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
+from omni_mcp.pause import Pause
+from omni_mcp.question import Answer, Asked
 from omni_mcp.task import FailureClass
 
 MARGIN = 10.0
@@ -64,11 +68,11 @@ class ClaudeCode:
         self._setup = setup
         self._runs: dict[str, _Run] = {}
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Run one attempt to its end; every end is a result. A cancelled call stops the whole tree first."""
         try:
             with self._listed(request) as run:
-                result = await self._judged(run, request, tell)
+                result = await self._judged(run, request, tell, ask)
                 result = result if run.tree is None else await closed(run.tree, result)
         except ExecutorError as error:
             return failed(error.kind, error.message, fix=error.next_step)
@@ -108,11 +112,12 @@ class ClaudeCode:
             del self._runs[request.run_id]
             run.over.set()
 
-    async def _judged(self, run: _Run, request: RunRequest, tell: Tell) -> RunResult:
+    async def _judged(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         relayed = request.endpoint is not None
         limit = request.timeout - min(MARGIN, request.timeout / 10)
         with run.scope, anyio.move_on_after(limit) as deadline:
-            end = await self._play(run, await self._placed(run, request, tell), tell)
+            placed = await self._placed(run, request, tell)
+            end = await self._play(run, placed, tell, _patient(ask, Pause(deadline)))
             if run.given_up is not None:
                 return run.given_up
             return conclude(run.transcript, end, relayed=relayed)
@@ -133,16 +138,16 @@ class ClaudeCode:
         description = f"{request.description}\n\n{run.tree.hint}"
         return request.model_copy(update={"cwd": str(run.tree.folder), "description": description})
 
-    async def _play(self, run: _Run, request: RunRequest, tell: Tell) -> Exit:
+    async def _play(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask) -> Exit:
         """Go on in the earlier session if that is asked for and there is one, else begin."""
         if request.resume:
-            end = await self._once(run, request, tell, resume=True)
+            end = await self._once(run, request, tell, ask, resume=True)
             if not forgotten(run.transcript, end):
                 return end
             run.transcript = Transcript()
-        return await self._once(run, request, tell, resume=False)
+        return await self._once(run, request, tell, ask, resume=False)
 
-    async def _once(self, run: _Run, request: RunRequest, tell: Tell, *, resume: bool) -> Exit:
+    async def _once(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask, *, resume: bool) -> Exit:
         command = command_for(self._setup, request, resume=resume, env=os.environ)
         run.resumed = resume
         words: list[str] = []
@@ -152,21 +157,29 @@ class ClaudeCode:
             async def listen() -> None:
                 words.append(await last_words(process))
 
-            tasks.start_soon(feed, process, command.prompt, name="prompt")
+            dialogue = Dialogue(process, ask, tasks) if command.asks else None
+            begin = dialogue.begin if dialogue else partial(feed, process)
+            tasks.start_soon(begin, command.prompt, name="prompt")
             tasks.start_soon(listen, name="stderr")
-            await self._follow(run, process, tell, watched=request.endpoint is None)
+            await self._follow(run, process, tell, dialogue, watched=request.endpoint is None)
+            if dialogue:
+                dialogue.end()
             if run.given_up is not None:
                 await stop(process, request.task_id)
             await process.wait()
         return Exit(code=process.returncode, stderr="".join(words))
 
-    async def _follow(self, run: _Run, process: Process, tell: Tell, *, watched: bool) -> None:
+    async def _follow(
+        self, run: _Run, process: Process, tell: Tell, dialogue: Dialogue | None, *, watched: bool
+    ) -> None:
         """Take in the stream to its end, or until it is proven that no model answers."""
         transcript, silent = run.transcript, self._setup.silent
         with anyio.CancelScope() as patience:
             async for line in lines(process):
                 for told in transcript.take(line):
                     await tell(told)
+                if dialogue:
+                    dialogue.hear(line)
                 run.given_up = hopeless(transcript, datetime.now(UTC))
                 if run.given_up is not None:
                     return
@@ -175,11 +188,22 @@ class ClaudeCode:
             run.given_up = unanswered(transcript, silent)
 
 
+def _patient(ask: Ask, limit: Pause) -> Ask:
+    """Return a way to ask that does not count against the time of the run."""
+
+    async def patient(asked: Asked) -> Answer:
+        with limit.asking():
+            return await ask(asked)
+
+    return patient
+
+
 def parse(argv: list[str] | None = None) -> Setup:
     """Return what the command line says; None: that of this process."""
     parser = argparse.ArgumentParser(prog="omni_mcp.adapters.claude_code", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--binary", default="claude", help="name or path of claude")
     parser.add_argument("--permissions", choices=list(PROFILES), default="edit", help="the most that a run may do")
+    parser.add_argument("--ask", action="store_true", help="ask for what the permissions do not cover")
     parser.add_argument("--root", type=Path, action="append", default=[], help="a folder that a cwd must be below")
     parser.add_argument("--max-turns", type=int, help="turns of the model that a run may take")
     parser.add_argument("--worktrees", type=Path, default=Path("worktrees"), help="where git worktrees are made")
@@ -194,6 +218,7 @@ def parse(argv: list[str] | None = None) -> Setup:
         worktrees=given.worktrees.absolute(),
         in_worktree=given.in_worktree,
         silent=given.silent,
+        asks=given.ask,
     )
 
 

@@ -18,9 +18,10 @@ from uuid import UUID
 
 from omni_mcp.adapters.claude_gate import LOGIN
 from omni_mcp.adapters.claude_result import RETRIES
-from omni_mcp.contract import OWNER_MARK, TASK_MARK, Endpoint, RunRequest
+from omni_mcp.contract import OWNER_MARK, TASK_MARK, Answered, Endpoint, RunRequest
 from omni_mcp.errors import BadRequest, ExecutorUnusable
 from omni_mcp.processes import SESSION_MARK
+from omni_mcp.question import Action
 
 INSTALL_FIX = "install it: npm install -g @anthropic-ai/claude-code, or name it with `binary`"
 
@@ -41,6 +42,15 @@ ONLY_COMMANDS = (
     *("--disallowedTools", "Read(**/.env)", "Read(**/.env.*)"),
 )
 """Of a run with `commands`: these and reading, whatever the row and the user allow; `claude_gate` lets them through."""
+
+MAY_ASK = (
+    *("--input-format", "stream-json", "--permission-prompt-tool", "stdio"),
+    # Plan mode would have every task wait for somebody to approve of its plan.
+    *("--disallowedTools", "EnterPlanMode", "ExitPlanMode"),
+)
+"""Of a run that may ask; `claude_ask` answers."""
+MAY_NOT_ASK = ("--permission-prompts", "none")
+"""Of one that may not: what is not allowed is denied at once."""
 
 PASSED_ON = frozenset(
     {
@@ -87,6 +97,8 @@ class Setup:
 
     binary: str = "claude"
     permissions: str = "edit"
+    asks: bool = False
+    """Whether somebody may be asked for what the permissions do not cover; else it is denied."""
     roots: Sequence[Path] = ()
     """Folders that a `cwd` has to be below; none: any."""
     max_turns: int | None = None
@@ -109,6 +121,8 @@ class Command:
     settings: bytes
     """JSON, handed over without a name on disk."""
     prompt: bytes
+    asks: bool
+    """The prompt is a message of a dialogue, and stdin stays open for answers."""
     token: str | None = None
     """Of the relay: handed over once, through the file that `HANDOVER` names, so that no shell of the agent has it."""
 
@@ -187,13 +201,15 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
     """Return how to start a run. Raises ExecutorUnusable or BadRequest for one that must not start."""
     kept = request.commands is not None
     folder = folder_for(replace(setup, roots=()) if kept else setup, request.cwd)
-    granted = ONLY_COMMANDS if kept else PROFILES[permissions_for(setup, request.options, env)]
+    profile = None if kept else permissions_for(setup, request.options, env)
+    granted = ONLY_COMMANDS if profile is None else PROFILES[profile]
+    asks = setup.asks and profile == "edit"  # the others leave nothing open
     turns = turns_for(setup, request.options)
     argv = [
         *(find_binary(setup), "-p", "--output-format", "stream-json", "--verbose"),
         *("--setting-sources", "" if kept else "user", "--strict-mcp-config", "--add-dir", str(folder)),
         *granted,
-        *("--permission-prompts", "none"),
+        *(MAY_ASK if asks else MAY_NOT_ASK),
         *(("--include-partial-messages",) if request.endpoint is None else ()),
         *("--resume" if resume else "--session-id", _session_id(request.run_id)),
         *(("--model", request.model) if request.model else ()),
@@ -206,6 +222,7 @@ def command_for(setup: Setup, request: RunRequest, *, resume: bool, env: Mapping
         settings=json.dumps(settings(request.endpoint, request.commands)).encode(),
         prompt=prompt(request, resume=resume).encode(),
         token=None if request.endpoint is None else request.endpoint.token.get_secret_value(),
+        asks=asks,
     )
 
 
@@ -250,8 +267,15 @@ def _relayed(endpoint: Endpoint) -> Mapping[str, str]:
 def prompt(request: RunRequest, *, resume: bool) -> str:
     """Return what is asked. A leading blank keeps `/clear` a text: the bare word would be a command and a success."""
     if resume:
-        return GO_ON
+        return "\n\n".join([GO_ON, *map(_in_words, request.answers)])
     return f" {request.description}" if request.description.startswith("/") else request.description
+
+
+def _in_words(answered: Answered) -> str:
+    """Return what was answered while no run was there; the call that waited for it is to be made again."""
+    word = {Action.ACCEPT: "Yes", Action.DECLINE: "No"}.get(answered.action, "Nobody decided")
+    said = json.dumps({"asked": answered.text, "answer": word, "content": answered.content}, ensure_ascii=False)
+    return f"While you were away a person answered what you had asked; make the same call again: {said}"
 
 
 def _session_id(run_id: str) -> str:

@@ -23,7 +23,7 @@ from omni_mcp.adapters.openclaw_refusal import GatewayDown, GatewayError, Gatewa
 from omni_mcp.adapters.openclaw_result import failed
 from omni_mcp.adapters.openclaw_run import BEGINNINGS, LEDGER, Run, key_of, session_of
 from omni_mcp.adapters.openclaw_wire import Address, Gateway, connected
-from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.contract import (
     GATEWAY_HEADERS,
     GATEWAY_TOKEN,
@@ -61,7 +61,7 @@ class OpenClaw:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Run one attempt to its end; every end is a result. A cancelled call lets go of the run, which goes on."""
         return await self._judged(request, tell, begun=False)
 

@@ -22,7 +22,7 @@ from omni_mcp.adapters.ladder_keep import keep
 from omni_mcp.adapters.ladder_look import Holders, listen_well, look
 from omni_mcp.adapters.ladder_notice import notices
 from omni_mcp.adapters.ladder_steps import ENDS, STARTS_IN, Act, Cause, Seen, Step, next_step
-from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
 from omni_mcp.processes import is_stopped
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
@@ -179,7 +179,7 @@ class Ladder:
         self._runs: dict[str, CancelScope] = {}
         self._one = anyio.Lock()
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Repair it; every end is a result."""
         repair = Repair(setup=self._setup, tell=tell)
         with CancelScope() as scope:

@@ -2,7 +2,20 @@
 
 # The order is that of --help.
 # isort: off
-from omni_mcp.cli import face, init, tasks, costs, system, notify, doctor, engine, ledger, clients
+from omni_mcp.cli import face, init, tasks, answer, costs, system, notify, doctor, engine, ledger, clients
 from omni_mcp.cli.base import app
 
-__all__ = ["app", "clients", "costs", "doctor", "engine", "face", "init", "ledger", "notify", "system", "tasks"]
+__all__ = [
+    "answer",
+    "app",
+    "clients",
+    "costs",
+    "doctor",
+    "engine",
+    "face",
+    "init",
+    "ledger",
+    "notify",
+    "system",
+    "tasks",
+]

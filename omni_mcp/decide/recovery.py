@@ -11,11 +11,15 @@ HARMLESS = frozenset({Recovery.ATTACH, Recovery.RESUME, Recovery.RETRY})
 
 
 def after_death(task: Task, *, recovery: Recovery, cause: str) -> Release | Park:
-    """Say what follows: what never left the house or may go on is free again, the rest waits for consent."""
+    """Say what follows: what never left the house or may go on is free again, the rest waits for consent.
+
+    What waits for an answer goes on waiting where a next run may have it; with the rest its question is over, too.
+    """
     if task.state is TaskState.DISPATCHING:
         return Release(text=f"{cause} before it was sent to an executor")
     if recovery in HARMLESS:
-        return Release(text=f"{cause}; attempt {task.attempt} on {task.served_by} goes on by {recovery}")
+        text = f"{cause}; attempt {task.attempt} on {task.served_by} goes on by {recovery}"
+        return Release(text=text, keep_questions=True)
     text = (
         f"{cause} while {task.served_by} worked on it, so its outcome is unknown; "
         "resume_pending with this task_id runs it again"

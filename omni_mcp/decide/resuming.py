@@ -32,6 +32,8 @@ def _why_not(task: Task, *, named: bool, held: str | None) -> str | None:
         return f"it is {task.state}, not waiting"
     if task.waiting_for is WaitingFor.DEPENDENCY:
         return "it runs after other tasks: let those go on, or submit it anew without after"
+    if task.waiting_for is WaitingFor.INPUT:
+        return "it waits for an answer to its question: answer_task, or omni-mcp answer"
     if task.waiting_for is WaitingFor.CONSENT:
         return None if named else "its outcome is unknown: name it in task_ids to run it again"
     return held

@@ -61,6 +61,8 @@ class Release:
     """The task is free to claim again."""
 
     text: str
+    keep_questions: bool = False
+    """True: one that waits for an answer goes on waiting for it, without its run."""
 
 
 SAID = 2000

@@ -1,19 +1,25 @@
 """When a running attempt is stopped, and what its stop means. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from omni_mcp.task import Failed, FailureClass, Task
+from omni_mcp.task import Failed, FailureClass, Recovery, Task, WaitingFor
 
-Stop = Literal["budget", "cancel", "deadline", "lost", "shutdown"]
-"""Its budget is spent; a person wants it; its deadline came; another owner has it; the engine goes."""
+Stop = Literal["budget", "cancel", "deadline", "lost", "shutdown", "input"]
+"""Its budget is spent; a person wants it; its deadline came; another owner has it; the engine goes; nobody answers."""
 
 
-def stops(task: Task, now: datetime) -> Stop | None:
-    """Say whether a running task has to be stopped."""
+def stops(task: Task, now: datetime, *, patience: timedelta, recovery: Recovery) -> Stop | None:
+    """Say whether a running task has to be stopped; `patience` is how long its run is kept while nobody answers it.
+
+    Where a second run is not known to be harmless (`ask`), it is kept until its time-out.
+    """
     if task.cancel_requested_at is not None:
         return "cancel"
-    return "deadline" if task.spec.deadline is not None and task.spec.deadline <= now else None
+    if task.spec.deadline is not None and task.spec.deadline <= now:
+        return "deadline"
+    waited_long = task.waiting_for is WaitingFor.INPUT and abs(now - task.since) >= patience
+    return "input" if waited_long and recovery is not Recovery.ASK else None
 
 
 def stopped(task: Task, why: Stop, *, left: str) -> Failed:

@@ -23,7 +23,7 @@ from anyio.abc import Process
 from anyio.to_thread import run_sync
 
 from omni_mcp import __version__
-from omni_mcp.adapters.serving import Tell, serve
+from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.contract import TASK_MARK, CancelResult, Endpoint, Health, RunRef, RunRequest, RunResult
 from omni_mcp.processes import die_with_parent, whole
 from omni_mcp.task import FailureClass
@@ -74,7 +74,7 @@ class StandIn:
         self._sessions = sessions
         self._runs: dict[str, _Run] = {}
 
-    async def run(self, request: RunRequest, tell: Tell) -> RunResult:
+    async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Run one attempt to its end; every end is a result."""
         if request.endpoint is None:
             return _failed(FailureClass.CONFIG, "it has no model: its row needs `login: relay`")

@@ -24,7 +24,8 @@ from omni_mcp.contract import (
 )
 from omni_mcp.errors import ExecutorError, ExecutorLost
 from omni_mcp.executors.answers import text_of
-from omni_mcp.executors.executor import OnProgress, ToolInfo
+from omni_mcp.executors.elicitation import Caller
+from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.session import Session
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import sweep
@@ -51,15 +52,18 @@ class AdapterExecutor:
         self._attaches = spec.recovery is Recovery.ATTACH
         self._session = session
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         """Run one attempt to its end, or follow the one before it where that lives elsewhere.
 
         Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`.
         """
         tool = ATTACH if request.resume and self._attaches else RUN_TASK
         limit = request.timeout + GRACE
+        caller = Caller(request.task_id, on_question) if on_question else None
         try:
-            answer = await self._session.call(tool, request.wire(), timeout=limit, on_progress=on_progress)
+            answer = await self._session.call(
+                tool, request.wire(), timeout=limit, on_progress=on_progress, caller=caller
+            )
         except ExecutorLost:
             await self._end_tree(request.task_id)
             raise

@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 from fastmcp import Client
 from fastmcp.client.transports import ClientTransport
 
+from omni_mcp.executors.elicitation import ROUNDS, OnElicitation
 from omni_mcp.executors.transport import StderrLog, transport_for
 from omni_mcp.executors.troubles import TROUBLES, is_clear
 from omni_mcp.home import Home
@@ -83,13 +84,18 @@ class Link:
             await run_sync(partial(sweep, SESSION_MARK, self._mark))
 
 
-async def opened(spec: ExecutorSpec, *, owner: str, home: Home, log: StderrLog) -> Link:
+async def opened(
+    spec: ExecutorSpec, *, owner: str, home: Home, log: StderrLog, on_elicitation: OnElicitation | None = None
+) -> Link:
     """Return an open connection to an executor. Raises what `TROUBLES` names."""
     mark = new_id()
     client = Client(
         await run_sync(partial(transport_for, spec, owner=owner, mark=mark, home=home, log=log)),
         name=spec.name,
-        mode=spec.row.protocol,
+        # The newer era has no request from a server to its client, and our adapters ask in the middle of a call.
+        mode="legacy" if spec.row.preset else spec.row.protocol,
+        elicitation_handler=on_elicitation,
+        input_required_max_rounds=ROUNDS,
         init_timeout=spec.row.connect_timeout,
         timeout=spec.row.timeout + READ_MARGIN,
     )

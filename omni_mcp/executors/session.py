@@ -16,11 +16,13 @@ from fastmcp.client.progress import ProgressHandler
 from mcp.types import CallToolResult
 
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
+from omni_mcp.executors.elicitation import Caller, Switchboard
 from omni_mcp.executors.executor import OnProgress, ToolInfo
 from omni_mcp.executors.link import Link, opened
 from omni_mcp.executors.transport import StderrLog
 from omni_mcp.executors.troubles import TROUBLES, failure_of, is_clear, words_of
 from omni_mcp.home import Home
+from omni_mcp.pause import Pause
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Failed
 
@@ -49,6 +51,7 @@ class Session:
         self._owner = owner
         self._home = home
         self._log = StderrLog(home.root / "logs" / "executors" / f"{spec.name}.log")
+        self._switchboard = Switchboard(spec.name)
         self._opening = anyio.Lock()
         self._link: Link | None = None
         self._failure: _Failure | None = None
@@ -60,15 +63,25 @@ class Session:
         return f"{about.name} {about.version}" if about else None
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], *, timeout: float, on_progress: OnProgress | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        timeout: float,
+        on_progress: OnProgress | None = None,
+        caller: Caller | None = None,
     ) -> CallToolResult | Failed:
-        """Call a tool and wait at most `timeout` seconds. Cancelling this tells the server to stop.
+        """Call a tool and wait at most `timeout` seconds, not counting those in which somebody is asked.
+
+        Cancelling this tells the server to stop.
+
+        What the server asks meanwhile is put to the `caller`; without one it is told that nobody answers.
 
         Raises ExecutorUnusable (nothing was sent) and ExecutorLost (the outcome is unknown).
         """
         async with self._using() as link:
             try:
-                with anyio.fail_after(timeout):
+                with anyio.fail_after(timeout) as limit, self._switchboard.listening(caller, Pause(limit)):
                     return await link.client.call_tool_mcp(
                         tool, dict(arguments), progress_handler=_teller(on_progress) if on_progress else None
                     )
@@ -113,7 +126,9 @@ class Session:
     async def _opened(self) -> Link:
         self._respect_backoff()
         try:
-            link = await opened(self.spec, owner=self._owner, home=self._home, log=self._log)
+            link = await opened(
+                self.spec, owner=self._owner, home=self._home, log=self._log, on_elicitation=self._switchboard
+            )
         except TROUBLES as error:
             raise ExecutorUnusable(self._note_failure(error), next_step=self._next_step) from error
         self._failure = None

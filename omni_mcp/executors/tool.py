@@ -10,7 +10,8 @@ from mcp.types import CallToolResult
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
 from omni_mcp.errors import ExecutorUnusable
 from omni_mcp.executors.answers import NotThere, at, shown, text_of
-from omni_mcp.executors.executor import OnProgress, ToolInfo
+from omni_mcp.executors.elicitation import Caller
+from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.session import Session
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome
@@ -27,10 +28,13 @@ class ToolExecutor:
         self._tool = spec.row.tool or ""
         self._session = session
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         """Call the tool once. Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`."""
         arguments = filled(self._row.arguments, request)
-        answer = await self._session.call(self._tool, arguments, timeout=request.timeout, on_progress=on_progress)
+        caller = Caller(request.task_id, on_question) if on_question else None
+        answer = await self._session.call(
+            self._tool, arguments, timeout=request.timeout, on_progress=on_progress, caller=caller
+        )
         outcome = answer if isinstance(answer, Failed) else outcome_of(answer, self._row.result, tool=self._named)
         if isinstance(outcome, Failed):
             with suppress(ExecutorUnusable):

@@ -19,6 +19,7 @@ from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
+from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
 from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
@@ -238,13 +239,19 @@ async def cancel_task(
 @answering
 async def answer_task(
     task_id: TaskId,
-    question_id: str,
-    action: Annotated[Literal["accept", "decline", "cancel"], Field(description="What to do with it")],
-    content: dict[str, Any] | None = None,
+    question_id: Annotated[str, Field(max_length=20)],
+    action: Literal["accept", "decline", "cancel"],
+    content: Annotated[
+        dict[str, Any] | None, Field(description="Fields of the question's form; with decline: {message}")
+    ] = None,
     service: Service = AService,
 ) -> TaskView:
-    """Answer a question that an executor asked. Not available yet: executors of this version ask none."""
-    return await service.answer(task_id, question_id)
+    """Answer a question of task_status that you can answer for the user; the first answer wins.
+
+    One marked for_people is not yours: tell the user to run `omni-mcp answer` in a terminal.
+    """
+    answer = Answer(action=Action(action), content=content or None)
+    return await service.answer(task_id, question_id, answer, person=False)
 
 
 @answering

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unicodedata import category
 
 from rich import box
 from rich.cells import cell_len
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from omni_mcp.decide.answering import choices, fields_of
 from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
@@ -26,6 +28,7 @@ from omni_mcp.views import (
     ModeView,
     NotifyView,
     PurgeView,
+    QuestionView,
     ResultView,
     ResumeView,
     RewriteView,
@@ -43,6 +46,8 @@ SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"
 SEVERITY = 7
 """Columns of a severity."""
 SHORT_ID = 8
+UNSEEN = ("Cc", "Cf", "Co", "Zl", "Zp")
+"""Unicode categories of what is not seen: control, format (also of direction), private, line and paragraph ends."""
 LABEL = 13
 """Columns of a label, on its right the fact."""
 WIDE = 100
@@ -103,11 +108,30 @@ def print_task(out: Console, task: TaskView) -> None:
             _print_fact(out, name, say(value, task=task.task_id[:SHORT_ID]))
     if task.progress is not None:
         _print_fact(out, "progress", task.progress)
+    for question in task.questions or []:
+        print_question(out, question)
     for event in task.events or []:
         said = event.text if event.kind == "progress" else say(event.text, task=task.task_id[:SHORT_ID])
         _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
     if task.next_seq is not None:
         _print_fact(out, "more", f"--since {task.next_seq}")
+
+
+def print_question(out: Console, question: QuestionView) -> None:
+    """Print what an executor asks: between our own lines, and marked as its words, whatever they look like."""
+    form = fields_of(question.form or {})
+    about = {"permission": "asks for permission", "input": "asks you"}[question.kind]
+    _print_fact(out, question.question_id, f"{say(about)} ({local(question.asked_at)})")
+    for line in question.text.splitlines():
+        out.print(_others(f"{' ' * LABEL}  │ {visible(line)}"))
+    for name, field in form.items():
+        allowed = f": {' | '.join(choices(field))}" if choices(field) else ""
+        out.print(_others(f"{' ' * LABEL}  │ > {visible(name)}{visible(allowed)}"))
+
+
+def visible(text: str) -> str:
+    """Return a line of others without what hides or turns round what stands beside it."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(each) in UNSEEN else each for each in text)
 
 
 def _print_fact(out: Console, name: str, value: str) -> None:

@@ -14,7 +14,7 @@ from omni_mcp.service import Service
 from omni_mcp.task import TERMINAL, Mode, TaskState, WaitingFor
 from omni_mcp.views import ModeView, TaskView
 
-FOR_A_PERSON = (WaitingFor.EXECUTOR, WaitingFor.CONSENT, WaitingFor.BUDGET)
+FOR_A_PERSON = (WaitingFor.EXECUTOR, WaitingFor.CONSENT, WaitingFor.BUDGET, WaitingFor.INPUT)
 """What does not end by itself."""
 OPEN = [state for state in TaskState if state not in TERMINAL]
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from omni_mcp.budget import Allowance, Cost, Spending
+from omni_mcp.question import Answer, Asked, Question
 from omni_mcp.task import (
     Choice,
     Event,
@@ -108,7 +109,7 @@ class Notice:
     number: int
     at: datetime
     kind: str
-    """`mode` (a change of mode), `engine.crashes` (engines that died right after their start)."""
+    """`mode` (it changed), `engine.crashes` (engines that died right after their start), `question` (a task asks)."""
     text: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The same for programs: `mode`, `was`, `cause`."""
@@ -188,6 +189,13 @@ class Ledger(Protocol):
         """
         ...
 
+    async def answer(self, task_id: str, question_id: str, *, answer: Answer, by: str) -> Task:
+        """Write the first answer to a question; after the last one its task goes on.
+
+        It is executing again where its run still lives, else idle. Raises QuestionGone.
+        """
+        ...
+
     # what engines do
     async def announce(self, mark: EngineMark) -> None:
         """Make this engine the one that faces see."""
@@ -238,9 +246,47 @@ class Ledger(Protocol):
         ...
 
     async def release(
-        self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False, over: bool = False
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        text: str,
+        fault: bool = False,
+        over: bool = False,
+        keep_questions: bool = False,
     ) -> Task:
-        """-> idle, with proof that the attempt is over (or never left the house); `over` forgets the run id."""
+        """-> idle, with proof that the attempt is over (or never left the house); `over` forgets the run id.
+
+        With `keep_questions` one that waits for an answer goes on waiting for it, as nobody's.
+        """
+        ...
+
+    async def ask(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        asked: Asked,
+        for_people: bool,
+        text: str,
+        notice: str,
+        channels: Sequence[str] = (),
+    ) -> Question:
+        """executing -> waiting for input, still held; `notice` is owed to the channels.
+
+        The same question may have been answered after the run ended that asked it: then it comes back with its answer,
+        once, and nothing waits.
+        """
+        ...
+
+    async def take_answer(self, task_id: str, question_id: str, *, attempt: int, owner: str) -> bool:
+        """Note that the run has the answer, before it is told. False: it is no longer its to have."""
+        ...
+
+    async def take_back(self, task_id: str, question_id: str, *, attempt: int, owner: str) -> None:
+        """Note that the executor does not wait for an answer any more; without another question it executes again."""
         ...
 
     async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:
@@ -357,6 +403,10 @@ class Ledger(Protocol):
 
         Of `structured` and `notes` comes along what has at most `inline` characters.
         """
+        ...
+
+    async def questions(self, task_id: str) -> Sequence[Question]:
+        """Return all that its executors asked, oldest first."""
         ...
 
     async def events(self, task_id: str, *, since_seq: int = 0, limit: int = 100) -> Sequence[Event]:

@@ -34,14 +34,20 @@ INVARIANTS = {
     """,
     "at work, but nobody's": "select id from tasks where state in ('dispatching', 'executing') and owner is null",
     "nobody's work, but with an owner": """
-        select id from tasks where state not in ('dispatching', 'executing') and owner is not null
+        select t.id from tasks t
+        where t.state not in ('dispatching', 'executing') and t.waiting_for is not 'input' and t.owner is not null
     """,
     "with attempts that are not counted": """
         select id from tasks where attempt <> (select count(*) from attempts where task = n)
     """,
     "with an attempt that nobody ends": """
         select distinct t.id from tasks t join attempts a on a.task = t.n
-        where a.ended_at is null and (t.state not in ('dispatching', 'executing') or a.number <> t.attempt)
+        where a.ended_at is null and (t.owner is null or a.number <> t.attempt)
+    """,
+    "waiting for an answer without a question, or with one and not waiting": """
+        select id from tasks where (waiting_for is 'input') <> exists (
+            select 1 from questions where task = n and answered_at is null and gone_at is null
+        )
     """,
 }
 """What must never be found, each with the statement that looks for it."""

@@ -20,6 +20,7 @@ from omni_mcp.errors import (
     TransitionRefused,
 )
 from omni_mcp.excerpt import excerpt
+from omni_mcp.ledger import question_statements, questions
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.base import (
@@ -62,6 +63,7 @@ from omni_mcp.ledger.rows import (
 )
 from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
+from omni_mcp.question import Answer, Asked, Question
 from omni_mcp.task import (
     LOCAL,
     Choice,
@@ -168,6 +170,22 @@ class SqliteLedger(Ledger):
         raised = () if add_budget_usd is None else (sql.RAISE_BUDGET,)
         return await self._move("resume", sql.RESUME, values, *raised, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
 
+    async def answer(self, task_id: str, question_id: str, *, answer: Answer, by: str) -> Task:
+        values = self._values(
+            id=task_id,
+            question_id=question_id,
+            number=questions.number_of(question_id),
+            action=answer.action,
+            content=None if answer.content is None else to_json(answer.content),
+            answered_by=by,
+        )
+
+        def unit(db: sqlite3.Connection) -> sqlite3.Row:
+            questions.answer(db, values)
+            return the_task(db, task_id)
+
+        return a_task(await self._write(unit))
+
     # what engines do
 
     async def announce(self, mark: EngineMark) -> None:
@@ -273,11 +291,66 @@ class SqliteLedger(Ledger):
         return await self._move("park", sql.PARK, values, sql.END_ATTEMPT)
 
     async def release(
-        self, task_id: str, *, attempt: int, owner: str, text: str, fault: bool = False, over: bool = False
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        text: str,
+        fault: bool = False,
+        over: bool = False,
+        keep_questions: bool = False,
     ) -> Task:
         more = {"text": text, "fault": fault, "over": over, "end": "released"}
         values = self._values(id=task_id, attempt=attempt, owner=owner, **more)
-        return await self._move("release", sql.RELEASE, values, sql.END_ATTEMPT)
+        note = {**values, "kind": "note", "data": None}
+
+        def unit(db: sqlite3.Connection) -> sqlite3.Row | None:
+            aside = (
+                _moved(db, question_statements.SET_ASIDE, note, sql.END_ATTEMPT, sql.NOTE) if keep_questions else None
+            )
+            return aside or _moved(db, sql.RELEASE, values, sql.END_ATTEMPT)
+
+        return _held(await self._write(unit), task_id, "release")
+
+    async def ask(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        asked: Asked,
+        for_people: bool,
+        text: str,
+        notice: str,
+        channels: Sequence[str] = (),
+    ) -> Question:
+        values = self._values(
+            id=task_id,
+            attempt=attempt,
+            owner=owner,
+            kind=asked.kind,
+            question=questions.kept(asked.text),
+            schema=to_json(asked.schema),
+            same=questions.fingerprint(asked),
+            for_people=for_people,
+            text=text,
+            notice=notice,
+        )
+        row = await self._write(lambda db: questions.ask(db, values, channels))
+        if row is None:
+            raise TransitionRefused(task_id, "ask")
+        return questions.a_question(row)
+
+    async def take_answer(self, task_id: str, question_id: str, *, attempt: int, owner: str) -> bool:
+        number = questions.number_of(question_id)
+        values = self._values(id=task_id, number=number, attempt=attempt, owner=owner)
+        return await self._write(lambda db: questions.take(db, values))
+
+    async def take_back(self, task_id: str, question_id: str, *, attempt: int, owner: str) -> None:
+        number = questions.number_of(question_id)
+        values = self._values(id=task_id, number=number, attempt=attempt, owner=owner)
+        await self._write(lambda db: questions.take_back(db, values))
 
     async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:
         values = self._values(id=task_id, waiting_for=waiting_for, text=text, due_at=maybe_stamp(due_at))
@@ -404,6 +477,10 @@ class SqliteLedger(Ledger):
         values = {"id": task_id, "offset": offset, "limit": limit, "part": part, "inline": inline}
         rows = await self._read(sql.RESULT_PAGE, values)
         return a_result_page(rows[0]) if rows else None
+
+    async def questions(self, task_id: str) -> Sequence[Question]:
+        rows = await self._read(question_statements.QUESTIONS, {"id": task_id})
+        return [questions.a_question(row) for row in rows]
 
     async def events(self, task_id: str, *, since_seq: int = 0, limit: int = 100) -> Sequence[Event]:
         values = {"id": task_id, "since": since_seq, "limit": limit}

@@ -52,7 +52,14 @@ TAKE_TURN = """
     insert into turns select principal, (select coalesce(max(turn), 0) + 1 from turns) from tasks where n = :n
     on conflict do update set turn = excluded.turn
 """
-HELD = _WHOLE + " where t.open = 1 and t.state in ('dispatching', 'executing')"
+_HELD = """
+    n in (
+        select n from tasks where open = 1 and state in ('dispatching', 'executing')
+        union all select n from tasks where waiting_for = 'input' and owner is not null
+    )
+"""
+"""At work, or asking somebody in the middle of it."""
+HELD = f"{_WHOLE} where t.{_HELD.strip()}"
 PAGE = f"""
     select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as ancestors,
         null as retry_of, null as snapshot, {_SPENT}
@@ -133,6 +140,7 @@ AWAIT_NEEDS = f"""
 """
 
 _MINE = " where id = :id and attempt = :attempt and owner = :owner"
+"""Who has an owner is dispatching, executing, or waiting for an answer in the middle of its run."""
 _MOVED = " returning n, attempt"
 
 BEGIN = (
@@ -160,16 +168,16 @@ BIND_ATTEMPT = """
 PROGRESS = (
     "update tasks set updated_at = :now, progress = coalesce(:progress, progress), progress_at = :now"
     + _MINE
-    + " and state = 'executing'"
+    + " and state in ('executing', 'waiting')"
 )
 CHECKPOINT = f"insert into checkpoints values ({_N}, :snapshot) on conflict do update set snapshot = excluded.snapshot"
 FINISH = (
     """
     update tasks set state = :state, open = 0, since = :now, updated_at = :now, owner = null, lease_until = null,
-        text = :text
+        waiting_for = null, text = :text
     """
     + _MINE
-    + " and (state = 'executing' or (state = 'dispatching' and :state <> 'completed'))"
+    + " and (state in ('executing', 'waiting') or (state = 'dispatching' and :state <> 'completed'))"
     + _MOVED
 )
 NEW_RESULT = "insert into results values (:n, :result, :structured, :notes, :error)"
@@ -180,16 +188,16 @@ PARK = (
         run_id = iif(:over, null, run_id)
     """
     + _MINE
-    + " and state in ('dispatching', 'executing')"
+    + " and state in ('dispatching', 'executing', 'waiting')"
     + _MOVED
 )
 RELEASE = (
     """
     update tasks set state = 'idle', since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
-        faults = faults + :fault, run_id = iif(:over, null, run_id)
+        waiting_for = null, faults = faults + :fault, run_id = iif(:over, null, run_id)
     """
     + _MINE
-    + " and state in ('dispatching', 'executing')"
+    + " and state in ('dispatching', 'executing', 'waiting')"
     + _MOVED
 )
 END_ATTEMPT = "update attempts set ended_at = :now, end = :end where task = :n and number = :attempt"
@@ -203,13 +211,13 @@ HOLD = (
 )
 OVERDUE = """
     select n, id, state, waiting_for, text, deadline from tasks
-    where deadline <= :now and open = 1 and +state in ('idle', 'waiting')
+    where deadline <= :now and open = 1 and +state in ('idle', 'waiting') and owner is null
 """
 ATTEMPTS = "select number, executor, end from attempts where task = :n order by number"
 EXPIRE = """
     update tasks set state = 'failed', open = 0, since = :now, updated_at = :now, waiting_for = null, due_at = null,
         text = :text
-    where n = :n and state in ('idle', 'waiting')
+    where n = :n and state in ('idle', 'waiting') and owner is null
     returning id
 """
 _DUE = """
@@ -236,29 +244,26 @@ WAKE_FOR_EXECUTOR = (
 )
 ANY_FOR_EXECUTOR = "select 1 from tasks" + _FOR_EXECUTOR + " limit 1"
 ANY_HELD = "select 1 from tasks where waiting_for = 'cloud' limit 1"
-RENEW = """
-    update tasks set lease_until = :until
-    where open = 1 and state in ('dispatching', 'executing') and owner = :owner
-    returning id
-"""
+RENEW = f"update tasks set lease_until = :until where owner = :owner and {_HELD} returning id"
 CANCEL_FREE = (
     """
     update tasks set state = 'cancelled', open = 0, since = :now, updated_at = :now, cancel_requested_at = :now,
         text = :text, waiting_for = null, due_at = null
-    where id = :id and state in ('idle', 'waiting')
+    where id = :id and state in ('idle', 'waiting') and owner is null
     """
     + _MOVED
 )
 CANCEL_HELD = """
     update tasks set cancel_requested_at = :now, updated_at = :now
-    where id = :id and state in ('dispatching', 'executing') and cancel_requested_at is null
+    where id = :id and owner is not null and cancel_requested_at is null
     returning attempt
 """
 RESUME = (
     """
     update tasks set state = 'idle', since = :now, updated_at = :now, due_at = null, text = null,
         consented = (waiting_for = 'consent'), waiting_for = null
-    where id = :id and state = 'waiting' and (waiting_for <> 'consent' or :consent) and waiting_for <> 'dependency'
+    where id = :id and state = 'waiting' and (waiting_for <> 'consent' or :consent)
+        and waiting_for not in ('dependency', 'input')
     """
     + _MOVED
 )

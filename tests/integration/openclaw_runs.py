@@ -17,6 +17,7 @@ from omni_mcp.adapters.openclaw import OpenClaw, Setup
 from omni_mcp.adapters.openclaw_wire import Address
 from omni_mcp.contract import ATTACH, GATEWAY_TOKEN, GATEWAY_URL, RUN_TASK, RunRequest, RunResult
 from omni_mcp.demo.answers import MARK
+from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.task import new_id
 from tests.integration.fake_openclaw import FakeOpenclaw
 from tests.integration.real_openclaw import RealOpenclaw
@@ -68,6 +69,10 @@ async def run(client: Client[Any], asked: dict[str, Any], told: list[str] | None
 async def attach(client: Client[Any], asked: dict[str, Any], told: list[str] | None = None) -> RunResult:
     """Have an adapter follow an earlier attempt."""
     return await run(client, {**asked, "attempt": 2, "resume": True}, told, tool=ATTACH)
+
+
+async def nobody(_asked: Asked) -> Answer:
+    return Answer(action=Action.CANCEL)
 
 
 async def mute(line: str) -> None:

@@ -25,7 +25,7 @@ from omni_mcp.decide.mode_state import Setup
 from omni_mcp.decide.modes import next_probe_at
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.engine import Engine
-from omni_mcp.executors.executor import OnProgress
+from omni_mcp.executors.executor import OnProgress, OnQuestion
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -142,7 +142,7 @@ class Worker(FakeExecutor):
 
     switch: Switch | None = None
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         assert self.switch is not None
         try:
             await self.switch.call(Dialect.OPENAI, {"model": "auto-chat", "messages": []})

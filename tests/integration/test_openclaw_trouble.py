@@ -16,7 +16,7 @@ from omni_mcp.contract import RunRef, RunResult
 from omni_mcp.task import FailureClass
 from tests.integration.fake_openclaw import FakeOpenclaw, fake_openclaw, moltworker_edge
 from tests.integration.house import free_port
-from tests.integration.openclaw_runs import a_request, agent, called, heard, mute
+from tests.integration.openclaw_runs import a_request, agent, called, heard, mute, nobody
 
 ACCESS = {"CF-Access-Client-Id": SecretStr("svc.access"), "CF-Access-Client-Secret": SecretStr("s3cret")}
 HELLO = {"text": "hello"}
@@ -43,7 +43,7 @@ def gateway(shared: FakeOpenclaw) -> Generator[FakeOpenclaw]:
 
 
 async def outcome(it: OpenClaw, *steps: dict[str, Any], **fields: Any) -> RunResult:
-    return await it.run(a_request(*steps, **{"timeout": 40.0, **fields}), mute)
+    return await it.run(a_request(*steps, **{"timeout": 40.0, **fields}), mute, nobody)
 
 
 def about(result: RunResult) -> tuple[FailureClass | None, bool]:
@@ -121,7 +121,7 @@ async def test_a_gateway_that_starts_is_waited_for(gateway: FakeOpenclaw) -> Non
         told.append(line)
         gateway.fails()
 
-    result = await agent(gateway).run(a_request(HELLO), tell)
+    result = await agent(gateway).run(a_request(HELLO), tell, nobody)
     assert result.text == "hello"
     assert told[0] == "the gateway is still starting; trying again"
 
@@ -269,7 +269,7 @@ async def test_an_old_gateway_that_dies_does_the_work_again(tmp_path: Path) -> N
         results: list[RunResult] = []
 
         async def work() -> None:
-            results.append(await agent(it).run(a_request({"text": "twice", "sleep": 1}), tell))
+            results.append(await agent(it).run(a_request({"text": "twice", "sleep": 1}), tell, nobody))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(work)

@@ -12,7 +12,7 @@ from omni_mcp.contract import RunRequest
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, SWEEP, Engine, Means
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
-from omni_mcp.executors.executor import OnProgress
+from omni_mcp.executors.executor import OnProgress, OnQuestion
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.servers_file import Limits, Routing, Rule, ServersFile
 from omni_mcp.settings import Problem
@@ -501,10 +501,10 @@ async def test_resume_forgets_the_mark_and_takes_along_whoever_waits_for_the_sam
 class OneOfTwo(FakeExecutor):
     """Its first run finds that it cannot work, the others that it can."""
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         self.held = bool(self.requests)
         self.outcome = DONE if self.held else ExecutorUnusable("no key", next_step="set it")
-        return await super().run(request, on_progress)
+        return await super().run(request, on_progress, on_question)
 
 
 async def test_an_executor_that_completes_a_task_is_marked_no_more(tmp_path: Path) -> None:
@@ -883,10 +883,10 @@ async def test_a_usage_limit_ends_when_its_reset_time_says_so_also_after_the_clo
 class Stubborn(FakeExecutor):
     """Brings its result although it is being stopped."""
 
-    async def run(self, request: RunRequest, on_progress: OnProgress) -> Outcome:
+    async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         outcomes: list[Outcome] = []
         with anyio.CancelScope(shield=True):
-            outcomes.append(await super().run(request, on_progress))
+            outcomes.append(await super().run(request, on_progress, on_question))
         return outcomes[0]
 
 

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from omni_mcp.errors import TaskPurged, TransitionRefused
+from omni_mcp.errors import QuestionGone, TaskPurged, TransitionRefused
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.task import (
     LOCAL,
     TERMINAL,
@@ -73,10 +74,14 @@ class Model:
     deadline: int | None = None
     over: int | None = None
     """The minute in which it was over."""
+    asked: int = 0
+    """Questions so far."""
+    open: frozenset[int] = frozenset()
+    """Those of them that wait for an answer."""
 
     def to(self, state: TaskState, **changes: Any) -> "Model":
         """Return it after a move: nobody holds it and nothing is waited for, unless `changes` say so."""
-        free: dict[str, Any] = {"owner": None, "waiting_for": None, "due": None}
+        free: dict[str, Any] = {"owner": None, "waiting_for": None, "due": None, "open": frozenset()}
         return replace(self, state=state, path=(*self.path, state), **{**free, **changes})
 
     def seen_by(self, caller: tuple[str, int]) -> tuple[str, int]:
@@ -86,12 +91,29 @@ class Model:
 
     def held_by(self, owner: str, attempt: int) -> bool:
         """Whether this attempt of this owner holds it."""
-        return self.state in HELD and self.owner == owner and self.attempt == attempt
+        return self.is_held and self.owner == owner and self.attempt == attempt
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a run holds it: at work, or asking."""
+        return self.state in HELD or bool(self.open and self.owner)
+
+    def without(self, number: int) -> "Model":
+        """Return it after a question is settled: with the last one it goes on."""
+        left = self.open - {number}
+        if left:
+            return replace(self, open=left)
+        return self.to(TaskState.EXECUTING if self.owner else TaskState.IDLE, owner=self.owner)
 
 
 def was_begun(machine: "LedgerMachine") -> bool:
     """Whether there is somebody who may write, or did once."""
     return any(model.attempt for model in machine.model.values())
+
+
+def was_asked(machine: "LedgerMachine") -> bool:
+    """Whether there is a question, or was one."""
+    return any(model.asked for model in machine.model.values())
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -105,6 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.ledger = SqliteLedger(self.folder / "ledger.db", clock=self.clock)
         self.model: dict[str, Model] = {}
+        self.asked = 0
         self.keys: dict[str, str] = {}
         """Key -> task."""
 
@@ -193,6 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def expire(self) -> None:
         late = [i for i, m in self.model.items() if m.deadline is not None and m.deadline <= self.minute]
         free = [i for i in late if self.model[i].state in (TaskState.IDLE, TaskState.WAITING)]
+        free = [i for i in free if not self.model[i].is_held]
         assert self.do(self.ledger.expire()) == len(free)
         for task in free:
             if self.model[task].state not in TERMINAL:  # nor failed by another that it runs after
@@ -253,13 +277,52 @@ class LedgerMachine(RuleBasedStateMachine):
         self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(park), to=new)
 
     @precondition(was_begun)
-    @rule(n=numbers, caller=callers, fault=st.booleans())
-    def release(self, n: int, caller: tuple[str, int], fault: bool) -> None:
+    @rule(n=numbers, caller=callers, fault=st.booleans(), keep=st.booleans())
+    def release(self, n: int, caller: tuple[str, int], fault: bool, keep: bool) -> None:
         task, old = self.pick(n, *HELD)
         owner, attempt = old.seen_by(caller)
-        release = self.ledger.release(task, attempt=attempt, owner=owner, text="x", fault=fault)
-        new = old.to(TaskState.IDLE, faults=old.faults + fault)
+        release = self.ledger.release(task, attempt=attempt, owner=owner, text="x", fault=fault, keep_questions=keep)
+        new = replace(old, owner=None) if keep and old.open else old.to(TaskState.IDLE)
+        new = replace(new, faults=old.faults + fault)
         self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(release), to=new)
+
+    @precondition(was_begun)
+    @rule(n=numbers, caller=callers)
+    def ask(self, n: int, caller: tuple[str, int]) -> None:
+        task, old = self.pick(n, TaskState.EXECUTING)
+        owner, attempt = old.seen_by(caller)
+        self.asked += 1
+        asked = Asked(kind=QuestionKind.INPUT, text=f"question {self.asked}")
+        ask = self.ledger.ask(
+            task, attempt=attempt, owner=owner, asked=asked, for_people=False, text="asks", notice="asks"
+        )
+        first = old.to(TaskState.WAITING, owner=owner, waiting_for=WaitingFor.INPUT)
+        number = old.asked + 1
+        new = replace(old if old.open else first, asked=number, open=old.open | {number})
+        expected = old.held_by(owner, attempt) and old.state is not TaskState.DISPATCHING
+        self.moved(task, expected=expected, allowed=self.allowed(ask), to=new)
+
+    @precondition(was_asked)
+    @rule(n=numbers, number=st.integers(1, 3))
+    def answer(self, n: int, number: int) -> None:
+        task, old = self.pick(n, TaskState.WAITING)
+        answer = self.ledger.answer(task, f"q{number}", answer=Answer(action=Action.ACCEPT), by="person")
+        try:
+            self.do(answer)
+        except QuestionGone:
+            assert number not in old.open
+        else:
+            assert number in old.open
+            self.put(task, old.without(number))
+
+    @precondition(was_asked)
+    @rule(n=numbers, caller=callers, number=st.integers(1, 3))
+    def take_back(self, n: int, caller: tuple[str, int], number: int) -> None:
+        task, old = self.pick(n, TaskState.WAITING)
+        owner, attempt = old.seen_by(caller)
+        self.do(self.ledger.take_back(task, f"q{number}", attempt=attempt, owner=owner))
+        if old.held_by(owner, attempt) and number in old.open:
+            self.put(task, old.without(number))
 
     @rule(n=numbers)
     def hold(self, n: int) -> None:
@@ -273,8 +336,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def resume(self, n: int, consent: bool) -> None:
         task, old = self.pick(n, TaskState.WAITING)
         asks = old.waiting_for is WaitingFor.CONSENT
-        runs_after = old.waiting_for is WaitingFor.DEPENDENCY
-        expected = old.state is TaskState.WAITING and (consent or not asks) and not runs_after
+        needs_more = old.waiting_for in (WaitingFor.DEPENDENCY, WaitingFor.INPUT)
+        expected = old.state is TaskState.WAITING and (consent or not asks) and not needs_more
         resumed = self.allowed(self.ledger.resume(task, consent=consent))
         self.moved(task, expected=expected, allowed=resumed, to=old.to(TaskState.IDLE, consented=asks))
 
@@ -282,7 +345,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def cancel(self, n: int) -> None:
         task, old = self.pick(n)
         self.do(self.ledger.request_cancel(task, reason=None))
-        if old.state in (TaskState.IDLE, TaskState.WAITING):
+        if old.state in (TaskState.IDLE, TaskState.WAITING) and not old.is_held:
             self.put(task, old.to(TaskState.CANCELLED))
 
     @precondition(was_begun)
@@ -291,7 +354,7 @@ class LedgerMachine(RuleBasedStateMachine):
         task, old = self.pick(n, TaskState.EXECUTING)
         owner, attempt = old.seen_by(caller)
         saved = self.do(self.ledger.checkpoint(task, attempt=attempt, owner=owner, progress=None, snapshot={"n": 1}))
-        assert saved == (old.held_by(owner, attempt) and old.state is TaskState.EXECUTING)
+        assert saved == (old.held_by(owner, attempt) and old.state is not TaskState.DISPATCHING)
 
     @rule()
     def wake(self) -> None:
@@ -318,7 +381,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def what_is_claimable_held_and_counted_is_what_is_there(self) -> None:
         by_state = {state: {i for i, m in self.model.items() if m.state is state} for state in TaskState}
         assert {task.id for task in self.do(self.ledger.claimable(limit=1000))} == by_state[TaskState.IDLE]
-        held = by_state[TaskState.DISPATCHING] | by_state[TaskState.EXECUTING]
+        held = {i for i, model in self.model.items() if model.is_held}
         assert {task.id for task in self.do(self.ledger.held())} == held
         counts = {state: len(ids) for state, ids in by_state.items() if ids and state not in TERMINAL}
         assert self.do(self.ledger.counts()) == counts
@@ -332,6 +395,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert told == list(model.path)
         assert all(after in TRANSITIONS[before] for before, after in zip(model.path, model.path[1:], strict=False))
         assert sum(event.kind == "late_result" for event in events) == model.late
+
+    @rule(n=numbers)
+    def its_open_questions_are_those_that_it_waits_for(self, n: int) -> None:
+        task, model = self.pick(n, TaskState.WAITING)
+        asked = self.do(self.ledger.questions(task))
+        assert {f"q{number}" for number in model.open} == {each.id for each in asked if each.open}
+        assert len(asked) == model.asked
+        assert (model.waiting_for is WaitingFor.INPUT) == bool(model.open)
 
     @rule(n=numbers)
     def there_is_a_result_when_and_only_when_it_is_over(self, n: int) -> None:

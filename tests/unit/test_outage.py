@@ -201,8 +201,8 @@ class Sky:
 class Worker(FakeExecutor):
     """An executor whose model calls the monitor hears of; it works under the sky as it is when it ends."""
 
-    async def run(self, request: Any, on_progress: Any) -> Outcome:
-        await super().run(request, on_progress)
+    async def run(self, request: Any, on_progress: Any, on_question: Any = None) -> Outcome:
+        await super().run(request, on_progress, on_question)
         sky, monitor = SKIES[self.name]
         verdict = Verdict.OK if sky.bright else Verdict.BROKEN
         monitor.saw(Called(target=LITELLM, verdict=verdict, said="a call"))

@@ -63,9 +63,10 @@ def test_claude_code_is_started_with_what_its_row_allows(tmp_path: Path) -> None
     spec = spec_of(tmp_path, preset="claude-code", command=claude, permissions="read-only", roots=(tmp_path,))
     assert spec.command == (
         *(sys.executable, "-P", "-m", "omni_mcp.adapters.claude_code"),
-        *("--permissions", "read-only", "--binary", claude, "--worktrees", str(tmp_path / "worktrees")),
+        *("--permissions", "read-only", "--ask", "--binary", claude, "--worktrees", str(tmp_path / "worktrees")),
         *("--silent", "180", "--root", str(tmp_path)),
     )
+    assert "--ask" not in spec_of(tmp_path, preset="claude-code", command=claude, approvals="none").command
     assert (spec.handles, spec.parallel, spec.recovery) == ({"coding", "system_repair"}, 2, Recovery.RESUME)
     assert spec.unusable is None
 

@@ -14,6 +14,7 @@ from omni_mcp.contract import HEALTH, Endpoint, Health, RunRef, RunRequest, RunR
 from omni_mcp.demo.answers import MARK, WORK_LOG
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.demo.stand_in import StandIn, begin, go_on
+from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.task import FailureClass
 
 HELLO = "写一个 Hello World 函数"
@@ -35,13 +36,17 @@ def logged(tmp_path: Path) -> list[str]:
     return [" ".join(line.split()[:2]) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+async def nobody(_asked: Asked) -> Answer:
+    return Answer(action=Action.CANCEL)
+
+
 async def run(agent: StandIn, asked: RunRequest, told: list[str] | None = None) -> RunResult:
     async def tell(line: str) -> None:
         if told is not None:
             told.append(line)
 
     with anyio.fail_after(20):
-        return await agent.run(asked, tell)
+        return await agent.run(asked, tell, nobody)
 
 
 async def run_until_cancelled(agent: StandIn, asked: RunRequest) -> None:
