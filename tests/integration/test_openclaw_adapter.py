@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,4 @@ async def test_a_gateway_that_is_killed_costs_one_outcome_and_what_was_answered(
     assert usage(ends[0]) == answered([*calls[: max(asked_before - 1, 0)], calls[-1]])
     assert again == ends[0]
     assert any("close code 1006" in line for line in told)
+    assert not any(line == following for line, following in pairwise(told))
