@@ -203,12 +203,13 @@ MOMENTS = {
 """When a gateway dies: what the run does, and how many model calls there were."""
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a_gateway_that_is_killed_costs_one_outcome_and_what_was_answered(
     mortal: AnyGateway, moment: str
 ) -> None:
     steps, asked_before = MOMENTS[moment]
-    asked, told = request(*steps, timeout=300), list[str]()
+    asked, told = request(*steps, timeout=600), list[str]()
     if isinstance(mortal, FakeOpenclaw):
         mortal.fails(cold=0 if asked_before else 2)
     async with adapter(mortal) as client, running(client, asked, told) as ends:

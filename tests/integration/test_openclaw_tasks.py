@@ -60,9 +60,8 @@ async def test_three_tasks_at_once_go_to_three_executors_with_progress_and_no_se
             async with here.client() as client:
                 tasks = {name: await call(client, "submit_task", description=text) for name, text in SHOW.items()}
                 lines = await watched(here)
-                done = {name: await ended(client, task["task_id"], limit=LIMIT) for name, task in tasks.items()}
-    served = {name: (task["state"], task["served_by"]) for name, task in done.items()}
-    assert served == {name: ("completed", name) for name in SHOW}
+                ends = [await ended(client, task["task_id"], limit=LIMIT) for task in tasks.values()]
+    assert [(end["state"], end["served_by"]) for end in ends] == [("completed", name) for name in SHOW]
     for name, task in tasks.items():
         told = [line for line in lines if line.startswith(task["task_id"][:8])]
         assert any(SIGNS[name] in line for line in told), (name, told)
