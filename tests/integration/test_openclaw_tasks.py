@@ -12,13 +12,13 @@ import anyio
 import psutil
 import pytest
 
-from omni_mcp.contract import GATEWAY_TOKEN
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import running_cloud
 from tests.integration.fake_openclaw import FakeOpenclaw, fake_openclaw, moltworker_edge
 from tests.integration.house import House, call, ended, house
 from tests.integration.models import PRICES
 from tests.integration.openclaw_runs import called
+from tests.integration.real_openclaw import TOKEN
 
 SECRETS = "OPENCLAW_GATEWAY_TOKEN=%s\nCF_ID=svc.access\nCF_SECRET=s3cret\n"
 HEADERS = {"CF-Access-Client-Id": "${CF_ID}", "CF-Access-Client-Secret": "${CF_SECRET}"}
@@ -53,10 +53,10 @@ async def test_three_tasks_at_once_go_to_three_executors_with_progress_and_no_se
     async with running_cloud() as cloud, house(tmp_path) as here:
         with fake_openclaw(tmp_path / "worker", protocol=3) as worker, moltworker_edge(worker, cold=1) as url:
             edge = {"preset": "moltworker", "url": url, "token": "${OPENCLAW_GATEWAY_TOKEN}", "headers": HEADERS}
-            executors = {"claude_code": stand_in(tmp_path), "moltworker": edge}
-            for each in (gateway, worker):
-                each.fails(cold=2)
-            configure(here, gateway, executors=executors, models=models(cloud.url))
+            gateway.fails(cold=2)
+            worker.fails(cold=2)
+            rows = {"claude_code": stand_in(tmp_path), "moltworker": edge}
+            configure(here, gateway, executors=rows, models=models(cloud.url))
             async with here.client() as client:
                 tasks = {name: await call(client, "submit_task", description=text) for name, text in SHOW.items()}
                 lines = await watched(here)
@@ -65,7 +65,7 @@ async def test_three_tasks_at_once_go_to_three_executors_with_progress_and_no_se
     for name, task in tasks.items():
         told = [line for line in lines if line.startswith(task["task_id"][:8])]
         assert any(SIGNS[name] in line for line in told), (name, told)
-    assert [len(each.cloud.calls) for each in (gateway, worker)] == [1, 1]
+    assert (len(gateway.cloud.calls), len(worker.cloud.calls)) == (1, 1)
 
 
 SHOW = {
@@ -110,7 +110,7 @@ def assert_no_secret() -> None:
         except psutil.Error:
             continue
         if "omni_mcp" in line and "stubs" not in line:
-            assert not any(secret in line for secret in ("s3cret", GATEWAY_TOKEN)), line
+            assert not any(secret in line for secret in ("s3cret", TOKEN)), line
 
 
 async def test_a_killed_engine_is_followed_by_one_that_attaches_with_one_model_call_in_all(
