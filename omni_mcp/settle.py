@@ -32,8 +32,9 @@ async def until_written(write: Callable[[], Awaitable[_T]]) -> _T:
 
 
 async def settle(ledger: Ledger, task: Task, following: Finish | Park | Release, *, over: bool = False) -> Task:
-    """Write the decision, and with `over` that the run which lived elsewhere is over; a task that is let go although somebody wants it cancelled is cancelled.
+    """Write the decision; a task that is let go although somebody wants it cancelled is cancelled.
 
+    `over`: a run that lived elsewhere is known to have ended, so that nobody asks for it again.
     Raises TransitionRefused when the task's attempt and owner hold it no more.
     """
     settled = await _written(ledger, task, following, over)
