@@ -174,8 +174,11 @@ async def _speaking(tell: Tell) -> AsyncGenerator[Callable[[str], None]]:
     ours, theirs = anyio.create_memory_object_stream[str](math.inf)
 
     async def speak() -> None:
+        last = ""
         async for line in theirs:
-            await tell(line)
+            if line != last:  # what is looked at again and again is told once
+                await tell(line)
+            last = line
 
     async with theirs, anyio.create_task_group() as tasks:
         tasks.start_soon(speak, name="progress")

@@ -49,7 +49,7 @@ class FakeOpenclaw:
 
     def kill(self) -> None:
         """End it at once. Blocks."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.communicate()
 

@@ -23,7 +23,7 @@ from tests.integration.fake_openclaw import FakeOpenclaw
 from tests.integration.real_openclaw import RealOpenclaw
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 120.0
+LIMIT = 240.0
 """Seconds that anything may take that a real gateway does."""
 
 AnyGateway = FakeOpenclaw | RealOpenclaw

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +203,13 @@ MOMENTS = {
 """When a gateway dies: what the run does, and how many model calls there were."""
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a_gateway_that_is_killed_costs_one_outcome_and_what_was_answered(
     mortal: AnyGateway, moment: str
 ) -> None:
     steps, asked_before = MOMENTS[moment]
-    asked, told = request(*steps, timeout=300), list[str]()
+    asked, told = request(*steps, timeout=600), list[str]()
     if isinstance(mortal, FakeOpenclaw):
         mortal.fails(cold=0 if asked_before else 2)
     async with adapter(mortal) as client, running(client, asked, told) as ends:
@@ -223,3 +225,4 @@ async def test_a_gateway_that_is_killed_costs_one_outcome_and_what_was_answered(
     assert usage(ends[0]) == answered([*calls[: max(asked_before - 1, 0)], calls[-1]])
     assert again == ends[0]
     assert any("close code 1006" in line for line in told)
+    assert not any(line == following for line, following in pairwise(told))
