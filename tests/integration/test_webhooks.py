@@ -133,7 +133,7 @@ async def _options(here: House, task_id: str) -> Any:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (a_row(token="short"), "at least 16 "),
+        (a_row(token="short"), "fewer than 16 characters"),
         (a_row(task={"description": "{sumary}"}), "'sumary'; there are: summary, error"),
         (a_row(kind="github"), "'openclaw'"),
     ],
