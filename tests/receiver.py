@@ -69,5 +69,5 @@ async def receiver(**told: Any) -> AsyncGenerator[Receiver]:
     """Open a receiver; its fields are `told`."""
     it = Receiver(**told)
     app = Starlette(routes=[Route("/{path:path}", it.take, methods=["GET", "POST"])])
-    async with serving(app, port=it.port) as it.port:
+    async with serving(app) as it.port:
         yield it

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,10 +55,13 @@ def install(
         if client == "json" and not project:
             print_json(clients.snippet(**ours))
         else:
-            place = clients.place_of(client, project=project)
-            url = None if stdio else url or _served(client)
-            step = clients.installing(client, place, **ours, url=url, force=force)
+            ours["url"] = None if stdio else url or _served(client)
+            step = clients.installing(client, clients.place_of(client, project=project), **ours, force=force)
             carry_out(step, agreed=yes, dry_run=dry_run)
+    _say_what_is_not_seen(root, config)
+
+
+def _say_what_is_not_seen(root: Path | None, config: Path | None) -> None:
     for option, variable, said in (("--home", "OMNI_HOME", root), ("--config", "OMNI_CONFIG", config)):
         if said is None and variable in os.environ:
             err.print(f"note: clients do not see {variable} as it is set here; {option} writes it down for them")

@@ -58,13 +58,16 @@ def installing(
         )
     with _about(path):
         change = Change(path=path, before=before, after=client.editor.insert(before or "", client.keys, entry))
-    done = f"{client.title} has it, and will start it the next time that you open it: {path}"
-    if url is not None:
-        done = f"{client.title} has it, and reaches it at {url}: {path}"
     if program := _program(name):
         commands = [*([claude.removing(program)] if found is not None else []), claude.adding(program, entry)]
-        return _by_claude(commands, done=done, first=lambda: _back_up(client, change))
-    return Step(shown=change.diff(), done=done, carry_out=lambda: _install(client, change))
+        return _by_claude(commands, done=_done(client, path, url), first=lambda: _back_up(client, change))
+    return Step(shown=change.diff(), done=_done(client, path, url), carry_out=lambda: _install(client, change))
+
+
+def _done(client: ClientKind, path: Path, url: str | None) -> str:
+    if url is not None:
+        return f"{client.title} has it, and reaches it at {url}: {path}"
+    return f"{client.title} has it, and will start it the next time that you open it: {path}"
 
 
 def uninstalling(name: str, place: Place) -> Step:

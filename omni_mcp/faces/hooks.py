@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 PATH = "/hooks/{source}"
 LARGEST = 256 * 1024
 """Bytes of a body."""
+HEARD_OUT = 4 * 1024 * 1024
+"""Bytes of a body that are read and forgotten so that its sender hears why it is refused; then the line is cut."""
 PATIENCE = 10.0
 """Seconds that a body may take to arrive."""
 LATER = 503
@@ -75,16 +77,19 @@ def _row(service: Service, source: str) -> SourceRow:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, no more of which is read than may be. Raises DeliveryRefused."""
-    body = bytearray()
+    """Return the body, no more of which is kept than may be. Raises DeliveryRefused."""
+    body, size = bytearray(), 0
     try:
         with anyio.fail_after(PATIENCE):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > LARGEST:
-                    raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
+                size += len(chunk)
+                body += chunk if size <= LARGEST else b""
+                if size > HEARD_OUT:
+                    break
     except TimeoutError as error:
         raise DeliveryRefused(408, f"the body has not come within {PATIENCE:g} s") from error
+    if size > LARGEST:
+        raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
     return bytes(body)
 
 

@@ -27,7 +27,7 @@ BINARY = INSTALLED / "node_modules/.bin/openclaw"
 
 REAL_OPENCLAW = [
     pytest.mark.openclaw,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not (INSTALLED / ".installed").exists(), reason="no gateway: make .cache/openclaw/.installed"),
 ]
 """Marks of a test with the real gateway."""

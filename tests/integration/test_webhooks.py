@@ -49,7 +49,7 @@ async def serving(here: House) -> AsyncGenerator[Hooks]:
         async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
             try:
                 await connected(port, limit=STARTS)
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT) as client:
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT * 3) as client:
                     yield Hooks(client)
             finally:
                 process.kill()
@@ -133,7 +133,7 @@ async def _options(here: House, task_id: str) -> Any:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (a_row(token="short"), "at least 16 "),
+        (a_row(token="short"), "fewer than 16 characters"),
         (a_row(task={"description": "{sumary}"}), "'sumary'; there are: summary, error"),
         (a_row(kind="github"), "'openclaw'"),
     ],
