@@ -59,9 +59,9 @@ class House:
     @property
     def env(self) -> dict[str, str]:
         """The environment of a client's child: clean."""
-        covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        kept = {name: value for name, value in os.environ.items() if name == "TZ" or name.startswith("COVERAGE_")}
         place = str(self.home.root)
-        return {"PATH": os.environ["PATH"], "HOME": place, "OMNI_HOME": place, **covered}
+        return {"PATH": os.environ["PATH"], "HOME": place, "OMNI_HOME": place, **kept}
 
     @asynccontextmanager
     async def client(self, *arguments: str) -> AsyncGenerator[Client[Any]]:

@@ -56,7 +56,7 @@ REFUSED: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"description": "x", "budget_usd": "much"}, "bad_request", "number"),
     ({"description": "x", "budget_usd": "nan"}, "bad_request", "no amount in USD"),
     ({"description": "x", "budget_usd": "-inf"}, "bad_request", "no amount in USD"),
-    ({"description": "x", "budget_usd": 1.0}, "bad_request", "bench costs is not known"),
+    ({"description": "x", "type": "echo", "budget_usd": 1.0}, "bad_request", "bench costs is not known"),
     ({"description": "x", "type": "system_repair"}, "bad_request", "engine's own"),
 )
 

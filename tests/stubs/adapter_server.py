@@ -28,7 +28,7 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
             answer = {"status": "splendid"}
         case "empty":
             answer = {"status": "completed"}
-        case str(said) if said.startswith(("tell ", "spend ")):
+        case str() as said if said.startswith(("tell ", "spend ")):
             await ctx.report_progress(1, None, said)
             answer = _spent(said) or {"status": "failed", "failure": "task", "message": said}
         case "stumble":

@@ -37,13 +37,17 @@ class Open:
         return nullcontext()
 
 
+def gateway_to(cloud: str) -> DirectGateway:
+    """Return a provider whose prices LiteLLM's list has."""
+    row = DirectRow(base_url=cloud, models={"default": "claude-haiku-4-5"})
+    return DirectGateway({"anthropic": (row, SecretStr("key"))}, Open())
+
+
 async def main(ledger: Path, cloud: str, task: str, daily_usd: float, callers: int) -> None:
     """Spend until nothing is left."""
     ends: Counter[int] = Counter()
-    row = DirectRow(base_url=cloud, models={"default": "claude-haiku-4-5"})
-    gateway = DirectGateway({"anthropic": (row, SecretStr("key"))}, Open())
     purse = Purse(limits=Limits(executor="e", daily_usd=daily_usd), clock=SystemClock())
-    async with SqliteLedger(ledger, patience=60) as book, Relay(gateway, book) as relay:
+    async with SqliteLedger(ledger, patience=60) as book, Relay(gateway_to(cloud), book) as relay:
         endpoint = relay.endpoint(task, attempt=1, model="m", allowance=purse)
         headers = {"x-api-key": endpoint.token.get_secret_value()}
         async with httpx.AsyncClient(base_url=endpoint.base_url, headers=headers, timeout=60) as client:

@@ -66,7 +66,7 @@ LIMITS = Limits(executor="e", daily_usd=1.0, executor_usd=0.5, model_usd={"m": 0
         (Spending(), None),
         (Spending(budget_usd=0.1, task=Sum(usd=0.0999)), None),
         (Spending(budget_usd=0.3, task=Sum(usd=0.1 + 0.2)), "the budget of this task is reached, $0.3 of $0.3"),
-        (Spending(budget_usd=1, task=Sum(usd=0.7 + 0.1 + 0.2)), "the budget of this task"),  # 0.9999999999999999
+        (Spending(budget_usd=1, task=Sum(usd=sum([0.1] * 10))), "the budget of this task"),  # 0.9999999999999999
         (Spending(day=Sum(usd=1.5)), "limits.daily_usd is reached, $1.5 of $1 spent since midnight"),
         (Spending(executor=Sum(usd=0.5)), "executors.e.daily_usd"),
         (Spending(model=Sum(usd=0.25)), "models.daily_usd.m"),
