@@ -19,6 +19,7 @@ from omni_mcp.adapters.ladder_look import START_MARK, look
 from omni_mcp.adapters.repair_ladder import Ladder
 from omni_mcp.contract import RunRequest, RunResult
 from omni_mcp.processes import sweep
+from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.repair_setup import LadderSetup
 from tests.integration.house import free_port
 from tests.integration.real_proxy import MASTER_KEY
@@ -82,8 +83,11 @@ class LiteLLM:
         async def tell(_line: str) -> None:
             await anyio.lowlevel.checkpoint()
 
+        async def nobody(_asked: Asked) -> Answer:
+            return Answer(action=Action.CANCEL)
+
         request = RunRequest(task_id="t", attempt=1, run_id="r", description="", cwd=str(self.folder))
-        return await Ladder(self.setup).run(request, tell)
+        return await Ladder(self.setup).run(request, tell, nobody)
 
     async def serves(self) -> None:
         """Have it up, by the ladder, with its file kept."""

@@ -168,7 +168,7 @@ async def test_what_is_no_gateway_is_said() -> None:
 async def test_what_its_model_provider_says_is_told_apart(gateway: FakeOpenclaw, mode: str, kind: FailureClass) -> None:
     asked = a_request(HELLO)
     gateway.cloud.fail(mode)
-    assert about(await agent(gateway).run(asked, mute)) == (kind, False)
+    assert about(await agent(gateway).run(asked, mute, nobody)) == (kind, False)
     assert (await agent(gateway).cancel(asked)).stopped
 
 
@@ -188,7 +188,7 @@ async def test_a_key_that_is_locked_is_the_gateways_trouble_and_no_model_call(ga
 async def test_a_model_that_hangs_ends_with_the_time_of_the_task(gateway: FakeOpenclaw) -> None:
     asked = a_request(HELLO, timeout=4.0)
     gateway.cloud.fail("hang")
-    result = await agent(gateway).run(asked, mute)
+    result = await agent(gateway).run(asked, mute, nobody)
     assert about(result) == (FailureClass.TASK, False)
     assert "`timeout` of its row" in str(result.fix)
     assert (await agent(gateway).cancel(asked)).stopped
@@ -236,7 +236,7 @@ async def test_a_message_is_sent_once_by_whoever_holds_a_connection(gateway: Fak
 
 async def test_an_old_gateway_runs_a_task_and_says_what_it_cannot_promise(old: FakeOpenclaw) -> None:
     asked = a_request({"tool": "exec", "input": {}}, {"text": "done"})
-    result = await agent(old).run(asked, mute)
+    result = await agent(old).run(asked, mute, nobody)
     assert (result.text, result.notes["protocol"], result.notes["at_least_once"]) == ("done", 3, True)
     assert result.usage is not None
     calls = len(old.cloud.calls)
@@ -252,7 +252,7 @@ async def test_a_run_at_an_old_gateway_is_attached_to_and_cancelled(old: FakeOpe
         results.append(await agent(old).attach(asked, mute))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(agent(old).run, asked, mute)
+        tasks.start_soon(agent(old).run, asked, mute, nobody)
         await called(old, calls + 1)
         tasks.start_soon(follow)
         assert (await agent(old).cancel(asked)).stopped
