@@ -147,23 +147,23 @@ AClient: Any = Depends(the_client)
 
 @answering
 async def submit_task(
-    description: Annotated[str, Field(description="What is to be done, with everything the executor must know")],
+    description: Annotated[str, Field(description="The whole task, with all that the executor must know")],
     type: Annotated[  # noqa: A002
         str | None, Field(max_length=200, description="coding, general, always_on or a type of servers.yaml")
     ] = None,
-    executor: Annotated[str | None, Field(max_length=200, description="Pin one executor; else routing chooses")] = None,
+    executor: Annotated[str | None, Field(max_length=200, description="Pins one; else routing chooses")] = None,
     model: Annotated[str | None, Field(max_length=200)] = None,
-    cwd: Annotated[str | None, Field(description="Absolute folder to work in; else an own empty one")] = None,
+    cwd: Annotated[str | None, Field(description="Absolute folder; else an own empty one")] = None,
     priority: Annotated[int, Field(ge=-100, le=100, description="Higher runs first")] = 0,
     idempotency_key: Annotated[str | None, Field(max_length=200, description="Same key again: same task")] = None,
     budget_usd: Annotated[float | None, Field(description="Cost limit; reaching it, the task waits")] = None,
     deadline: Annotated[
         str | None, Field(max_length=100, description='Failed unless over by then: ISO 8601 with offset, or "2h"')
     ] = None,
-    after: Annotated[list[str] | None, Field(description="Tasks that have to complete first")] = None,
+    after: Annotated[list[str] | None, Field(description="Tasks to complete first")] = None,
     options: Annotated[
         dict[str, Any] | None,
-        Field(description="{permissions: read-only|edit, max_attempts: n}: only lower what is configured"),
+        Field(description="permissions (read-only|edit), worktree, max_turns, timeout, max_attempts: only lower"),
     ] = None,
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,

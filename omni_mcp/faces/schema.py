@@ -6,7 +6,7 @@ from typing import Any
 
 from omni_mcp.views import View
 
-DROPPED = frozenset({"title", "default", "description", "$defs", "additionalProperties"})
+DROPPED = frozenset({"title", "default", "description", "required", "$defs", "additionalProperties"})
 
 
 def output_schema(view: type[View]) -> dict[str, Any]:
@@ -17,7 +17,6 @@ def output_schema(view: type[View]) -> dict[str, Any]:
     """
     whole = view.model_json_schema()
     schema = _lean(whole, whole.get("$defs", {}))
-    schema.pop("required", None)
     schema["properties"].setdefault("mode", {"type": "string"})  # only while the mode is not normal
     return schema
 

@@ -96,6 +96,12 @@ SECTIONS = (
         example="{desktop: true}",
         rows={},
     ),
+    Section(
+        key="webhooks",
+        words="Whose POSTs `omni-mcp serve` turns into tasks, by name: docs/openclaw-client.md.",
+        example="{}",
+        rows={},
+    ),
 )
 
 

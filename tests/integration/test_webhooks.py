@@ -35,9 +35,11 @@ class Hooks:
 
     client: httpx.AsyncClient
 
-    async def post(self, *, to: str = "claw", headers: Mapping[str, str] = BEARER, **said: Any) -> httpx.Response:
+    async def post(self, *, to: str = "claw", headers: Mapping[str, str] | None = None, **said: Any) -> httpx.Response:
         """Deliver the end of a cron run."""
-        return await self.client.post(f"/hooks/{to}", json={**CRON, **said}, headers=headers)
+        return await self.client.post(
+            f"/hooks/{to}", json={**CRON, **said}, headers=BEARER if headers is None else headers
+        )
 
 
 @asynccontextmanager

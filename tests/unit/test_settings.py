@@ -216,7 +216,10 @@ def test_a_misspelt_key_gets_the_nearest_one_named(tmp_path: Path, text: str, me
 
 def test_a_key_like_no_other_gets_all_of_them_named(tmp_path: Path):
     problem = the_problem(settings_from(tmp_path, "limits: {zzz: 3}"))
-    keys = "max_attempts, max_depth, silent_seconds, input_seconds, keep_days, description_bytes, engine_idle_seconds"
+    keys = (
+        "max_attempts, max_depth, silent_seconds, input_seconds, keep_days, daily_usd, unknown_usd, description_bytes, "
+        "engine_idle_seconds"
+    )
     assert problem.fix == f"the keys here are: {keys}"
 
 
