@@ -105,7 +105,8 @@ def _kept_by(row: ExecutorRow) -> frozenset[str] | None:
     """Return the options that an executor keeps; None: it is an adapter that refuses itself what it cannot keep."""
     if row.preset == "assistant":  # it has no tools, and answers in one turn
         return ENGINES | {PERMISSIONS, MAX_TURNS}
-    return ENGINES if row.preset is None and row.tool is not None else None
+    elsewhere = row.preset in ("openclaw", "moltworker")  # a gateway's agents have permissions of their own
+    return ENGINES if elsewhere or (row.preset is None and row.tool is not None) else None
 
 
 def _limits(name: str, asked: object) -> bool:

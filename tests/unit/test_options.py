@@ -12,6 +12,7 @@ IN_WORKTREES = ExecutorRow(preset="claude-code", worktree=True)
 TOOL = ExecutorRow(command="x", tool="t")
 ADAPTER = ExecutorRow(command="x", handles=("coding",))
 ASSISTANT = ExecutorRow(preset="assistant")
+GATEWAY = ExecutorRow(preset="openclaw", url="ws://127.0.0.1:18789")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,8 @@ ASSISTANT = ExecutorRow(preset="assistant")
         (TOOL, {"max_turns": 1}, "cannot keep options.max_turns"),
         (ASSISTANT, {"permissions": "read-only", "max_turns": 1}, None),
         (ASSISTANT, {"worktree": True}, "cannot keep options.worktree"),
+        (GATEWAY, {"permissions": "read-only"}, "cannot keep options.permissions"),
+        (GATEWAY, {"permissions": "full", "timeout": 5}, None),
         (ADAPTER, {"permissions": "read-only", "worktree": True}, None),
     ],
 )
