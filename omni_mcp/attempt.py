@@ -18,7 +18,7 @@ from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Answered, Endpoint, RunRef, RunRequest
 from omni_mcp.decide.handing_on import checkpoint, description
 from omni_mcp.decide.options import handed_on, timeout_of
-from omni_mcp.decide.recovery import after_death, continues, is_heard
+from omni_mcp.decide.recovery import after_death, continues, is_heard, may_live
 from omni_mcp.decide.retry import Finish, HandOn, Next, Park, Release, Reroute, after
 from omni_mcp.decide.stopping import Stop, stopped
 from omni_mcp.errors import ExecutorError, ExecutorUnusable, LedgerError, TransitionRefused
@@ -180,7 +180,7 @@ class Attempt:
 
     def _endpoint_name(self) -> str:
         if not self.spec.relayed:
-            return OWN_LOGIN if self.spec.adapter else "none"
+            return OWN_LOGIN if self.spec.spends else "none"
         return self.relay.name if self.relay else "none"
 
     async def _run(self) -> Outcome:
@@ -207,14 +207,14 @@ class Attempt:
 
     async def _out_of_money(self, refused: BudgetReached, outcome: Failed) -> Outcome:
         """It waits, with what it has produced, whatever the executor made of the refusal."""
-        if self.scope.cancelled_caught:
-            await self._stopped("budget")
+        cut = await self._stopped("budget") if self.scope.cancelled_caught else None
         return Failed(
             kind=FailureClass.BUDGET,
             message=refused.message,
             fix=refused.next_step,
             retry_at=refused.until,
-            partial=outcome.partial,
+            partial=outcome.partial or self.progress.line,
+            lives=may_live(outcome) if cut is None else cut.lives,
         )
 
     async def _asked(self) -> Outcome:
@@ -223,7 +223,7 @@ class Attempt:
             return await self._metered(await self._request())
         except BudgetReached as refused:
             self.purse.reached(refused)
-            return Failed(kind=FailureClass.BUDGET, message=refused.message)
+            return Failed(kind=FailureClass.BUDGET, message=refused.message, lives=self.resume)
         except ExecutorError as error:
             unsent = isinstance(error, ExecutorUnusable) and not self.resume
             return Failed(kind=error.kind, message=error.message, fix=error.next_step, lives=not unsent)
@@ -239,7 +239,8 @@ class Attempt:
         book = RunBook(ledger=self.ledger, purse=self.purse, usage=self._usage())
         await book.open()
         outcome = await self.executor.run(request, self.progress, self.asking)
-        await book.close(outcome)
+        if self.spec.recovery is not Recovery.ATTACH or is_heard(outcome, recovery=self.spec.recovery):
+            await book.close(outcome)  # else who attaches to it finds its row, and closes it with the whole
         return outcome
 
     def _usage(self) -> Usage:
@@ -272,7 +273,7 @@ class Attempt:
             model=self.choice.model,
             endpoint=endpoint,
             resume=self.resume,
-            snapshot=dict(task.snapshot) if task.snapshot else None,
+            snapshot=self._snapshot() or None,
             options=handed_on(task.spec.options),
             commands=self.commands,
             answers=await self._answers() if self.resume else (),
@@ -317,7 +318,7 @@ class Attempt:
         line = self.progress.take()
         if line is None:
             return
-        snapshot = {**(self.task.snapshot or {}), "progress": line}
+        snapshot = {**self._snapshot(), "progress": line}
         try:
             held = await self.ledger.checkpoint(
                 self.task.id, attempt=self.task.attempt, owner=self.owner, progress=line, snapshot=snapshot
@@ -328,14 +329,18 @@ class Attempt:
             if not held:
                 self.stop("lost")
 
+    def _snapshot(self) -> dict[str, Any]:
+        """Return the checkpoint that it began with, but for what an attempt before it had produced."""
+        return {name: value for name, value in (self.task.snapshot or {}).items() if name != PARTIAL}
+
     async def _keep(self, snapshot: Mapping[str, Any]) -> None:
         """Write what the next attempt, or who asks meanwhile, needs of this one, before it lets go of the task."""
         written = partial(self.ledger.checkpoint, self.task.id, attempt=self.task.attempt, owner=self.owner)
         await until_written(partial(written, progress=None, snapshot=snapshot))
 
-    async def _stopped(self, why: Stop) -> Outcome:
+    async def _stopped(self, why: Stop) -> Failed:
         """Make sure that the other side has stopped, and say so; what lives on elsewhere is let go of at a shutdown."""
-        if self.spec.recovery is Recovery.ATTACH and why not in ("cancel", "deadline"):
+        if self.spec.recovery is Recovery.ATTACH and why not in ("cancel", "deadline", "budget"):
             return Failed(kind=FailureClass.INTERRUPTED, message="we let go of it; it runs on")
         ref = RunRef(task_id=self.task.id, attempt=self.task.attempt, run_id=self.task.run_id or "")
         left: list[str] = ["the executor did not confirm"]
@@ -346,13 +351,13 @@ class Attempt:
             except ExecutorError as error:
                 left = [error.message]
         task = replace(self.task, progress=self.progress.line)
-        return stopped(task, why, left=", ".join(left))
+        return replace(stopped(task, why, left=", ".join(left)), lives=bool(left))
 
     async def _settle(self, outcome: Outcome) -> None:
         await self.on_end(self.spec, outcome)
         done = isinstance(outcome, Completed)
         if not done and outcome.kind is FailureClass.BUDGET and outcome.partial:
-            await self._keep({**(self.task.snapshot or {}), PARTIAL: outcome.partial})
+            await self._keep({**self._snapshot(), PARTIAL: outcome.partial})
         if self.stopping == "lost" and not done:
             return
         if self.stopping in CAUSES and not done:

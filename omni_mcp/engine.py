@@ -282,15 +282,18 @@ class Engine:
         """Stop what somebody wants stopped or what is overdue, and tell of what is silent."""
         if not self.running:
             return
-        patience = timedelta(seconds=self.settings.servers.limits.input_seconds)
         for task in await self.ledger.held():
             if (attempt := self.running.get(task.id)) is None:
                 continue
-            recovery = attempt.spec.recovery
-            if (why := stops(task, self.clock.now(), patience=patience, recovery=recovery)) is not None:
+            if (why := stops(task, self.clock.now(), patience=self._patience(attempt.spec))) is not None:
                 attempt.stop(why)
             elif task.state is TaskState.EXECUTING:
                 await self._tell_if_silent(task)
+
+    def _patience(self, spec: ExecutorSpec) -> timedelta:
+        """Return how long a run is kept while nobody answers: longer where a second one may do harm."""
+        asks = spec.recovery is Recovery.ASK
+        return timedelta(seconds=spec.row.timeout if asks else self.settings.servers.limits.input_seconds)
 
     async def _tell_if_silent(self, task: Task) -> None:
         """Write once into the history that an executor is silent. Silence is no proof: only its time-out ends it."""
@@ -364,13 +367,13 @@ class Engine:
         if (held := self.modes.permit().held) is not None and self._is_at_limit(name):
             await self._hold(task, WaitingFor.CLOUD, held)
             return False
+        if not is_repair and self._is_full(name):  # long tasks must not keep a repair waiting
+            queues.setdefault(name, []).append(task.id)
+            return False
         if (empty := await self._out_of_money(task, found, self.pool.specs[name])) is not None:
             await self._hold(task, WaitingFor.BUDGET, f"{empty.message}. {empty.next_step}", due_at=empty.until)
             return False
-        if is_repair or not self._is_full(name):  # long tasks must not keep it waiting
-            return await self._begin(task, found, attempts)
-        queues.setdefault(name, []).append(task.id)
-        return False
+        return await self._begin(task, found, attempts)
 
     async def _out_of_money(self, task: Task, found: Route, spec: ExecutorSpec) -> BudgetReached | None:
         """Say which budget leaves no room for even one call of it; to attach to a run that lives on costs nothing."""
@@ -437,7 +440,7 @@ class Engine:
         row = self.settings.servers.fault_handler.repair
         if task.spec.type == SYSTEM_REPAIR and row is not None and not row.commands:
             troubles = {**dict.fromkeys(self.pool.specs.keys() - {LADDER}, "has no commands to run"), **troubles}
-        able = candidates(self.pool.specs, troubles, task.spec.options)
+        able = candidates(self.pool.specs, troubles, task.spec.options, budget=task.spec.budget_usd is not None)
         bound = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()})
         return route(task.spec, self.settings.servers.routing, able, bound=bound)
 

@@ -59,7 +59,7 @@ class Lineage:
             return (origin.task,)
 
     async def _executing(self) -> list[Task]:
-        return [task for task in await self.ledger.held() if task.state is TaskState.EXECUTING]
+        return [task for task in await self.ledger.held() if task.state is not TaskState.DISPATCHING]
 
 
 def _line(task: Task) -> Line:

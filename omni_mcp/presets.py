@@ -110,15 +110,20 @@ def model_of(spec: ExecutorSpec | None, settings: Settings, *, asked: str | None
 
 
 def candidates(
-    specs: Mapping[str, ExecutorSpec], troubles: Mapping[str, str], options: Mapping[str, Any] | None = None
+    specs: Mapping[str, ExecutorSpec],
+    troubles: Mapping[str, str],
+    options: Mapping[str, Any] | None = None,
+    *,
+    budget: bool = False,
 ) -> Mapping[str, Candidate]:
     """Return the executors as routing sees them; `troubles` is what went wrong with them lately, by name.
 
-    `options` are those of the task: who would not keep them cannot take it.
+    `options` are those of the task: who would not keep them cannot take it; nor who could not keep its `budget`.
     """
 
     def trouble(name: str, spec: ExecutorSpec) -> str | None:
-        return spec.unusable or troubles.get(name) or refusal(options or {}, spec.row)
+        unkept = "cannot keep budget_usd" if budget and not spec.spends else None
+        return spec.unusable or troubles.get(name) or refusal(options or {}, spec.row) or unkept
 
     return {
         name: Candidate(name=name, handles=spec.handles, trouble=trouble(name, spec)) for name, spec in specs.items()

@@ -151,8 +151,8 @@ class Service:
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
-        summary = await self._summary(task)
-        view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine, summary=summary)
+        told = await self._told(task)
+        view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine, **told)
         return (
             view.model_copy(update={"requested": found.requested, "reason": found.reason}) if not view.reason else view
         )
@@ -177,7 +177,8 @@ class Service:
         task = await self._find(task_id)
         inline = RESULT_PAGE if (offset, part) == (0, "text") else 0
         page = await self.ledger.result_page(task.id, offset=offset, limit=limit, part=part, inline=inline)
-        page = page or _produced(task, offset, offset + limit)
+        if page is None and part == "text":
+            page = _produced(task, offset, offset + limit)
         if page is None:
             raise BadRequest(
                 f"task {task.id} is {task.state} and has no result yet",
@@ -646,8 +647,8 @@ def _checked_cwd(cwd: str | None) -> str | None:
 
 
 def _produced(task: Task, offset: int, end: int) -> ResultPage | None:
-    """Return a page of what a task has produced that waits to go on."""
-    produced = (task.snapshot or {}).get(PARTIAL) if task.state is TaskState.WAITING else None
+    """Return a page of what a task has produced that waits for money."""
+    produced = (task.snapshot or {}).get(PARTIAL) if task.waiting_for is WaitingFor.BUDGET else None
     return ResultPage(text=produced[offset:end], total_chars=len(produced)) if produced else None
 
 

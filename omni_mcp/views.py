@@ -25,7 +25,7 @@ REPAIRED = "task_result says what was found; system_mode, how LiteLLM is now"
 """After a repair, which nobody can ask for again."""
 
 NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
-    WaitingFor.BUDGET: "do what the text says; task_result has what it produced so far, cancel_task ends it",
+    WaitingFor.BUDGET: "do what the text says; task_result has what it produced, if anything; cancel_task ends it",
     WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
     WaitingFor.INPUT: "answer_task with its question_id; what is for_people a person answers: omni-mcp answer",
     WaitingFor.DEPENDENCY: "it goes on when those have completed; cancel_task ends it",

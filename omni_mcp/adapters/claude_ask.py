@@ -57,6 +57,11 @@ class Dialogue:
         self._asking: dict[str, anyio.CancelScope] = {}
         self._writing = anyio.Lock()
 
+    @property
+    def waits(self) -> bool:
+        """Whether somebody is asked now."""
+        return bool(self._asking)
+
     async def begin(self, prompt: bytes) -> None:
         """Say what is to be done; stdin stays open for answers."""
         await self._say({"type": "user", "message": {"role": "user", "content": prompt.decode()}})

@@ -183,7 +183,9 @@ class ClaudeCode:
                 run.given_up = hopeless(transcript, datetime.now(UTC))
                 if run.given_up is not None:
                     return
-                patience.deadline = anyio.current_time() + silent if watched and transcript.asking else inf
+                asks_us = dialogue is not None and dialogue.waits
+                asks_a_model = watched and transcript.asking and not asks_us
+                patience.deadline = anyio.current_time() + silent if asks_a_model else inf
         if patience.cancelled_caught:
             run.given_up = unanswered(transcript, silent)
 

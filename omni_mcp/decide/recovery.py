@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from omni_mcp.decide.retry import Park, Release
-from omni_mcp.task import Completed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor
+from omni_mcp.task import Completed, Failed, FailureClass, Outcome, Recovery, Task, TaskState, WaitingFor
 
 UNHEARD = frozenset({FailureClass.INTERRUPTED, FailureClass.UNKNOWN})
 """Failures that do not say how a run ended."""
@@ -37,7 +37,12 @@ def is_heard(outcome: Outcome, *, recovery: Recovery) -> bool:
     """Say whether a run that lives elsewhere is known to be over, so that what follows is a new run."""
     if recovery is not Recovery.ATTACH:
         return False
-    return isinstance(outcome, Completed) or not (outcome.lives or outcome.kind in UNHEARD)
+    return isinstance(outcome, Completed) or not may_live(outcome)
+
+
+def may_live(outcome: Failed) -> bool:
+    """Say whether a run that lives elsewhere may go on after this end of its attempt."""
+    return outcome.lives or outcome.kind in UNHEARD
 
 
 def bound_to(task: Task, recoveries: Mapping[str, Recovery]) -> str | None:

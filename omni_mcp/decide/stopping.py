@@ -3,23 +3,19 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
-from omni_mcp.task import Failed, FailureClass, Recovery, Task, WaitingFor
+from omni_mcp.task import Failed, FailureClass, Task, WaitingFor
 
 Stop = Literal["budget", "cancel", "deadline", "lost", "shutdown", "input"]
 """Its budget is spent; a person wants it; its deadline came; another owner has it; the engine goes; nobody answers."""
 
 
-def stops(task: Task, now: datetime, *, patience: timedelta, recovery: Recovery) -> Stop | None:
-    """Say whether a running task has to be stopped; `patience` is how long its run is kept while nobody answers it.
-
-    Where a second run is not known to be harmless (`ask`), it is kept until its time-out.
-    """
+def stops(task: Task, now: datetime, *, patience: timedelta) -> Stop | None:
+    """Say whether a running task has to be stopped; `patience` is how long its run is kept while nobody answers it."""
     if task.cancel_requested_at is not None:
         return "cancel"
     if task.spec.deadline is not None and task.spec.deadline <= now:
         return "deadline"
-    waited_long = task.waiting_for is WaitingFor.INPUT and abs(now - task.since) >= patience
-    return "input" if waited_long and recovery is not Recovery.ASK else None
+    return "input" if task.waiting_for is WaitingFor.INPUT and abs(now - task.since) >= patience else None
 
 
 def stopped(task: Task, why: Stop, *, left: str) -> Failed:

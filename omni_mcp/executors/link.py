@@ -23,8 +23,6 @@ from omni_mcp.task import new_id
 
 PROBE_LIMIT = 3.0
 """Seconds in which a connection that lives lists its tools."""
-READ_MARGIN = 60.0
-"""Seconds beyond an attempt's limit after which the client gives up by itself; our own limits come first."""
 CLOSE_LIMIT = 6.0
 """Seconds that a connection has to close before its processes are ended."""
 
@@ -97,7 +95,7 @@ async def opened(
         elicitation_handler=on_elicitation,
         input_required_max_rounds=ROUNDS,
         init_timeout=spec.row.connect_timeout,
-        timeout=spec.row.timeout + READ_MARGIN,
+        timeout=0,  # none: each call has its own, which stands still while somebody is asked
     )
     link = Link(client, mark=mark, local=bool(spec.command))
     try:

@@ -467,7 +467,7 @@ class Ledger(Protocol):
         ...
 
     async def untold(self) -> Sequence[Notice]:
-        """Return what people have not been told yet, oldest first."""
+        """Return what people have not been told yet, oldest first; questions stand in their tasks."""
         ...
 
     async def owed(self, channel: str) -> Delivery | None:

@@ -307,7 +307,7 @@ NEW_DELIVERY = "insert into deliveries (notice, channel, id, due_at) values (:no
 TOLD_LATELY = "select 1 from notices where kind = :kind and at > :since"
 CHANGES = "select * from mode_changes order by n desc limit :limit"
 FORCE_MODE = "update modes set forced_mode = :mode, forced_at = :at, forced_until = :until"
-UNTOLD = "select * from notices where told_at is null order by n"
+UNTOLD = "select * from notices where told_at is null and kind <> 'question' order by n"
 TOLD = "update notices set told_at = :now where n = :n and told_at is null"
 _DELIVERIES = """
     select d.*, notices.at, notices.kind, notices.text, notices.data

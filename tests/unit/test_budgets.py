@@ -477,9 +477,16 @@ async def test_a_foreign_tool_is_neither_on_the_books_nor_held(tmp_path: Path) -
     assert (done.state, done.cost_usd, done.cost_unknown_calls) == ("completed", None, 0)
 
 
-async def test_an_attached_run_is_one_row_over_two_attempts_and_no_spent_day_holds_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "first",
+    [failing(None), replace(failing(Used(model="agent-1", cost_usd=0.25), FailureClass.PROVIDER), lives=True)],
+    ids=["silent", "lives"],
+)
+async def test_an_attached_run_is_one_row_over_two_attempts_and_no_spent_day_holds_it(
+    first: Failed, tmp_path: Path
+) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
-        executor = own_login(failing(None), recovery=Recovery.ATTACH)
+        executor = own_login(first, recovery=Recovery.ATTACH)
         engine = house(ledger, clock, tmp_path, executor, limits={"daily_usd": 1})
         task = await submitted(ledger)
         await stepped(engine)
@@ -543,6 +550,8 @@ async def test_what_was_produced_before_the_money_was_spent_can_be_read(tmp_path
             await here.service.result(task.id)
         await here.ledger.park(task.id, attempt=1, owner="me", waiting_for=WaitingFor.BUDGET, text="spent")
         result = await here.service.result(task.id)
+        with pytest.raises(BadRequest):
+            await here.service.result(task.id, part="notes")
     assert (result.state, result.text) == ("waiting", "half of it")
 
 

@@ -272,11 +272,24 @@ async def test_where_a_second_run_may_do_harm_the_first_is_kept_for_its_answer(t
             with anyio.fail_after(LIMIT):
                 await engine.step(attempts)
                 await until(engine.ledger, task_id, TaskState.WAITING)
-                clock.advance(HOUR)
+                clock.advance(HOUR - timedelta(minutes=1))
                 await engine.step(attempts)
                 await engine.ledger.answer(task_id, "q1", answer=A, by="person")
                 await until(engine.ledger, task_id, TaskState.COMPLETED)
     assert fake.heard == [A]
+
+
+async def test_where_nobody_answers_for_as_long_as_its_time_out_a_person_is_asked_for_consent(tmp_path: Path) -> None:
+    async with engine_at(tmp_path, recovery=Recovery.ASK) as (engine, _, clock):
+        async with anyio.create_task_group() as attempts:
+            task_id = await submitted(engine.ledger)
+            with anyio.fail_after(LIMIT):
+                await engine.step(attempts)
+                await until(engine.ledger, task_id, TaskState.WAITING)
+                clock.advance(HOUR)
+                await engine.step(attempts)
+        task = await engine.ledger.find(task_id, principal=LOCAL)
+    assert (task.waiting_for, task.owner) == (WaitingFor.CONSENT, None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from omni_mcp.decide.stopping import Stop, stopped, stops
-from omni_mcp.task import FailureClass, Recovery, Task, TaskState, WaitingFor
+from omni_mcp.task import FailureClass, Task, TaskState, WaitingFor
 from omni_mcp.testing import START, a_spec
 
 HOUR = timedelta(hours=1)
@@ -28,24 +28,13 @@ def a_task(**changes: Any) -> Task:
     ],
 )
 def test_a_task_is_stopped_on_request_and_at_its_deadline(changes: dict[str, Any], why: Stop | None) -> None:
-    assert stops(a_task(**changes), START, patience=HOUR, recovery=Recovery.RESUME) == why
+    assert stops(a_task(**changes), START, patience=HOUR) == why
 
 
-@pytest.mark.parametrize(
-    ("waited", "recovery", "why"),
-    [
-        (timedelta(minutes=59), Recovery.RESUME, None),
-        (HOUR, Recovery.RESUME, "input"),
-        (HOUR, Recovery.RETRY, "input"),
-        (HOUR, Recovery.ATTACH, "input"),
-        (10 * HOUR, Recovery.ASK, None),
-    ],
-)
-def test_a_run_that_nobody_answers_is_ended_where_the_next_one_may_have_the_answer(
-    waited: timedelta, recovery: Recovery, why: Stop | None
-) -> None:
+@pytest.mark.parametrize(("waited", "why"), [(timedelta(minutes=59), None), (HOUR, "input"), (-HOUR, "input")])
+def test_a_run_that_nobody_answers_is_ended(waited: timedelta, why: Stop | None) -> None:
     task = replace(a_task(spec=a_spec(), waiting_for=WaitingFor.INPUT), state=TaskState.WAITING)
-    assert stops(task, START + waited, patience=HOUR, recovery=recovery) == why
+    assert stops(task, START + waited, patience=HOUR) == why
 
 
 @pytest.mark.parametrize(
