@@ -166,7 +166,7 @@ class ExecutorRow(_Row):
     """One executor, as written in servers.yaml: a preset, or an MCP server by command or url."""
 
     preset: Preset | None = None
-    """An agent that this program brings an adapter for; codex has none yet."""
+    """An agent that this program brings an adapter for; `codex` is known only to be refused with its reason."""
     command: str | None = None
     """The program that starts the MCP server; of a preset: its agent, if it is not on PATH."""
     args: tuple[str, ...] = ()
@@ -568,7 +568,7 @@ class OpenClawRow(_Row):
 
 
 class Notify(_Row):
-    """Who is told when the mode changes, besides the log and every answer of a tool."""
+    """Who is told of changes of mode and of questions, besides the log and every answer of a tool."""
 
     desktop: bool = True
     """Notices on the desktop of this machine, where it has one (docs/faults.md)."""
@@ -600,7 +600,7 @@ class HookTask(_Row):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     """Higher runs first."""
     permissions: Permissions = "read-only"
-    """The most that the run may do, where its executor knows permissions (Claude Code)."""
+    """The most that the run may do; who cannot keep to it (a foreign tool, OpenClaw) takes it only with `full`."""
 
 
 class SourceRow(_Row):
@@ -648,7 +648,7 @@ class ServersFile(_Row):
     limits: Limits = Limits()
     """Bounds that hold for every task."""
     notify: Notify = Notify()
-    """Who is told when the mode changes."""
+    """Who is told of changes of mode and of questions."""
     webhooks: Mapping[Name, SourceRow] = Field(default_factory=dict[str, SourceRow])
     """Senders whose deliveries become tasks, by name."""
 

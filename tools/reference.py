@@ -60,8 +60,12 @@ def _filled(found: re.Match[str]) -> str:
 def _rows(table: type[BaseModel]) -> Iterator[str]:
     properties = table.model_json_schema(by_alias=False)["properties"]
     for name, info in table.model_fields.items():
-        cells = (f"`{info.alias or name}`", _kind(properties[name]), _default(info), info.description or "")
+        cells = (f"`{info.alias or name}`", _kind(properties[name]), _default(info), _in_one_line(info.description))
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _in_one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -95,7 +99,14 @@ def _default(info: FieldInfo) -> str:
     default: Any = info.default
     if default is None or default == ():
         return "none"
-    return "see below" if isinstance(default, BaseModel | tuple) else f"`{json.dumps(default)}`".replace('"', "")
+    if isinstance(default, tuple):
+        return _listed(cast("tuple[Any, ...]", default))
+    return "see below" if isinstance(default, BaseModel) else f"`{json.dumps(default)}`".replace('"', "")
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    words = [f"`{value}`" for value in values if isinstance(value, str)]
+    return ", ".join(words) or "see below"
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def purge(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove tasks that were over before then, with history, result and costs. Idempotency keys stay.
+    """Remove tasks that were over before then, with history and result. Costs and idempotency keys stay.
 
     Example: `omni-mcp purge --older-than 30d --dry-run`
     """

@@ -89,7 +89,7 @@ def serve(
 def demo(
     faults: Annotated[
         bool,
-        typer.Option("--faults", help="Show outages instead: LiteLLM killed, all clouds dark, and back (a minute)."),
+        typer.Option("--faults", help="Show outages instead: LiteLLM killed, all clouds dark, and back (two minutes)."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,
 ) -> None:

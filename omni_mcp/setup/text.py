@@ -92,14 +92,15 @@ SECTIONS = (
     ),
     Section(
         key="notify",
-        words="Who is told when the mode changes, besides the log; webhooks and apprise too: docs/faults.md.",
+        words="Who is told of changes of mode and of questions, besides the log: docs/faults.md has all channels.",
         example="{desktop: true}",
         rows={},
     ),
     Section(
         key="webhooks",
         words="Whose POSTs `omni-mcp serve` turns into tasks, by name: docs/openclaw-client.md.",
-        example="{}",
+        example='{claw: {kind: openclaw, token: "${CLAW_HOOK_TOKEN}", '
+        'task: {description: "Look into what {job} found: {summary}", executor: assistant}}}',
         rows={},
     ),
 )

@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs/foreign-servers.md").read_text(encoding="utf-8")
 ROWS: dict[str, dict[str, Any]] = {
     name: row
     for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    for name, row in yaml.safe_load(block).items()
+    for name, row in yaml.safe_load(block)["executors"].items()
 }
 
 

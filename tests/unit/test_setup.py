@@ -38,7 +38,7 @@ WITH_PROXY = Found(
 def loaded(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Load a text with every variable set that it names."""
     for name in re.findall(r"\$\{(\w+)\}", text):
-        monkeypatch.setenv(name, "set")
+        monkeypatch.setenv(name, "set-to-something")
     (folder / "servers.yaml").write_text(text, encoding="utf-8")
     return load(Home(folder))
 
