@@ -281,14 +281,14 @@ async def test_where_a_second_run_may_do_harm_the_first_is_kept_for_its_answer(t
 
 async def test_where_nobody_answers_for_as_long_as_its_time_out_a_person_is_asked_for_consent(tmp_path: Path) -> None:
     async with engine_at(tmp_path, recovery=Recovery.ASK) as (engine, _, clock):
+        task_id = await submitted(engine.ledger)
         async with anyio.create_task_group() as attempts:
-            task_id = await submitted(engine.ledger)
             with anyio.fail_after(LIMIT):
                 await engine.step(attempts)
                 await until(engine.ledger, task_id, TaskState.WAITING)
                 clock.advance(HOUR)
                 await engine.step(attempts)
-        task = await engine.ledger.find(task_id, principal=LOCAL)
+        task = await look(engine.ledger, task_id)
     assert (task.waiting_for, task.owner) == (WaitingFor.CONSENT, None)
 
 
