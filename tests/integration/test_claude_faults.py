@@ -112,7 +112,7 @@ def executors(proxy: Place, direct: Cloud, fake: Path) -> dict[str, Any]:
     ways: dict[str, dict[str, Any]] = {
         "relay": {"command": BINARY, "login": "relay"},
         "own": {"command": BINARY, "login": "own", "env": own_login},
-        "fake": {"command": str(fake), "login": "own"},
+        "fake": {"command": str(fake), "login": "own", "approvals": "none"},  # it reads its prompt to the end
     }
     names = {row.name: row.via for row in (*ENDPOINT, *BROKEN)}
     rows = {name: {**ways[via], "preset": "claude-code", "parallel": 3} for name, via in names.items()}
@@ -121,6 +121,7 @@ def executors(proxy: Place, direct: Cloud, fake: Path) -> dict[str, Any]:
         **rows,
         "own_refused": {**rows["own"], "env": gone},
         "own_logged_out": {**rows["own"], "env": {}},
+        "denying": {**rows["relay"], "approvals": "none"},
         "own_rooted": {**rows["own"], "roots": [str(fake.parent / "elsewhere")]},
         "missing": {**rows["own"], "command": "/nowhere/claude"},
     }
@@ -253,7 +254,7 @@ def what_else(begun: Path, word: Path, outside: Path) -> Mapping[str, tuple[str,
         "logged out": ("own_logged_out", script(DONE), "executor", "type /login"),
         "missing": ("missing", script(DONE), "executor", "Install it: npm install -g"),
         "outside": ("own_rooted", script(DONE), "failed", "use a folder below"),
-        "denied": ("relay", script(write, DONE), "completed", "done"),
+        "denied": ("denying", script(write, DONE), "completed", "done"),
         "1 MB": ("relay", "x" * (MEGABYTE - len(long)) + long, "completed", "done"),
         "killed": ("relay", script(ending("KILL"), DONE), "completed", "done"),
         "interrupted": ("own", script(ending("INT"), DONE), "completed", "done"),

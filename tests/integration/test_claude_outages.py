@@ -85,6 +85,12 @@ async def kill_claude(on: Stage, task_id: str) -> None:
     (await a_claude(on.at, of_task(task_id))).kill()
 
 
+def written(on: Stage) -> int:
+    """Return how many results of tools stand in the sessions on disk."""
+    sessions = on.at.home.root.glob(".claude/projects/*/*.jsonl")
+    return sum(session.read_text().count('"type":"tool_result"') for session in sessions)
+
+
 async def submit(on: Stage, job: Job) -> str:
     return await on.submit(job.text, executor="claude_code", cwd=str(job.folder))
 
@@ -147,8 +153,10 @@ async def test_a_session_goes_on_elsewhere_after_kills_in_a_step_and_in_a_call_w
         await kill_claude(on, task)
         await until(lambda: job.log().count("begin-2") == 2)
         on.provider.cloud.fail("hang", times=1)
+        results = written(on)
         job.word(2)
         await until(lambda: on.provider.cloud.requests[-1].mode == "hang")
+        await until(lambda: written(on) == results + 1)  # Claude Code writes its session a moment later
         await kill_claude(on, task)
         await job.begins(3)
         job.word(3)

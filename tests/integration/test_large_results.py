@@ -29,6 +29,7 @@ def configure(here: House) -> None:
     claude.write_text(f"#!{sys.executable}\n{(STUBS / 'big_claude.py').read_text()}")
     claude.chmod(0o755)
     row = {"preset": "claude-code", "command": str(claude), "handles": ["coding"], "login": "own", "parallel": 1}
+    row["approvals"] = "none"  # it reads its prompt to the end
     here.configure(executors={"claude_code": row, "bench": here.workshop("heap", argument="size")})
 
 

@@ -25,8 +25,9 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 def a_row(*, task: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Return a row of webhooks; each is a value of its own, because YAML would write what they share as an alias."""
-    filled = {"description": "Look into {job}: {summary}", "type": "echo", **(task or {})}
-    return {"kind": "openclaw", "token": TOKEN, "task": filled, **more}
+    filled = {"description": "Look into {job}: {summary}", "type": "echo", "permissions": "full", **(task or {})}
+    given = {name: value for name, value in filled.items() if value is not None}
+    return {"kind": "openclaw", "token": TOKEN, "task": given, **more}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,11 @@ async def test_a_run_that_is_delivered_five_times_over_a_kill_becomes_one_task(t
 
 async def test_what_is_no_delivery_of_the_source_is_refused_with_its_status_and_becomes_no_task(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
-        rows = {"claw": a_row(), "lacks": a_row(token="${NOT_SET}")}
+        rows = {
+            "claw": a_row(),
+            "lacks": a_row(token="${NOT_SET}"),
+            "strict": a_row(task={"permissions": None}),
+        }
         here.configure(executors={"bench": here.workshop()}, webhooks=rows)
         async with serving(here) as hooks:
 
@@ -93,6 +98,7 @@ async def test_what_is_no_delivery_of_the_source_is_refused_with_its_status_and_
             assert (await hooks.post(summary="x" * 300_000)).status_code == 413
             code, said = await status(await hooks.post(runAtMs=None))
             assert (code, "runAtMs" in said) == (422, True)
+            assert await status(await hooks.post(to="strict")) == (422, "bench cannot keep options.permissions")
             assert "action" in (await status(await hooks.post(action="started")))[1]
             assert (await hooks.client.get("/hooks/claw")).status_code == 405
             assert (await hooks.post(headers={**BEARER, "host": "evil.example"})).status_code == 421
@@ -114,10 +120,9 @@ async def test_another_run_is_another_task_and_the_same_run_with_other_words_a_c
 
 async def test_a_task_of_a_webhook_is_read_only_unless_its_row_says_more(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
-        more = a_row(task={"permissions": "edit"})
-        here.configure(
-            executors={"bench": here.workshop(command="not-there")}, webhooks={"claw": a_row(), "more": more}
-        )
+        less, more = a_row(task={"permissions": None}), a_row(task={"permissions": "edit"})
+        adapter = {"command": "not-there", "handles": ["echo"]}
+        here.configure(executors={"bench": adapter}, webhooks={"claw": less, "more": more})
         async with serving(here) as hooks:
             ids = [(await hooks.post(to=name)).json()["task_id"] for name in ("claw", "more")]
         options = [await _options(here, task_id) for task_id in ids]
