@@ -109,8 +109,11 @@ class Monkey:
                 await self.kill_executor()
             case "cancel" | "request_cancel":
                 await self.cancel()
-            case "hold" | "resume":
+            case "hold":
                 self._clients.ask_for("absent")
+            case "resume":  # one whose outcome nobody knows waits for consent, and gets it
+                self._clients.ask_for("once")
+                self._kill_one(self._world.processes("chaos.stubs.tool"), EXECUTORS["tool"])
             case "report_health":
                 self._clients.ask_for("broken")
                 await self._engine_is_well()
