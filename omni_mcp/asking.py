@@ -13,7 +13,7 @@ from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
 from omni_mcp.settle import until_written
-from omni_mcp.task import Task
+from omni_mcp.task import SHORT_ID, Task
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,6 @@ LOOK = timedelta(seconds=1)
 """Between two looks for an answer where nothing else is written."""
 HEADLINE = 200
 """Characters of a question in the task's own line."""
-SHORT_ID = 8
 NOBODY = Answer(action=Action.CANCEL)
 """What an executor is told that cannot be answered."""
 

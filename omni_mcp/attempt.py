@@ -39,8 +39,6 @@ CAUSES = {"shutdown": "the engine was stopped", "input": "nobody answered for lo
 """Stops after which a task goes on where it was."""
 STOP_LIMIT = 20.0
 """Seconds that an executor has to stop a run before we say that it did not confirm."""
-
-
 BUDGET_GRACE = 15.0
 """Seconds that a run has to end by itself, with what it has produced, once a call of it was refused for a budget."""
 
@@ -65,12 +63,8 @@ class Endpoints(Protocol):
         """Open the relay for an attempt."""
         ...
 
-    def limited_until(self, task_id: str, *, attempt: int) -> datetime | None:
-        """Say when the limit ends that its last model call ran into, if that was said."""
-        ...
-
-    def revoke(self, task_id: str, *, attempt: int) -> None:
-        """Close it."""
+    def revoke(self, task_id: str, *, attempt: int) -> datetime | None:
+        """Close it; returns when the limit ends that its last model call ran into, if that was said."""
         ...
 
 
@@ -193,8 +187,7 @@ class Attempt:
                 outcome = asked if self.judge is None else await self.judge(asked, self.progress)
         self.asking.over = True
         if self.relay is not None:
-            outcome = _dated(outcome, self.relay.limited_until(self.task.id, attempt=self.task.attempt))
-            self.relay.revoke(self.task.id, attempt=self.task.attempt)
+            outcome = _dated(outcome, self.relay.revoke(self.task.id, attempt=self.task.attempt))
         if isinstance(outcome, Completed):
             return outcome
         if self.stopping is not None:

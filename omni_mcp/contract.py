@@ -146,6 +146,11 @@ class RunResult(_Wire):
     """Session id, denied permissions, turns: shown, not interpreted."""
 
 
+def failed(kind: FailureClass, message: str, *, fix: str | None = None, **rest: Any) -> RunResult:
+    """Return a failure; `rest` are further fields of `RunResult`."""
+    return RunResult(status="failed", failure=kind, message=message, fix=fix, **rest)
+
+
 class CancelResult(_Wire):
     """What a cancel did."""
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from omni_mcp.budget import Cost, Sum
-from omni_mcp.decide.budgets import day_before, day_named, limits_of, local_day, spent_up
+from omni_mcp.decide.budgets import day_before, day_named, local_day, spent_up
 from omni_mcp.decide.times import point, span
 from omni_mcp.errors import BadRequest
 from omni_mcp.ledger.base import Ledger
@@ -82,9 +82,9 @@ def _budgets(servers: ServersFile, executors: Sequence[Cost], models: Sequence[C
     """Yield the daily budgets with what was spent today."""
     unknown = servers.limits.unknown_usd
     yield from _budget("limits.daily_usd", servers.limits.daily_usd, executors, unknown)
-    for name in servers.executors:
+    for name, row in servers.executors.items():
         mine = [cost for cost in executors if cost.name == name]
-        yield from _budget(f"executors.{name}.daily_usd", limits_of(servers, name).executor_usd, mine, unknown)
+        yield from _budget(f"executors.{name}.daily_usd", row.daily_usd, mine, unknown)
     for name, usd in servers.models.daily_usd.items():
         yield from _budget(f"models.daily_usd.{name}", usd, [cost for cost in models if cost.name == name], unknown)
 

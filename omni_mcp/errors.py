@@ -9,8 +9,7 @@ OmniError                 code, retryable, next_step
 │   ├── TaskPurged
 │   ├── TooDeep
 │   ├── QuestionGone
-│   ├── ForPeople
-│   └── NotYet            a promised feature that this version does not have
+│   └── ForPeople
 ├── SettingsError         servers.yaml or the environment
 ├── TransitionRefused     the guarded write found another state, attempt or owner
 ├── LedgerError
@@ -153,12 +152,6 @@ class UnknownExecutor(BadRequest):
             f"no executor is called {name[:64]!r}; there are: {', '.join(known) or 'none'}",
             next_step="submit again with one of these names, or without executor to let routing choose",
         )
-
-
-class NotYet(BadRequest):
-    """A part of the public surface that this version does not serve; said plainly instead of pretended."""
-
-    code = "not_available_yet"
 
 
 class SettingsError(OmniError):

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from omni_mcp.errors import TaskNotFound, TooDeep
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.processes import Origin
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file import GATEWAYS, ExecutorRow
 from omni_mcp.task import Task, TaskState
 
 OPENCLAW_CLIENT = "openclaw-bundle-mcp"
 """What an OpenClaw gateway calls itself when it opens an MCP session; seen with 2026.9.6."""
-GATEWAYS = ("openclaw", "moltworker")
-"""Presets whose tasks run at an OpenClaw gateway."""
 
 Line = tuple[str, ...]
 """Tasks, each submitted from inside the one before."""

@@ -82,8 +82,12 @@ def origin() -> Origin | None:
 
 def child_environment(extra: Mapping[str, str], *, owner: str) -> dict[str, str]:
     """Return the environment of a child: the allow-list, what its row adds, and the mark of its engine."""
-    inherited = {k: v for k, v in os.environ.items() if k.upper() in INHERITED or k.startswith("LC_")}
-    return {**inherited, **extra, OWNER_MARK: owner}
+    return {**inherited(), **extra, OWNER_MARK: owner}
+
+
+def inherited() -> dict[str, str]:
+    """Return what any child may see of our environment: the allow-list."""
+    return {k: v for k, v in os.environ.items() if k.upper() in INHERITED or k.startswith("LC_")}
 
 
 def die_with_parent(argv: Sequence[str]) -> Sequence[str]:
@@ -116,12 +120,12 @@ def sweep(mark: str, value: str, *, grace: float = GRACE) -> Swept:
         found = marked(mark, value)
         if not found:
             return Swept(ended=list(ended.values()), remaining=[])
-        ended |= {process.pid: _named(process) for process in found}
+        ended |= {process.pid: named(process) for process in found}
         for process in found:
             with suppress(psutil.Error):
                 end(process)
-        _wait(found, limit=grace)
-    left = {process.pid: _named(process) for process in marked(mark, value)}
+        wait_until_gone(found, limit=grace)
+    left = {process.pid: named(process) for process in marked(mark, value)}
     if left:
         logger.warning("still alive after a sweep: %s", ", ".join(left.values()), extra={"action": "sweep"})
     return Swept(ended=[name for pid, name in ended.items() if pid not in left], remaining=list(left.values()))
@@ -162,21 +166,23 @@ def _is_gateway(process: psutil.Process) -> bool:
         return False
 
 
-def _named(process: psutil.Process) -> str:
+def named(process: psutil.Process) -> str:
+    """Return what a process is called: `python3 (pid 4711)`."""
     try:
         return f"{process.name()} (pid {process.pid})"
     except psutil.Error:
         return f"pid {process.pid}"
 
 
-def _wait(processes: Sequence[psutil.Process], *, limit: float) -> None:
+def wait_until_gone(processes: Sequence[psutil.Process], *, limit: float) -> None:
     """Wait until all are gone; not by `psutil.wait_procs`, which would take a child's exit status from its parent."""
     deadline = time.monotonic() + limit
-    while time.monotonic() < deadline and not all(_gone(process) for process in processes):
+    while time.monotonic() < deadline and not all(gone(process) for process in processes):
         time.sleep(_LOOK_AGAIN)
 
 
-def _gone(process: psutil.Process) -> bool:
+def gone(process: psutil.Process) -> bool:
+    """Whether a process has ended; a zombie has."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.Error:

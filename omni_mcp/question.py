@@ -57,15 +57,11 @@ class Question:
 
     id: str
     """`q1`, `q2`, …: counted for each task, never used again."""
-    attempt: int
     asked: Asked
     for_people: bool
     """Only a person may answer it."""
     asked_at: datetime
     answer: Answer | None = None
-    answered_at: datetime | None = None
-    answered_by: str | None = None
-    """`person` or `client`."""
     taken: bool = False
     """Whether a run has the answer."""
     gone_at: datetime | None = None

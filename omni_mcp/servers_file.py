@@ -21,6 +21,8 @@ from pydantic import (
 from omni_mcp.task import SYSTEM_REPAIR, Recovery
 
 Preset = Literal["assistant", "claude-code", "openclaw", "moltworker", "codex"]
+GATEWAYS = ("openclaw", "moltworker")
+"""Presets whose tasks run at an OpenClaw gateway."""
 Permissions = Literal["read-only", "edit", "full"]
 Approvals = Literal["people", "client", "none"]
 
@@ -224,9 +226,9 @@ class ExecutorRow(_Row):
     def _has_one_way_in(self) -> Self:
         if self.command and self.url:
             raise ValueError("has both command and url: keep one of them")
-        if self.preset in ("openclaw", "moltworker") and not self.url:
+        if self.preset in GATEWAYS and not self.url:
             raise ValueError(f"needs url (where the {self.preset} gateway listens)")
-        if self.preset in ("openclaw", "moltworker") and not (self.url or "").startswith(("ws://", "wss://")):
+        if self.preset in GATEWAYS and not (self.url or "").startswith(("ws://", "wss://")):
             raise ValueError(f"the url of a {self.preset} gateway begins with ws:// or wss://")
         if self.preset is None and not (self.command or self.url):
             raise ValueError("needs one of preset, command or url")

@@ -15,8 +15,10 @@ from anyio.to_thread import run_sync
 from omni_mcp.costs import begins, costs_view
 from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.budgets import check_amount
+from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.options import check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
+from omni_mcp.decide.recovery import bound_to
 from omni_mcp.decide.repair import standing
 from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.routing import Route, route
@@ -145,10 +147,11 @@ class Service:
             deadline=self._deadline(spec.deadline_said),
             ancestors=await self._ancestors(settings, client),
         )
-        found = self._preview(spec, settings)
+        specs = resolve(settings)
+        found = _preview(spec, settings, specs)
         _check_allowed(spec, found, settings)
-        _check_kept(spec, found, settings)
-        submitted = await self.ledger.submit(spec, task_id=new_id(), choice=self._choice(spec, settings, found))
+        _check_kept(spec, found, specs)
+        submitted = await self.ledger.submit(spec, task_id=new_id(), choice=_choice(spec, settings, found, specs))
         engine = await self._ring(submitted.task.id, submitted.engine)
         task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
         told = await self._told(task)
@@ -350,8 +353,10 @@ class Service:
         """Say where a task would go, and why, without submitting it."""
         settings = self.settings()
         _check_executor(spec, settings)
-        found = await self._route(spec, settings)
-        model = model_of(resolve(settings).get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
+        specs = resolve(settings)
+        marks = {name: seen.detail for name, seen in (await self.ledger.health()).items() if not seen.usable}
+        found = route(spec, settings.servers.routing, candidates(specs, marks, spec.options))
+        model = model_of(specs.get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
         return RouteView(
             requested=found.requested,
             executor=found.executor,
@@ -418,20 +423,6 @@ class Service:
     async def _find(self, task_id: str) -> Task:
         return await self.ledger.find(task_id, principal=self.principal)
 
-    async def _route(self, spec: TaskSpec, settings: Settings) -> Route:
-        marks = {n: seen.detail for n, seen in (await self.ledger.health()).items() if not seen.usable}
-        return route(spec, settings.servers.routing, candidates(resolve(settings), marks, spec.options))
-
-    def _preview(self, spec: TaskSpec, settings: Settings) -> Route:
-        """Preview the choice from the settings alone; the binding one is made when the task begins."""
-        return route(spec, settings.servers.routing, candidates(resolve(settings), {}, spec.options))
-
-    def _choice(self, spec: TaskSpec, settings: Settings, found: Route) -> Choice | None:
-        if found.executor is None:
-            return None
-        model = model_of(resolve(settings).get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
-        return Choice(executor=found.executor, requested=found.requested, model=model, reason=found.reason)
-
     async def _wake(self, task_id: str) -> str | None:
         """Ring the engine, or start one; returns what there is to say about it."""
         return await self._ring(task_id, await self.ledger.engine())
@@ -490,17 +481,17 @@ class Service:
                 action, text = "left alone", error.message
         return ResumedView(task_id=task.id, waiting_for=task.waiting_for, action=action, text=text)
 
-    async def _resumptions(
-        self, tasks: Sequence[Task], *, named: bool, add: float | None = None
-    ) -> Sequence[Resumption]:
+    async def _resumptions(self, tasks: Sequence[Task], *, named: bool, add: float | None) -> Sequence[Resumption]:
         """Decide on each task by the mode and the settings of now; what is held against executors is not believed."""
         settings, now = self.settings(), self.clock.now()
         specs = resolve(settings)
         allowed = permit(state_of(await self.ledger.mode(), now), mode_setup(settings), now)
-        able = candidates(specs, {})
+        recoveries = {name: spec.recovery for name, spec in specs.items()}
 
         def decided(task: Task) -> Resumption:
-            found = route(task.spec, settings.servers.routing, able)
+            passed = dict.fromkeys(handed_on_by(task), "has handed it on")
+            able = candidates(specs, passed, task.spec.options, budget=task.spec.budget_usd is not None)
+            found = route(task.spec, settings.servers.routing, able, bound=bound_to(task, recoveries))
             held = _held(allowed, specs.get(found.executor or ""))
             return resumption(task, found, named=named, held=held, add_budget_usd=add)
 
@@ -595,9 +586,21 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     return replace(spec, cwd=_checked_cwd(spec.cwd))
 
 
-def _check_kept(spec: TaskSpec, found: Route, settings: Settings) -> None:
+def _preview(spec: TaskSpec, settings: Settings, specs: Mapping[str, ExecutorSpec]) -> Route:
+    """Preview the choice from the settings alone; the binding one is made when the task begins."""
+    return route(spec, settings.servers.routing, candidates(specs, {}, spec.options))
+
+
+def _choice(spec: TaskSpec, settings: Settings, found: Route, specs: Mapping[str, ExecutorSpec]) -> Choice | None:
+    if found.executor is None:
+        return None
+    model = model_of(specs[found.executor], settings, asked=spec.model, task_type=found.type)
+    return Choice(executor=found.executor, requested=found.requested, model=model, reason=found.reason)
+
+
+def _check_kept(spec: TaskSpec, found: Route, specs: Mapping[str, ExecutorSpec]) -> None:
     """Refuse a budget that nobody could keep: a limit that is not kept must not be accepted."""
-    if spec.budget_usd is None or found.executor is None or resolve(settings)[found.executor].spends:
+    if spec.budget_usd is None or found.executor is None or specs[found.executor].spends:
         return
     raise BadRequest(
         f"what {found.executor} costs is not known here, so budget_usd cannot be kept",

@@ -25,6 +25,8 @@ PARTIAL = "partial"
 
 ID_PREFIX = 6
 """The shortest unique beginning of a task id that is accepted back (models mangle long ids)."""
+SHORT_ID = 8
+"""Characters of a task id that people are shown."""
 
 
 class Clock(Protocol):
@@ -323,16 +325,6 @@ class Failed:
 
 
 Outcome = Completed | Failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """The stored end of a task."""
-
-    text: str
-    structured: Any = None
-    notes: Mapping[str, Any] | None = None
-    error: FailureClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

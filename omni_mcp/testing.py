@@ -19,7 +19,7 @@ from omni_mcp.engine import Engine, Means
 from omni_mcp.executors.executor import Executor, OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.pool import Pool
 from omni_mcp.home import Home
-from omni_mcp.ledger.base import Ledger
+from omni_mcp.ledger.base import Ledger, ResultPage
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.servers_file import ExecutorRow, Routing, ServersFile
@@ -157,6 +157,12 @@ class FakeModes:
     async def verified(self) -> Look:
         """Answer for LiteLLM."""
         return self.litellm
+
+
+async def result_of(ledger: Ledger, task_id: str) -> ResultPage | None:
+    """Return the whole stored end of a task, None while it is open."""
+    whole = 1 << 30
+    return await ledger.result_page(task_id, limit=whole, inline=whole)
 
 
 async def _as_before(_means: Means) -> Means | None:

@@ -6,7 +6,6 @@ secret, and a run that asks nothing costs nothing.
 """
 
 import json
-import logging
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,8 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from omni_mcp.adapters.claude_stream import call_in_words
 from omni_mcp.adapters.serving import Ask
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
-
-logger = logging.getLogger(__name__)
 
 NOBODY = "Nobody could be asked for this permission. Do without it, or say what you could not do."
 NO = "A person did not allow this."
@@ -67,15 +64,13 @@ class Dialogue:
         await self._say({"type": "user", "message": {"role": "user", "content": prompt.decode()}})
 
     def hear(self, line: bytes) -> None:
-        """Take a line of the stream; what it asks is answered meanwhile, and after the result nothing is said."""
+        """Take a line of the stream; what it asks is answered meanwhile."""
         match _control(line):
             case Control(type="control_request", request=CanUseTool(subtype="can_use_tool")) as asked:
                 self._asking[asked.request_id] = anyio.CancelScope()
                 self._tasks.start_soon(self._answer, asked, name=f"question {asked.request_id}")
             case Control(type="control_cancel_request", request_id=request_id) if request_id in self._asking:
                 self._asking[request_id].cancel()
-            case Control(type="result"):
-                self.end()
             case _:
                 pass
 
@@ -105,7 +100,7 @@ class Dialogue:
 
 def _control(line: bytes) -> Control | None:
     """Return what a line wants of us; most lines want nothing."""
-    if not (b'"control_' in line or b'"type":"result"' in line or b'"type": "result"' in line):
+    if b'"control_' not in line:
         return None
     try:
         return Control.model_validate_json(line)

@@ -11,7 +11,7 @@ import subprocess
 from asyncio.subprocess import Process
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -30,11 +30,11 @@ from omni_mcp.adapters.claude_command import (
     wants_worktree,
 )
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running, stop
-from omni_mcp.adapters.claude_result import Exit, conclude, failed, forgotten, hopeless, unanswered
+from omni_mcp.adapters.claude_result import Exit, conclude, forgotten, hopeless, unanswered
 from omni_mcp.adapters.claude_stream import Transcript
 from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.adapters.worktree import Worktree, closed, opened
-from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult, failed
 from omni_mcp.errors import BadRequest, ExecutorError, ExecutorUnusable
 from omni_mcp.pause import Pause
 from omni_mcp.question import Answer, Asked
@@ -148,7 +148,9 @@ class ClaudeCode:
         return await self._once(run, request, tell, ask, resume=False)
 
     async def _once(self, run: _Run, request: RunRequest, tell: Tell, ask: Ask, *, resume: bool) -> Exit:
-        command = command_for(self._setup, request, resume=resume, env=os.environ)
+        # In a worktree of ours the task's own cwd is what was checked.
+        setup = self._setup if run.tree is None else replace(self._setup, roots=())
+        command = command_for(setup, request, resume=resume, env=os.environ)
         run.resumed = resume
         words: list[str] = []
         async with running(command, task_id=request.task_id) as process, anyio.create_task_group() as tasks:
@@ -180,6 +182,8 @@ class ClaudeCode:
                     await tell(told)
                 if dialogue:
                     dialogue.hear(line)
+                    if transcript.result is not None:  # with its stdin open `claude` would wait for another prompt
+                        dialogue.end()
                 run.given_up = hopeless(transcript, datetime.now(UTC))
                 if run.given_up is not None:
                     return

@@ -188,11 +188,10 @@ def folder_for(setup: Setup, cwd: str) -> Path:
     if not folder.is_dir():
         raise BadRequest(f"the cwd {cwd!r} is not a folder", next_step="submit with a folder as cwd")
     roots = [root.expanduser().resolve() for root in setup.roots]
-    roots += [setup.worktrees.resolve()] if roots else []  # of a task whose own cwd was checked
     if roots and not any(folder.is_relative_to(root) for root in roots):
         raise BadRequest(
             f"the cwd {str(folder)!r} is not below an allowed root",
-            next_step=f"use a folder below {', '.join(map(str, roots[:-1]))}, or add a root to the executor's row",
+            next_step=f"use a folder below {', '.join(map(str, roots))}, or add a root to the executor's row",
         )
     return folder
 

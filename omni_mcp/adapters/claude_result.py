@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from omni_mcp.adapters.claude_stream import Event, Transcript, call_in_words, shorten
-from omni_mcp.contract import RunResult, RunUsage
+from omni_mcp.contract import RunResult, RunUsage, failed
 from omni_mcp.task import FailureClass
 
 LOGIN_FIX = "start `claude` in a terminal and type /login, or give the executor's row an ANTHROPIC_API_KEY"
@@ -66,11 +66,6 @@ class Exit:
 
     code: int | None
     stderr: str
-
-
-def failed(kind: FailureClass, message: str, *, fix: str | None = None, **rest: Any) -> RunResult:
-    """Return a failure; `rest` are further fields of `RunResult`."""
-    return RunResult(status="failed", failure=kind, message=message, fix=fix, **rest)
 
 
 def forgotten(transcript: Transcript, end: Exit) -> bool:

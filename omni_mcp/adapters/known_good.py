@@ -41,7 +41,7 @@ class File:
     @property
     def tree(self) -> Mapping[str, Any]:
         """What stands in it, as far as it can be read."""
-        with suppress(yaml.YAMLError, ValueError):
+        with suppress(yaml.YAMLError, ValueError, RecursionError):
             tree: Any = yaml.safe_load(self.data or b"")
             return cast("Mapping[str, Any]", tree) if isinstance(tree, dict) else {}
         return {}
@@ -143,8 +143,7 @@ class Keeper:
 
     def copy(self, file: File) -> tuple[Copy | None, str]:
         """Return the known-good copy that may take the place of a file, or why there is none."""
-        known = _loaded(self._said, Copy)
-        if known is None or known.path != str(file.path) or self.bytes_of(known) is None:
+        if (known := self._known(file)) is None:
             return None, "there is no known-good copy of it"
         if file.fixed is not None:
             return None, f"the known-good copy cannot take its place: {file.fixed}"
@@ -161,9 +160,14 @@ class Keeper:
 
     def is_kept(self, file: File) -> bool:
         """Whether the copy is the file as it is now."""
+        known = self._known(file)
+        return known is not None and file.data is not None and known.digest == digest_of(file.data)
+
+    def _known(self, file: File) -> Copy | None:
+        """Return our copy of a file, if it is what was kept."""
         known = _loaded(self._said, Copy)
-        same = known is not None and file.data is not None and known.digest == digest_of(file.data)
-        return known is not None and same and known.path == str(file.path) and self.bytes_of(known) is not None
+        fits = known is not None and known.path == str(file.path) and self.bytes_of(known) is not None
+        return known if fits else None
 
     def keep(self, file: File) -> None:
         """Take the copy; the caller has the proof that LiteLLM serves with this file. Raises OSError."""

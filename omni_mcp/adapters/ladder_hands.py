@@ -4,16 +4,16 @@ import os
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import psutil
 from anyio.to_thread import run_sync
 
-from omni_mcp.adapters.ladder_look import START_MARK, Heard, has_port, listen, named
+from omni_mcp.adapters.ladder_look import START_MARK, Heard, has_port, listen
 from omni_mcp.adapters.ladder_steps import Cause, Door, cause_of
-from omni_mcp.processes import INHERITED
+from omni_mcp.processes import gone, inherited, named, wait_until_gone
 from omni_mcp.repair_setup import LadderSetup
 
 TERM_GRACE = 5.0
@@ -36,7 +36,7 @@ class Started:
 
     process: subprocess.Popen[bytes]
     log: Path
-    answers: int = field(default=0)
+    answers: int = 0
 
 
 def begin(setup: LadderSetup, log: Path) -> Started:
@@ -62,8 +62,7 @@ def begin(setup: LadderSetup, log: Path) -> Started:
 
 def environment(setup: LadderSetup) -> Mapping[str, str]:
     """Return what LiteLLM sees of ours: the allow-list, what `env` adds, and its mark."""
-    ours = {name: value for name, value in os.environ.items() if name.upper() in INHERITED or name.startswith("LC_")}
-    return {**ours, **setup.env, START_MARK: setup.base_url}
+    return {**inherited(), **setup.env, START_MARK: setup.base_url}
 
 
 async def until_up(setup: LadderSetup, started: Started) -> Cause | None:
@@ -105,7 +104,7 @@ async def until_settled(setup: LadderSetup, own: list[psutil.Process], *, age: f
     """Wait until LiteLLM serves, or its processes have ended or had their time; returns the last answer."""
     heard = await listen(setup)
     with anyio.move_on_after(max(0.0, setup.grace - age)):
-        while heard.door is not Door.WELL and any(map(_lives, own)):
+        while heard.door is not Door.WELL and not all(map(gone, own)):
             await anyio.sleep(POLL)
             heard = await listen(setup)
     return heard
@@ -120,15 +119,9 @@ def end(processes: list[psutil.Process]) -> list[str]:
         for process in processes:
             with suppress(psutil.Error):
                 stop(process)
-        _gone, processes = psutil.wait_procs(processes, timeout=TERM_GRACE)
-        processes = [process for process in processes if _lives(process)]
+        wait_until_gone(processes, limit=TERM_GRACE)
+        processes = [process for process in processes if not gone(process)]
     return [named(process) for process in processes]
-
-
-def _lives(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _tail(log: Path) -> str:

@@ -31,7 +31,8 @@ def _started_at(setup: LadderSetup, keeper: Keeper) -> float:
 
 async def keep_if_well(setup: LadderSetup) -> None:
     """Keep LiteLLM's file if LiteLLM serves with it; for who watches it. Raises OSError."""
-    if setup.config is None or await run_sync(lambda: Keeper(setup.folder).is_kept(read(setup.config or setup.folder))):
+    keeper = Keeper(setup.folder)
+    if (config := setup.config) is None or await run_sync(lambda: keeper.is_kept(read(config))):
         return
     if (await listen(setup)).door is Door.WELL:
-        await run_sync(keep, setup, Keeper(setup.folder))
+        await run_sync(keep, setup, keeper)

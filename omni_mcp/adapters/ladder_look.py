@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from omni_mcp.adapters.ladder_steps import Door
-from omni_mcp.processes import marked
+from omni_mcp.processes import marked, named
 from omni_mcp.repair_setup import LadderSetup
 from omni_mcp.this_machine import is_loopback, leads_here
 
@@ -26,8 +26,6 @@ START_MARK = "OMNI_LITELLM"
 
 LIMIT = 3.0
 """Seconds that LiteLLM has to answer one question: slow is not broken."""
-ASKED_IN_VAIN = 2
-"""So many questions without an answer before it counts as silent."""
 ALIVE = b"alive"
 MOST_BYTES = 4 << 20
 """Of a list of models; who sends more is no LiteLLM."""
@@ -68,10 +66,7 @@ async def listen(setup: LadderSetup) -> Heard:
 async def listen_well(setup: LadderSetup) -> Heard:
     """Ask a second time where it said nothing: a loaded one is late now and then."""
     heard = await listen(setup)
-    for _ in range(ASKED_IN_VAIN - 1):
-        if heard.door is Door.SILENT:
-            heard = await listen(setup)
-    return heard
+    return await listen(setup) if heard.door is Door.SILENT else heard
 
 
 async def _asked(setup: LadderSetup, path: str, *, deep: bool) -> Heard:
@@ -115,7 +110,7 @@ def _judged(status: int, body: bytes, *, deep: bool) -> Heard:
 def look(setup: LadderSetup) -> Holders:
     """Return who is at the port. Blocks."""
     if setup.restart is not None or not leads_here(setup.base_url):
-        return Holders(others=_others(setup, ()) if leads_here(setup.base_url) else ())
+        return Holders()
     started = [process for process in marked(START_MARK, setup.base_url) if _is_start(process, setup)]
     at_port = [process for process in _listeners(setup.port) if is_own(process, setup)]
     own = _with_children([*started, *at_port])
@@ -136,33 +131,27 @@ def serves_since(setup: LadderSetup) -> float | None:
     return min((at for at in born if at is not None), default=None)
 
 
-def named(process: psutil.Process) -> str:
-    """Return what a process is called: `python3 (pid 4711)`."""
-    with suppress(psutil.Error):
-        return f"{process.name()} (pid {process.pid})"
-    return f"pid {process.pid}"
-
-
 def _is_start(process: psutil.Process, setup: LadderSetup) -> bool:
     """Whether it is what our command started: the shell with the command line, or LiteLLM itself."""
     with suppress(psutil.Error, OSError):
         if process.environ().get(START_MARK) != setup.base_url or process.status() == psutil.STATUS_ZOMBIE:
             return False
         words = process.cmdline()
-        return words[-1:] == [setup.start] or _says_litellm(words) or _same_program(words, setup.start or "")
+        return words[-1:] == [setup.start] or says_litellm(words) or _same_program(words, setup.start or "")
     return False
 
 
 def _is_litellm(process: psutil.Process, setup: LadderSetup) -> bool:
     """Whether its command line is LiteLLM with the configured file."""
     words = process.cmdline()
-    if setup.config is None or not _says_litellm(words):
+    if setup.config is None or not says_litellm(words):
         return False
-    file = _config_of(words)
+    file = config_of(words)
     return file is not None and (Path(process.cwd()) / file).resolve() == setup.config.resolve()
 
 
-def _says_litellm(words: Sequence[str]) -> bool:
+def says_litellm(words: Sequence[str]) -> bool:
+    """Whether a command line starts LiteLLM."""
     return any(Path(word).name == "litellm" for word in words[:3])
 
 
@@ -174,7 +163,7 @@ def _same_program(words: Sequence[str], line: str) -> bool:
     return False
 
 
-def _config_of(words: Sequence[str]) -> str | None:
+def config_of(words: Sequence[str]) -> str | None:
     """Return what stands behind `--config`."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in ("--config", "-c"):

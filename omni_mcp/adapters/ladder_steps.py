@@ -44,7 +44,7 @@ class Step:
     act: Act
     why: str
     fix: str | None = None
-    """What a person can do, where it is refused."""
+    """What a person can do, where it is refused or handed on."""
 
 
 class Door(StrEnum):

@@ -20,7 +20,6 @@ from pydantic import SecretStr
 
 from omni_mcp.adapters import openclaw_old, openclaw_run
 from omni_mcp.adapters.openclaw_refusal import GatewayDown, GatewayError, GatewayLost, GatewayStarting
-from omni_mcp.adapters.openclaw_result import failed
 from omni_mcp.adapters.openclaw_run import BEGINNINGS, LEDGER, Run, key_of, session_of
 from omni_mcp.adapters.openclaw_wire import Address, Gateway, connected
 from omni_mcp.adapters.serving import Ask, Tell, serve
@@ -33,6 +32,7 @@ from omni_mcp.contract import (
     RunRef,
     RunRequest,
     RunResult,
+    failed,
 )
 from omni_mcp.errors import ExecutorError
 from omni_mcp.task import FailureClass
@@ -100,14 +100,11 @@ class OpenClaw:
         return replace(address, connect_timeout=min(address.connect_timeout, CONTROL_LIMIT * 0.8))
 
     async def _stopped(self, gateway: Gateway, run_id: str) -> list[str]:
-        keys = [key_of(run_id, beginning) for beginning in range(1, BEGINNINGS + 1)]
+        if LEDGER not in gateway.hello.methods:
+            return [*await openclaw_old.stop(gateway, session_of(self._setup.agent, run_id), run_id)]
         left: list[str] = []
-        for key in keys if LEDGER in gateway.hello.methods else keys[:1]:
-            session = session_of(self._setup.agent, key)
-            if LEDGER in gateway.hello.methods:
-                left += await openclaw_run.stop(gateway, session)
-            else:
-                left += await openclaw_old.stop(gateway, session, key)
+        for beginning in range(1, BEGINNINGS + 1):
+            left += await openclaw_run.stop(gateway, session_of(self._setup.agent, key_of(run_id, beginning)))
         return left
 
     async def _judged(self, request: RunRequest, tell: Tell, *, begun: bool) -> RunResult:

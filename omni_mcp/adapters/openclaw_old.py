@@ -7,10 +7,10 @@ while the gateway lives it takes a key once; after its death it does the work ag
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omni_mcp.adapters.openclaw_result import RAISE_FIX, End, conclude, failed
+from omni_mcp.adapters.openclaw_result import RAISE_FIX, End, conclude
 from omni_mcp.adapters.openclaw_run import Run, begin, notes, transcript_of, unanswered, wait
 from omni_mcp.adapters.openclaw_wire import Gateway
-from omni_mcp.contract import RunResult
+from omni_mcp.contract import RunResult, failed
 from omni_mcp.task import FailureClass
 
 ENDS: Mapping[str, End] = {"ok": "completed", "timeout": "timed_out"}
@@ -28,7 +28,7 @@ async def follow(gateway: Gateway, run: Run) -> RunResult:
             return await _concluded(gateway, run, ended)
         if kind := run.signs.hopeless:
             left = await stop(gateway, run.session, run.key)
-            return failed(kind, unanswered(run), lives=bool(left))
+            return failed(kind, unanswered(run), text=run.signs.said, lives=bool(left))
 
 
 async def overdue(gateway: Gateway, run: Run) -> RunResult:

@@ -70,7 +70,6 @@ class GatewayLost(GatewayError):
 
     def __init__(self, close_code: int | None) -> None:
         super().__init__(f"the connection to the gateway ended (close code {close_code or 'none'})")
-        self.close_code = close_code
 
 
 class Refusal(BaseModel):

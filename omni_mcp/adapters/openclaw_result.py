@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from omni_mcp.adapters.openclaw_events import BY_REASON, Signs
 from omni_mcp.adapters.openclaw_refusal import Loose, mapping
-from omni_mcp.contract import RunResult, RunUsage
+from omni_mcp.contract import RunResult, RunUsage, failed
 from omni_mcp.task import FailureClass
 
 End = Literal["completed", "failed", "cancelled", "timed_out"]
@@ -125,11 +125,6 @@ def _kind(transcript: Transcript, signs: Signs) -> FailureClass:
     if last.kind == NEVER_BEGAN:
         return FailureClass.CONFIG
     return FailureClass.PROVIDER if last.stop_reason == "error" else FailureClass.UNKNOWN
-
-
-def failed(kind: FailureClass, message: str, *, fix: str | None = None, **rest: Any) -> RunResult:
-    """Return a failure; `rest` are further fields of `RunResult`."""
-    return RunResult(status="failed", failure=kind, message=message, fix=fix, **rest)
 
 
 def _completed(text: str, **rest: Any) -> RunResult:

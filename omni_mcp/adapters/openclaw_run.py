@@ -12,9 +12,9 @@ import anyio
 from omni_mcp.adapters.openclaw_events import Signs
 from omni_mcp.adapters.openclaw_reconcile import ACTIVE, Begin, Ended, Follow, Hold, Look, Lost, Row, Step, decide
 from omni_mcp.adapters.openclaw_refusal import GatewayRefused
-from omni_mcp.adapters.openclaw_result import RAISE_FIX, End, Transcript, conclude, failed
+from omni_mcp.adapters.openclaw_result import RAISE_FIX, End, Transcript, conclude
 from omni_mcp.adapters.openclaw_wire import Gateway
-from omni_mcp.contract import RunRequest, RunResult
+from omni_mcp.contract import RunRequest, RunResult, failed
 from omni_mcp.task import FailureClass
 
 LEDGER = "tasks.list"

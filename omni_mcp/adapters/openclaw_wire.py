@@ -7,7 +7,7 @@ here no call is ever repeated.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -274,16 +274,10 @@ def _introduction(address: Address, challenge: Mapping[str, Any]) -> Mapping[str
     if token:
         asked["auth"] = {"token": token}
     if address.device is not None:
-        signed = _signed(Device.kept_in(address.device), challenge, client=client, token=token, scopes=SCOPES)
-        asked["device"] = signed
+        nonce, at = str(challenge.get("nonce", "")), int(challenge.get("ts") or 0)
+        device = Device.kept_in(address.device)
+        asked["device"] = device.sign(nonce=nonce, at=at, client=client, role=ROLE, scopes=SCOPES, token=token)
     return asked
-
-
-def _signed(
-    device: Device, challenge: Mapping[str, Any], *, client: Mapping[str, str], token: str, scopes: Sequence[str]
-) -> Mapping[str, Any]:
-    nonce, at = str(challenge.get("nonce", "")), int(challenge.get("ts") or 0)
-    return device.sign(nonce=nonce, at=at, client=client, role=ROLE, scopes=scopes, token=token)
 
 
 def _payload(method: str, frame: Frame) -> dict[str, Any]:

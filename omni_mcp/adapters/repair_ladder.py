@@ -23,7 +23,7 @@ from omni_mcp.adapters.ladder_look import Holders, listen_well, look
 from omni_mcp.adapters.ladder_notice import notices
 from omni_mcp.adapters.ladder_steps import ENDS, STARTS_IN, Act, Cause, Seen, Step, next_step
 from omni_mcp.adapters.serving import Ask, Tell, serve
-from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult
+from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest, RunResult, failed
 from omni_mcp.processes import is_stopped
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
 from omni_mcp.task import FailureClass
@@ -41,17 +41,14 @@ class Repair:
 
     setup: LadderSetup
     tell: Tell
-    keeper: Keeper = field(init=False)
+    keeper: Keeper
+    """Holds the known-good copy and the journal, in the folder that the engine named."""
     cause: Cause | None = None
     """Why its last start failed."""
     gave_up: bool = False
     """Whether the known-good copy has been tried in vain."""
     trail: list[str] = field(default_factory=list[str])
     """What was done, why, and what came of it."""
-
-    def __post_init__(self) -> None:
-        """Keep everything in the folder that the engine named."""
-        self.keeper = Keeper(self.setup.folder)
 
     async def run(self) -> RunResult:
         """Go on step by step until one of them is the last."""
@@ -78,7 +75,7 @@ class Repair:
         holders = await run_sync(look, setup)
         file = None if setup.config is None else await run_sync(read, setup.config)
         journal = await run_sync(self.keeper.journal)
-        known, lacks = self._copy(file)
+        known, lacks = await run_sync(self._copy, file)
         seen = Seen(
             door=heard.door,
             said=heard.said,
@@ -128,7 +125,7 @@ class Repair:
                 await self._start()
 
     async def _restore(self, file: File) -> None:
-        known, _lacks = self.keeper.copy(file)
+        known, _lacks = await run_sync(self.keeper.copy, file)
         aside = None if known is None else await run_sync(self.keeper.restore, file, known)
         self.cause = None
         await self._say(f"restored {file.path}" + (f"; what was there is {aside}" if aside else ""))
@@ -143,7 +140,8 @@ class Repair:
             self.cause = await hands.until_up(self.setup, started)
         except anyio.get_cancelled_exc_class():
             if self.setup.restart is not None and started.process.poll() is None:
-                hands.cut_off(self.setup, started)
+                with CancelScope(shield=True):
+                    await run_sync(hands.cut_off, self.setup, started)
             raise
         await self._say("it serves" if self.cause is None else f"it does not serve: {self.cause.said}")
 
@@ -168,7 +166,7 @@ class Repair:
         return list(notices(self.setup, file.tree if file else {}, next(iter(holders.own), None)))
 
     def _failed(self, kind: FailureClass, message: str, fix: str | None) -> RunResult:
-        return RunResult(status="failed", failure=kind, message=message, fix=fix, text="\n".join(self.trail))
+        return failed(kind, message, fix=fix, text="\n".join(self.trail))
 
 
 class Ladder:
@@ -181,7 +179,7 @@ class Ladder:
 
     async def run(self, request: RunRequest, tell: Tell, ask: Ask) -> RunResult:
         """Repair it; every end is a result."""
-        repair = Repair(setup=self._setup, tell=tell)
+        repair = Repair(setup=self._setup, tell=tell, keeper=Keeper(self._setup.folder))
         with CancelScope() as scope:
             self._runs[request.run_id] = scope
             try:

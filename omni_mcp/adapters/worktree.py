@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -75,7 +75,7 @@ class Worktree:
     branch: str
     base: str
     """The commit that it began from."""
-    safe: Mapping[str, str] = field(default_factory=dict[str, str])
+    safe: Mapping[str, str]
     """Settings that switch off what the repository's own would run."""
 
     @property
@@ -145,14 +145,15 @@ async def _kept(parent: Path, request: RunRequest) -> Worktree | None:
     if not (state.is_file() and path.is_dir()):
         return None
     told = json.loads(state.read_text(encoding="utf-8"))
-    tree = Worktree(
+    repository = Path(told["repository"])
+    return Worktree(
         path=path,
         folder=path / told["prefix"],
-        repository=Path(told["repository"]),
+        repository=repository,
         branch=told["branch"],
         base=told["base"],
+        safe=await _safe_settings(repository),
     )
-    return replace(tree, safe=await _safe_settings(tree.repository))
 
 
 async def _made(parent: Path, request: RunRequest) -> Worktree:

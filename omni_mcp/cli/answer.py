@@ -43,7 +43,8 @@ def answer(
 def _the_one(task_id: str, question_id: str | None) -> QuestionView:
     """Return the question that is meant; ends the program if it is not open."""
     questions = ask(lambda service: service.questions(task_id))
-    found = [each for each in questions if question_id in (None, each.question_id)]
+    wanted = None if question_id is None else question_id.strip().lower()
+    found = [each for each in questions if wanted in (None, each.question_id)]
     with clear_errors():
         if not found:
             raise QuestionGone(task_id, question_id or "q1")
@@ -106,8 +107,10 @@ def _typed(name: str, field: Mapping[str, Any]) -> object:
 
 
 def _read(value: str) -> object:
-    words = {"y": True, "yes": True, "n": False, "no": False}
+    word = value.strip().lower()
+    if word in ("y", "yes", "n", "no"):
+        return word in ("y", "yes")
     try:
-        return words.get(value.strip().lower(), json.loads(value) if value.strip().lower() not in words else None)
+        return json.loads(value)
     except ValueError:
         return value

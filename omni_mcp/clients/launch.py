@@ -33,7 +33,7 @@ def answers(url: str) -> bool:
     try:
         with socket.create_connection((place.hostname or "", place.port or 80), timeout=1):
             return True
-    except OSError:
+    except (OSError, ValueError):  # no such port, too
         return False
 
 
@@ -41,6 +41,6 @@ def served(note: Path) -> str | None:
     """Return the url that `omni-mcp serve` wrote into a file, if it still answers there."""
     try:
         url = note.read_text(encoding="utf-8")
-    except OSError:
+    except (OSError, ValueError):  # no such port, too
         return None
     return url if answers(url) else None

@@ -68,7 +68,7 @@ def local_day(now: datetime) -> Day:
     return Day(begins=_midnight(today), ends=_midnight(today + timedelta(days=1)))
 
 
-def refusal(limits: Limits, spending: Spending, *, model: str | None, now: datetime) -> BudgetReached | None:
+def refusal(limits: Limits, spending: Spending, *, model: str, now: datetime) -> BudgetReached | None:
     """Say which budget leaves no room for another call: it is open as long as less than all of it is spent.
 
     The one that lasts longest is told of first: who raises one does not want to hear of the next one then.
@@ -84,13 +84,13 @@ def spent_up(spent: Sum, usd: float, *, unknown_usd: float) -> bool:
     return spent.usd + spent.unknown_calls * unknown_usd >= usd - CENT_DUST
 
 
-def _bounds(limits: Limits, spending: Spending, model: str | None, midnight: datetime) -> Iterator[_Bound]:
+def _bounds(limits: Limits, spending: Spending, model: str, midnight: datetime) -> Iterator[_Bound]:
     if spending.budget_usd is not None:
         yield _Bound(key=None, usd=spending.budget_usd, spent=spending.task, until=None)
     daily = {
         "limits.daily_usd": (limits.daily_usd, spending.day),
         f"executors.{limits.executor}.daily_usd": (limits.executor_usd, spending.executor),
-        f"models.daily_usd.{model}": (limits.model_usd.get(model or ""), spending.model),
+        f"models.daily_usd.{model}": (limits.model_usd.get(model), spending.model),
     }
     for key, (usd, spent) in daily.items():
         if usd is not None:

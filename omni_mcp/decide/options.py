@@ -5,7 +5,7 @@ from typing import Any, TypeGuard, get_args
 
 from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.errors import BadRequest
-from omni_mcp.servers_file import ExecutorRow, Permissions
+from omni_mcp.servers_file import GATEWAYS, ExecutorRow, Permissions
 
 PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT = "permissions", "worktree", "max_turns", "timeout"
 PROFILES = get_args(Permissions)
@@ -105,7 +105,7 @@ def _kept_by(row: ExecutorRow) -> frozenset[str] | None:
     """Return the options that an executor keeps; None: it is an adapter that refuses itself what it cannot keep."""
     if row.preset == "assistant":  # it has no tools, and answers in one turn
         return ENGINES | {PERMISSIONS, MAX_TURNS}
-    elsewhere = row.preset in ("openclaw", "moltworker")  # a gateway's agents have permissions of their own
+    elsewhere = row.preset in GATEWAYS  # a gateway's agents have permissions of their own
     return ENGINES if elsewhere or (row.preset is None and row.tool is not None) else None
 
 

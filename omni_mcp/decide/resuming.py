@@ -15,9 +15,7 @@ class Resumption:
     text: str
 
 
-def resumption(
-    task: Task, found: Route, *, named: bool, held: str | None, add_budget_usd: float | None = None
-) -> Resumption:
+def resumption(task: Task, found: Route, *, named: bool, held: str | None, add_budget_usd: float | None) -> Resumption:
     """Decide on one task; `named` is the consent to it, `held` why the mode holds what runs where it would run."""
     if (refusal := _why_not(task, named=named, held=held) or _too_little(task, add_budget_usd)) is not None:
         return Resumption(goes=False, text=refusal)

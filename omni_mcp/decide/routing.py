@@ -56,18 +56,11 @@ def route(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate],
     `bound` names the one with which an earlier run may live: nobody else is asked then.
     """
     wanted = _wanted(spec, routing, candidates)
-    if LADDER in candidates:
-        wanted = _ladder_first(wanted)
+    if wanted.type == SYSTEM_REPAIR and LADDER in candidates:  # it needs no model, so it comes before any agent
+        wanted = replace(wanted, names=[LADDER, *wanted.names], why=f"{wanted.why}; the scripted ladder comes first")
     if bound is not None:
         wanted = replace(wanted, names=[bound], why="its earlier run may live there")
     return _first_usable(wanted, candidates)
-
-
-def _ladder_first(wanted: _Wanted) -> _Wanted:
-    """Put the script before any agent, whatever rules say: it knows what it does and needs no model."""
-    if wanted.type != SYSTEM_REPAIR:
-        return wanted
-    return replace(wanted, names=[LADDER, *wanted.names], why=f"{wanted.why}; the scripted ladder comes first")
 
 
 def _wanted(spec: TaskSpec, routing: Routing, candidates: Mapping[str, Candidate]) -> _Wanted:

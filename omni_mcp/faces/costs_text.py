@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from omni_mcp.faces.text import SEVERITIES, SHORT_ID, money
+from omni_mcp.faces.text import SEVERITIES, money
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
+from omni_mcp.task import SHORT_ID
 from omni_mcp.views import BudgetView, CostsView, CostView
 
 HEAD = ("by", "name", "usd", "calls", "free_calls", "paid_calls", "unknown_calls", "input_tokens", "output_tokens")

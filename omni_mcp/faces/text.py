@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from omni_mcp.decide.answering import choices, fields_of
+from omni_mcp.decide.budgets import usd_text
 from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
-from omni_mcp.task import Mode, TaskState
+from omni_mcp.task import SHORT_ID, Mode, TaskState
 from omni_mcp.views import (
     CheckView,
     CopyView,
@@ -45,7 +46,6 @@ COLOURS = {
 SEVERITIES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 SEVERITY = 7
 """Columns of a severity."""
-SHORT_ID = 8
 UNSEEN = ("Cc", "Cf", "Co", "Zl", "Zp")
 """Unicode categories of what is not seen: control, format (also of direction), private, line and paragraph ends."""
 LABEL = 13
@@ -173,7 +173,7 @@ def _server(task: TaskView) -> str | None:
 
 def money(usd: float | None) -> str:
     """Return an amount of USD; unknown is not zero."""
-    return "unknown" if usd is None else f"${usd:.6f}".rstrip("0").rstrip(".")
+    return "unknown" if usd is None else usd_text(usd)
 
 
 def cost_line(task: TaskView) -> str | None:

@@ -7,11 +7,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from omni_mcp.faces.text import SHORT_ID, mode_facts, mode_line, news, standing, task_table
+from omni_mcp.faces.text import mode_facts, mode_line, news, standing, task_table
 from omni_mcp.lang import say
 from omni_mcp.lang.console import harmless
 from omni_mcp.service import Service
-from omni_mcp.task import TERMINAL, Mode, TaskState, WaitingFor
+from omni_mcp.task import SHORT_ID, TERMINAL, Mode, TaskState, WaitingFor
 from omni_mcp.views import ModeView, TaskView
 
 FOR_A_PERSON = (WaitingFor.EXECUTOR, WaitingFor.CONSENT, WaitingFor.BUDGET, WaitingFor.INPUT)

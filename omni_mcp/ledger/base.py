@@ -13,7 +13,6 @@ from omni_mcp.task import (
     FailureClass,
     Mode,
     Outcome,
-    Result,
     Task,
     TaskSpec,
     TaskState,
@@ -112,7 +111,7 @@ class Notice:
     """`mode` (it changed), `engine.crashes` (engines that died right after their start), `question` (a task asks)."""
     text: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The same for programs: `mode`, `was`, `cause`."""
+    """The same for programs. Of `mode`: `mode`, `was`, `cause`; of `question`: `task_id`, `kind`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +251,6 @@ class Ledger(Protocol):
         attempt: int,
         owner: str,
         text: str,
-        fault: bool = False,
         over: bool = False,
         keep_questions: bool = False,
     ) -> Task:
@@ -392,10 +390,6 @@ class Ledger(Protocol):
         """Return the task. Raises TaskNotFound, TaskAmbiguous."""
         ...
 
-    async def result(self, task_id: str) -> Result | None:
-        """Return the stored end of a task, None while it is open."""
-        ...
-
     async def result_page(
         self, task_id: str, *, offset: int = 0, limit: int, part: ResultPart = "text", inline: int = 0
     ) -> ResultPage | None:
@@ -467,7 +461,7 @@ class Ledger(Protocol):
         ...
 
     async def untold(self) -> Sequence[Notice]:
-        """Return what people have not been told yet, oldest first; questions stand in their tasks."""
+        """Return what people have not been told yet, oldest first."""
         ...
 
     async def owed(self, channel: str) -> Delivery | None:

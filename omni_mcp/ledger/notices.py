@@ -9,8 +9,11 @@ from omni_mcp.task import new_id
 
 
 def write_notice(db: sqlite3.Connection, values: Mapping[str, Any], channels: Sequence[str]) -> None:
-    """Write a notice and a delivery for each channel; what a channel is owed already is tried again before it."""
-    notice = db.execute(sql.NEW_NOTICE, values).lastrowid
+    """Write a notice and a delivery for each channel; what a channel is owed already is tried again before it.
+
+    With a `told_at` there is nothing for the log to tell: it stands in its task.
+    """
+    notice = db.execute(sql.NEW_NOTICE, {"told_at": None, **values}).lastrowid
     for channel in channels:
         owed = {**values, "notice": notice, "channel": channel, "id": f"msg_{new_id()}"}
         db.execute(sql.HURRY, owed)

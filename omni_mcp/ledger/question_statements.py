@@ -33,6 +33,7 @@ TAKE = f"""
 ANSWER = f"""
     update questions set action = :action, content = :content, answered_at = :now, answered_by = :answered_by
     where task = {_N} and number = :number and {_OPEN}
+    returning attempt
 """
 TAKE_BACK = f"""
     update questions set gone_at = :now
@@ -46,7 +47,7 @@ GO_ON = f"""
 """
 """Its last question is settled: a run that lives goes on, a task whose run has ended is free."""
 SET_ASIDE = f"""
-    update tasks set owner = null, lease_until = null, updated_at = :now, faults = faults + :fault
+    update tasks set owner = null, lease_until = null, updated_at = :now
     where {_MINE} and state = 'waiting'
     returning n, attempt
 """

@@ -20,7 +20,7 @@ LONGEST = 20_000
 
 def number_of(question_id: str) -> int:
     """Return the number in an id; 0, which no question has, for what is no id."""
-    digits = question_id.strip().lower().removeprefix(PREFIX)
+    digits = question_id.removeprefix(PREFIX)
     return int(digits) if digits.isdecimal() and len(digits) < 10 else 0
 
 
@@ -48,17 +48,18 @@ def ask(db: sqlite3.Connection, values: Values, channels: Sequence[str]) -> sqli
         return None
     if channels:
         data = to_json({"task_id": values["id"], "kind": values["kind"]})
-        write_notice(db, {**values, "kind": "question", "text": values["notice"], "data": data}, channels)
+        notice = {"kind": "question", "text": values["notice"], "data": data, "told_at": values["now"]}
+        write_notice(db, {**values, **notice}, channels)
     return db.execute(sql.NEW_QUESTION, {**values, "n": moved["n"]}).fetchone()
 
 
 def answer(db: sqlite3.Connection, values: Values) -> None:
     """Write an answer down and have its task go on. Raises QuestionGone: answered, taken back, or never asked."""
-    if not db.execute(sql.ANSWER, values).rowcount:
+    answered = db.execute(sql.ANSWER, values).fetchone()
+    if answered is None:
         raise QuestionGone(values["id"], values["question_id"])
-    task = db.execute(statements.TASK, values).fetchone()
     note = {"kind": "note", "text": f"{values['question_id']}: {values['action']}, said a {values['answered_by']}"}
-    db.execute(statements.NOTE, {**values, **note, "data": None, "attempt": task["attempt"]})
+    db.execute(statements.NOTE, {**values, **note, "data": None, "attempt": answered["attempt"]})
     db.execute(sql.GO_ON, values)
 
 
@@ -78,13 +79,10 @@ def a_question(row: sqlite3.Row) -> Question:
     schema: Mapping[str, Any] = from_json(row["schema"])
     return Question(
         id=f"{PREFIX}{row['number']}",
-        attempt=row["attempt"],
         asked=Asked(kind=QuestionKind(row["kind"]), text=row["text"], schema=schema),
         for_people=bool(row["for_people"]),
         asked_at=moment(row["asked_at"]),
         answer=_answer(row),
-        answered_at=maybe_moment(row["answered_at"]),
-        answered_by=row["answered_by"],
         taken=row["taken_at"] is not None,
         gone_at=maybe_moment(row["gone_at"]),
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice, ResultPage
-from omni_mcp.task import Event, FailureClass, Mode, Result, Task, TaskSpec, TaskState, WaitingFor
+from omni_mcp.task import Event, FailureClass, Mode, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -139,17 +139,6 @@ def a_result_page(row: sqlite3.Row) -> ResultPage:
         structured=from_json(row["structured"]),
         notes=from_json(row["notes"]),
         left_out=large,
-        error=None if row["error"] is None else FailureClass(row["error"]),
-    )
-
-
-def a_result(row: sqlite3.Row) -> Result:
-    """Return the stored end of a task."""
-    notes: Mapping[str, Any] | None = from_json(row["notes"])
-    return Result(
-        text=row["text"],
-        structured=from_json(row["structured"]),
-        notes=notes,
         error=None if row["error"] is None else FailureClass(row["error"]),
     )
 

@@ -49,7 +49,6 @@ from omni_mcp.ledger.rows import (
     a_health,
     a_mode,
     a_notice,
-    a_result,
     a_result_page,
     a_task,
     an_engine,
@@ -73,7 +72,6 @@ from omni_mcp.task import (
     FailureClass,
     Mode,
     Outcome,
-    Result,
     SystemClock,
     Task,
     TaskSpec,
@@ -297,11 +295,10 @@ class SqliteLedger(Ledger):
         attempt: int,
         owner: str,
         text: str,
-        fault: bool = False,
         over: bool = False,
         keep_questions: bool = False,
     ) -> Task:
-        more = {"text": text, "fault": fault, "over": over, "end": "released"}
+        more = {"text": text, "over": over, "end": "released"}
         values = self._values(id=task_id, attempt=attempt, owner=owner, **more)
         note = {**values, "kind": "note", "data": None}
 
@@ -466,10 +463,6 @@ class SqliteLedger(Ledger):
         low, high = id_range(id_or_prefix)
         rows = await self._read(sql.FIND, {"low": low, "high": high, "principal": principal})
         return a_task((await self._read(sql.TASK, {"id": the_one(id_or_prefix, [row["id"] for row in rows])}))[0])
-
-    async def result(self, task_id: str) -> Result | None:
-        rows = await self._read(sql.RESULT, {"id": task_id})
-        return a_result(rows[0]) if rows else None
 
     async def result_page(
         self, task_id: str, *, offset: int = 0, limit: int, part: ResultPart = "text", inline: int = 0

@@ -78,7 +78,6 @@ WAITING_IDS = f"""
     ) where place <= :limit order by priority desc, n
 """
 COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
-RESULT = f"select * from results where task = {_N}"
 RESULT_PAGE = f"""
     select substr(whole, :offset + 1, :limit) as text, length(whole) as total_chars, error,
         length(structured) as structured_chars, iif(length(structured) <= :inline, structured, null) as structured,
@@ -194,7 +193,7 @@ PARK = (
 RELEASE = (
     """
     update tasks set state = 'idle', since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
-        waiting_for = null, faults = faults + :fault, run_id = iif(:over, null, run_id)
+        waiting_for = null, run_id = iif(:over, null, run_id)
     """
     + _MINE
     + " and state in ('dispatching', 'executing', 'waiting')"
@@ -300,14 +299,14 @@ LEAD = """
 SAVE_MODE = "update modes set state = :state where prober = :owner returning mode"
 CHANGE_MODE = "update modes set mode = :mode"
 NEW_CHANGE = "insert into mode_changes (at, was, mode, cause) values (:now, :was, :mode, :cause)"
-NEW_NOTICE = "insert into notices (at, kind, text, data) values (:now, :kind, :text, :data)"
+NEW_NOTICE = "insert into notices (at, kind, text, data, told_at) values (:now, :kind, :text, :data, :told_at)"
 _OWED = "told_at is null and given_up_at is null"
 HURRY = f"update deliveries set due_at = :now where channel = :channel and {_OWED}"
 NEW_DELIVERY = "insert into deliveries (notice, channel, id, due_at) values (:notice, :channel, :id, :now)"
 TOLD_LATELY = "select 1 from notices where kind = :kind and at > :since"
 CHANGES = "select * from mode_changes order by n desc limit :limit"
 FORCE_MODE = "update modes set forced_mode = :mode, forced_at = :at, forced_until = :until"
-UNTOLD = "select * from notices where told_at is null and kind <> 'question' order by n"
+UNTOLD = "select * from notices where told_at is null order by n"
 TOLD = "update notices set told_at = :now where n = :n and told_at is null"
 _DELIVERIES = """
     select d.*, notices.at, notices.kind, notices.text, notices.data

@@ -120,16 +120,14 @@ class Relay(AsyncContextManagerMixin):
         )
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
 
-    def limited_until(self, task_id: str, *, attempt: int) -> datetime | None:
-        """Return when the limit ends that the last call of an attempt ran into: Claude Code does not pass it on."""
-        held = [held for held in self._passes.values() if (held.task_id, held.attempt) == (task_id, attempt)]
-        return next((each.limited_until for each in held if each.limited_until), None)
+    def revoke(self, task_id: str, *, attempt: int) -> datetime | None:
+        """Take the tokens of an attempt back; calls that run go on to their end.
 
-    def revoke(self, task_id: str, *, attempt: int) -> None:
-        """Take the tokens of an attempt back; calls that run go on to their end."""
+        Returns when the limit ends that its last call ran into: Claude Code does not pass that on.
+        """
         over = [token for token, held in self._passes.items() if (held.task_id, held.attempt) == (task_id, attempt)]
-        for token in over:
-            del self._passes[token]
+        limits = [self._passes.pop(token).limited_until for token in over]
+        return next((limit for limit in limits if limit is not None), None)
 
     def _app(self) -> Starlette:
         return Starlette(

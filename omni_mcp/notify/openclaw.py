@@ -42,9 +42,9 @@ class OpenClaw:
         from omni_mcp.adapters.openclaw_wire import Address, connected
 
         row = self._row
-        async with connected(Address(url=row.url, token=row.token, connect_timeout=LIMIT)) as gateway:
+        async with connected(Address(url=row.url, token=row.token)) as gateway:
             said = {"channel": row.channel, "to": row.to, "message": text, "idempotencyKey": key}
-            await gateway.call("send", said, timeout=LIMIT)
+            await gateway.call("send", said)
 
 
 def _text(delivery: Delivery) -> str:

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import psutil
 import yaml
 
+from omni_mcp.adapters.ladder_look import config_of, says_litellm
 from omni_mcp.setup.text import masked
 
 NAME = "litellm"
@@ -59,22 +59,15 @@ def by_process(port: int) -> Restart | None:
 def _restart(process: psutil.Process, port: int) -> Restart | None:
     try:
         words = process.cmdline()
-        if not any(Path(word).name == NAME for word in words[:3]) or not _listens(process, port):
+        if not says_litellm(words) or not _listens(process, port):
             return None
         cwd = process.cwd()
     except (psutil.Error, OSError):
         return None
     if masked({"args": words}) != {"args": words}:
         return None
-    return Restart(command=shlex.join(words), cwd=cwd, config=_config(words, cwd))
-
-
-def _config(words: Sequence[str], cwd: str) -> str | None:
-    """Return the file behind `--config`."""
-    for word, following in pairwise(words):
-        if word == "--config":
-            return str(Path(cwd) / following)
-    return None
+    file = config_of(words)
+    return Restart(command=shlex.join(words), cwd=cwd, config=str(Path(cwd) / file) if file else None)
 
 
 def _listens(process: psutil.Process, port: int) -> bool:

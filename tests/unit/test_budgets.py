@@ -85,8 +85,8 @@ def test_the_budget_of_another_model_holds_nobody_up() -> None:
 
 def test_calls_of_unknown_cost_count_what_the_settings_say_and_are_always_told() -> None:
     spent = Spending(budget_usd=1.0, task=Sum(usd=0.4, unknown_calls=3))
-    assert refusal(Limits(executor="e"), spent, model=None, now=START) is None
-    said = refusal(Limits(executor="e", unknown_usd=0.2), spent, model=None, now=START)
+    assert refusal(Limits(executor="e"), spent, model="m", now=START) is None
+    said = refusal(Limits(executor="e", unknown_usd=0.2), spent, model="m", now=START)
     assert said is not None
     assert said.message.endswith("$0.4 of $1 spent; 3 calls of unknown cost count $0.2 each")
     assert "add_budget_usd" in (said.next_step or "")
@@ -94,8 +94,8 @@ def test_calls_of_unknown_cost_count_what_the_settings_say_and_are_always_told()
 
 def test_a_daily_budget_says_when_it_begins_anew_and_a_tasks_own_waits_for_a_person() -> None:
     with zone("Asia/Shanghai"):
-        daily = refusal(LIMITS, Spending(day=Sum(usd=1)), model=None, now=START)
-        own = refusal(LIMITS, Spending(budget_usd=1, task=Sum(usd=1), day=Sum(usd=1)), model=None, now=START)
+        daily = refusal(LIMITS, Spending(day=Sum(usd=1)), model="m", now=START)
+        own = refusal(LIMITS, Spending(budget_usd=1, task=Sum(usd=1), day=Sum(usd=1)), model="m", now=START)
     assert daily is not None
     assert own is not None
     assert (daily.until, own.until) == (datetime(2026, 1, 1, 16, tzinfo=UTC), None)
@@ -503,7 +503,7 @@ async def test_an_attached_run_is_one_row_over_two_attempts_and_no_spent_day_hol
 
 async def waiting_for_money(here: Place, *, budget: float = 0.5, spent: float = 0.75) -> Task:
     """Have a task whose own budget is spent."""
-    task = await at_work(here.ledger, budget_usd=budget)
+    task = await at_work(here.ledger, "claw", budget_usd=budget)
     await spend(here.ledger, task, spent)
     return await here.ledger.park(task.id, attempt=1, owner="me", waiting_for=WaitingFor.BUDGET, text="spent")
 
@@ -521,7 +521,7 @@ async def test_a_budget_is_raised_once_by_its_name_and_a_dry_run_says_what_follo
             "its budget of $0.5 is reached: name it with add_budget_usd to raise that",
         )
         assert (await resumed(add_budget_usd=0.25))[1].startswith("$0.75 would be spent already: $0.75 are")
-        follows = "its budget becomes $1.5, of which $0.75 is spent; attempt 2 on fake"
+        follows = "its budget becomes $1.5, of which $0.75 is spent; attempt 2 on claw"
         assert await resumed(add_budget_usd=1.0, dry_run=True) == ("would resume", follows)
         assert (await found(here.ledger, task)).spec.budget_usd == 0.5
         assert await resumed(add_budget_usd=1.0) == ("resumed", follows)

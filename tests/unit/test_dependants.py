@@ -9,7 +9,7 @@ import pytest
 from omni_mcp.errors import BadRequest, TaskAmbiguous, TaskNotFound, TransitionRefused
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, Task, TaskState, WaitingFor, new_id
-from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests
+from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests, result_of
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -60,7 +60,7 @@ async def test_who_waits_for_one_that_does_not_complete_fails_and_so_does_who_wa
         third = await submitted(ledger, second.id, (await submitted(ledger)).id)
         await ended(ledger, first.id, state)
         for task, cause in ((second, f"{first.id}, which it was to run after, is {state}"), (third, second.id)):
-            seen, result = await look(ledger, task), await ledger.result(task.id)
+            seen, result = await look(ledger, task), await result_of(ledger, task.id)
             assert seen.state is TaskState.FAILED
             assert cause in (seen.text or "")
             assert result is not None
@@ -142,7 +142,7 @@ async def test_what_is_not_over_by_its_deadline_fails_with_its_story(tmp_path: P
             (tried, "was waiting (cloud); no cloud answers; attempt 1 on fake: waiting (cloud)"),
             (after, f"dependency_failed: task {soon.id}"),
         ):
-            seen, result = await look(ledger, task), await ledger.result(task.id)
+            seen, result = await look(ledger, task), await result_of(ledger, task.id)
             assert seen.state is TaskState.FAILED
             assert story in (seen.text or "")
             assert result is not None

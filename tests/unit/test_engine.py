@@ -39,6 +39,7 @@ from omni_mcp.testing import (
     engine_for,
     ledger_for_tests,
     means_for,
+    result_of,
 )
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
@@ -78,7 +79,7 @@ async def test_a_task_is_routed_run_and_completed(tmp_path: Path) -> None:
         assert (task.state, task.attempt, task.served_by, task.owner) == (TaskState.COMPLETED, 1, "fake", None)
         assert (await look(ledger, coding)).served_by == "other"
         assert task.progress == "half way"
-        result = await ledger.result(task_id)
+        result = await result_of(ledger, task_id)
         assert result is not None
         assert result.text == "done"
         (request,) = fake.requests
@@ -198,7 +199,7 @@ async def test_a_running_task_is_stopped_at_its_deadline_and_failed_with_the_sto
             fake.let_go()
         told = (await look(ledger, late)).text or ""
         assert "came during attempt 1 on fake, which was stopped; it last said: half way" in told
-        result = await ledger.result(late)
+        result = await result_of(ledger, late)
         assert result is not None
         assert result.error is FailureClass.DEADLINE
         assert (await look(ledger, calm)).state is TaskState.COMPLETED

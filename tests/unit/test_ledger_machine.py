@@ -29,7 +29,7 @@ from omni_mcp.task import (
     WaitingFor,
     new_id,
 )
-from omni_mcp.testing import ToldClock, a_spec
+from omni_mcp.testing import ToldClock, a_spec, result_of
 
 T = TypeVar("T")
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
@@ -277,13 +277,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(park), to=new)
 
     @precondition(was_begun)
-    @rule(n=numbers, caller=callers, fault=st.booleans(), keep=st.booleans())
-    def release(self, n: int, caller: tuple[str, int], fault: bool, keep: bool) -> None:
+    @rule(n=numbers, caller=callers, keep=st.booleans())
+    def release(self, n: int, caller: tuple[str, int], keep: bool) -> None:
         task, old = self.pick(n, *HELD)
         owner, attempt = old.seen_by(caller)
-        release = self.ledger.release(task, attempt=attempt, owner=owner, text="x", fault=fault, keep_questions=keep)
+        release = self.ledger.release(task, attempt=attempt, owner=owner, text="x", keep_questions=keep)
         new = replace(old, owner=None) if keep and old.open else old.to(TaskState.IDLE)
-        new = replace(new, faults=old.faults + fault)
         self.moved(task, expected=old.held_by(owner, attempt), allowed=self.allowed(release), to=new)
 
     @precondition(was_begun)
@@ -407,7 +406,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(n=numbers)
     def there_is_a_result_when_and_only_when_it_is_over(self, n: int) -> None:
         task, model = self.pick(n)
-        assert (self.do(self.ledger.result(task)) is not None) == (model.state in TERMINAL)
+        assert (self.do(result_of(self.ledger, task)) is not None) == (model.state in TERMINAL)
 
 
 def _of(task: Task) -> Mapping[str, Any]:

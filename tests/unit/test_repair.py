@@ -54,6 +54,7 @@ from omni_mcp.testing import (
     a_spec,
     engine_for,
     ledger_for_tests,
+    result_of,
 )
 from tests.unit.test_monitor import Crash, FakeProbes, Killing, alive, dead, watched
 
@@ -230,7 +231,7 @@ async def test_a_full_executor_begins_the_repair_with_the_configured_commands_an
                 await coder.begun(2)
             coder.let_go()
         task_id = modes.state.repairs[-1].task_id
-        task, result = await ledger.find(task_id, principal=LOCAL), await ledger.result(task_id)
+        task, result = await ledger.find(task_id, principal=LOCAL), await result_of(ledger, task_id)
     first, second = coder.requests
     assert (first.commands, second.commands) == (None, ROW.commands)
     assert (task.state, task.progress) == (TaskState.FAILED, "LiteLLM is still broken")
@@ -280,7 +281,7 @@ async def test_what_the_ladder_does_not_know_goes_to_the_agent_with_what_it_foun
 async def test_what_the_ladder_does_not_know_fails_with_its_findings_where_no_agent_may_do_anything(tmp_path: Path):
     async with ledger_for_tests(tmp_path) as ledger:
         task, coder = await handed_on(ledger, tmp_path, commands=None)
-        result = await ledger.result(task.id)
+        result = await result_of(ledger, task.id)
     assert (task.state, task.served_by, coder.requests) == (TaskState.FAILED, LADDER, [])
     assert result is not None
     assert (task.text, result.text) == ("it ended with 7. look", "start: nobody listens")
