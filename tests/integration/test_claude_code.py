@@ -35,13 +35,19 @@ def script(*steps: dict[str, Any]) -> str:
     return f"Do it. {MARK}{json.dumps(steps)}"
 
 
-def configure(here: House, cloud: Cloud) -> None:
-    """Claude Code behind the relay, LiteLLM's Router behind that, the stub cloud behind all."""
+def configure(here: House, cloud: Cloud, **more: Any) -> None:
+    """Claude Code behind the relay, LiteLLM's Router behind that, the stub cloud behind all; `more` of its row."""
     coder = {"model": "anthropic/demo", "api_base": cloud.url, "api_key": "not-a-key"}
     prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
     here.configure(
         executors={
-            "claude_code": {"preset": "claude-code", "command": BINARY, "handles": ["coding"], "login": "relay"}
+            "claude_code": {
+                "preset": "claude-code",
+                "command": BINARY,
+                "handles": ["coding"],
+                "login": "relay",
+                **more,
+            }
         },
         models={"model_list": [{"model_name": "coder", "litellm_params": {**coder, **prices}}]},
     )

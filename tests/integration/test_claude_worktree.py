@@ -53,7 +53,7 @@ async def test_a_task_keeps_to_its_worktree_over_a_kill(tmp_path: Path) -> None:
     repo, log = watched(tmp_path), tmp_path / "log"
     steps = (shell("echo one >> new.txt; git status"), slow(tmp_path), {"text": "written"})
     async with house(tmp_path) as here, running_cloud() as cloud:
-        configure(here, cloud)
+        configure(here, cloud, roots=[str(repo)])
         async with here.client() as client:
             asked = {"description": script(*steps), "type": "coding", "cwd": str(repo)}
             task = await call(client, "submit_task", **asked, options={"worktree": True, "max_turns": 20})

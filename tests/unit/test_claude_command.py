@@ -116,10 +116,11 @@ def test_a_folder_outside_the_roots_is_refused_even_through_a_link(tmp_path: Pat
     (root / "inside").mkdir()
     (tmp_path / "root-beside").mkdir()
     (root / "link").symlink_to(tmp_path / "root-beside")
-    setup = Setup(binary=sys.executable, roots=(root,))
+    (another := tmp_path / "worktrees" / "of-another-task").mkdir(parents=True)
+    setup = Setup(binary=sys.executable, roots=(root,), worktrees=another.parent)
     assert a_command(root / "inside", setup).cwd == root / "inside"
     assert a_command(root, setup).cwd == root
-    for cwd in (root / "link", tmp_path / "root-beside", root / ".."):
+    for cwd in (root / "link", tmp_path / "root-beside", root / "..", another):
         with pytest.raises(BadRequest, match="not below an allowed root"):
             a_command(cwd, setup)
 

@@ -12,7 +12,7 @@ from omni_mcp.clients import claude, json_edit
 from omni_mcp.clients.catalog import CLIENTS, OPENCLAW_LIMITS, Place
 from omni_mcp.clients.install import backup_of, installing, place_of, snippet, uninstalling
 from omni_mcp.clients.jsonc import parse
-from omni_mcp.clients.launch import console_script
+from omni_mcp.clients.launch import answers, console_script
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
 
 SCRIPT = "/opt/omni/bin/omni-mcp"
@@ -410,3 +410,7 @@ def test_openclaw_reaches_a_server_that_runs_and_starts_one_otherwise(tmp_path: 
 def test_a_client_that_is_given_a_command_refuses_a_url(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="Cursor is given a command, not a url"):
         installing("cursor", place_in(tmp_path), command=SCRIPT, url="http://127.0.0.1:8765/mcp")
+
+
+def test_a_url_with_a_port_that_cannot_be_has_nobody_listening() -> None:
+    assert not answers("http://localhost:99999/mcp")

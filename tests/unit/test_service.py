@@ -338,3 +338,14 @@ async def test_consent_is_for_named_tasks_and_a_dry_run_gives_none(tmp_path: Pat
             "left alone",
         ]
         assert (await here.ledger.find(task_id, principal=LOCAL)).consented
+
+
+async def test_a_resume_names_the_executor_with_which_the_run_before_may_live(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        task_id = await here.submitted()
+        assert await here.ledger.begin(task_id, owner="me") is not None
+        choice = replace(CHOICE, executor="claw")
+        await here.ledger.bind(task_id, attempt=1, owner="me", choice=choice, endpoint="its own", run_id="run-1")
+        await here.ledger.park(task_id, attempt=1, owner="me", waiting_for=WaitingFor.RETRY, text="later")
+        [told] = (await here.service.resume([task_id], dry_run=True)).tasks
+    assert told.text.endswith("attempt 2 on claw")
