@@ -179,6 +179,8 @@ class Attempt:
 
     async def _run(self) -> Outcome:
         """Run it; whatever happens becomes an outcome."""
+        if self.task.cancel_requested_at is not None:  # of a run that lives elsewhere; another one is not begun
+            return await self._stopped("cancel")
         outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
         self.purse.on_refusal = self._hurry
         async with self._heartbeat():
@@ -357,8 +359,9 @@ class Attempt:
             following = after_death(self.task, recovery=self.spec.recovery, cause=CAUSES[self.stopping])
         else:
             following = await self._rerouted(self._next(outcome))
-        over = is_heard(outcome, recovery=self.spec.recovery)
-        await until_written(partial(settle, self.ledger, self.task, following, over=over))
+        recovery = self.spec.recovery
+        over = is_heard(outcome, recovery=recovery)
+        await until_written(partial(settle, self.ledger, self.task, following, recovery=recovery, over=over))
 
     def _next(self, outcome: Outcome) -> Next:
         return after(

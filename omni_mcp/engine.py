@@ -240,7 +240,8 @@ class Engine:
             logger.warning("%s is configured no more", task.served_by, extra={"action": "adopt", "task_id": task.id})
         recovery = spec.recovery if spec is not None else Recovery.ASK
         try:
-            await settle(self.ledger, task, after_death(task, recovery=recovery, cause="its engine died"))
+            following = after_death(task, recovery=recovery, cause="its engine died")
+            await settle(self.ledger, task, following, recovery=recovery)
         except TransitionRefused:
             return False
         logger.info("adopted %s", task.id, extra={"action": "adopted", "task_id": task.id})
@@ -354,6 +355,8 @@ class Engine:
             return False
 
     async def _claim_one(self, task: Task, attempts: TaskGroup, queues: dict[str, list[str]]) -> bool:
+        if task.cancel_requested_at is not None:
+            return await self._recall(task, attempts)
         is_repair = task.spec.type == SYSTEM_REPAIR
         if is_repair and self.modes.permit().mode is Mode.NORMAL:
             return await self._call_off(task)
@@ -374,6 +377,15 @@ class Engine:
             await self._hold(task, WaitingFor.BUDGET, f"{empty.message}. {empty.next_step}", due_at=empty.until)
             return False
         return await self._begin(task, found, attempts)
+
+    async def _recall(self, task: Task, attempts: TaskGroup) -> bool:
+        """End the run that lives elsewhere of a cancelled task: neither mode nor money nor slots forbid it."""
+        found = self._route(task)
+        if found.executor is not None:
+            return await self._begin(task, found, attempts)
+        left = f"its run {task.run_id} on {task.served_by} may go on, which cannot be told to stop: {found.reason}"
+        await self.ledger.request_cancel(task.id, reason=left)
+        return False
 
     async def _out_of_money(self, task: Task, found: Route, spec: ExecutorSpec) -> BudgetReached | None:
         """Say which budget leaves no room for even one call of it; to attach to a run that lives on costs nothing."""

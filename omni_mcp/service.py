@@ -196,9 +196,14 @@ class Service:
         return ListView(tasks=rows, cursor=page.cursor)
 
     async def cancel(self, task_id: str, *, reason: str | None = None, limit: float = CANCEL_LIMIT) -> TaskView:
-        """Stop a task; returns when that is confirmed, or after `limit` seconds with what is known then."""
+        """Stop a task; returns when that is confirmed, or after `limit` seconds with what is known then.
+
+        Where its run lives elsewhere an engine tells it to stop first; a second request does not wait for that.
+        """
         task = await self._find(task_id)
-        task = await self.ledger.request_cancel(task.id, reason=reason)
+        recoveries = {name: spec.recovery for name, spec in resolve(self.settings()).items()}
+        lives = task.cancel_requested_at is None and bound_to(task, recoveries) is not None
+        task = await self.ledger.request_cancel(task.id, reason=reason, lives=lives)
         if not task.terminal:
             await self._wake(task.id)
             task = await self._until(task, lambda seen: seen.terminal, limit)

@@ -9,7 +9,7 @@ import anyio
 from omni_mcp.decide.retry import Finish, Park, Release
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
 from omni_mcp.ledger.base import Ledger
-from omni_mcp.task import Task
+from omni_mcp.task import Recovery, Task
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +31,19 @@ async def until_written(write: Callable[[], Awaitable[_T]]) -> _T:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-async def settle(ledger: Ledger, task: Task, following: Finish | Park | Release, *, over: bool = False) -> Task:
+async def settle(
+    ledger: Ledger, task: Task, following: Finish | Park | Release, *, recovery: Recovery, over: bool = False
+) -> Task:
     """Write the decision; a task that is let go although somebody wants it cancelled is cancelled.
 
-    `over`: a run that lived elsewhere is known to have ended, so that nobody asks for it again.
+    `over`: a run that lived elsewhere is known to have ended, so nobody asks for it again; else it is told to stop.
     Raises TransitionRefused when the task's attempt and owner hold it no more.
     """
     settled = await _written(ledger, task, following, over)
     if settled.cancel_requested_at is None or settled.terminal:
         return settled
-    return await ledger.request_cancel(task.id, reason="asked for while it ran")
+    lives = recovery is Recovery.ATTACH and not over
+    return await ledger.request_cancel(task.id, reason="asked for while it ran", lives=lives)
 
 
 async def _written(ledger: Ledger, task: Task, following: Finish | Park | Release, over: bool) -> Task:

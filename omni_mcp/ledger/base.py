@@ -175,8 +175,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
-        """Cancel at once what no engine holds (idle, waiting); else leave word for its engine. Terminal: unchanged."""
+    async def request_cancel(self, task_id: str, *, reason: str | None, lives: bool = False) -> Task:
+        """Cancel at once what no engine holds (idle, waiting); else leave word for its engine. Terminal: unchanged.
+
+        `lives`: a run of it may live elsewhere, so an engine has to end that first.
+        """
         ...
 
     async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> Task:

@@ -147,16 +147,17 @@ class SqliteLedger(Ledger):
         mark = None if engine is None else an_engine(engine)
         return Submitted(task=a_task(row), deduplicated=deduplicated, engine=mark)
 
-    async def request_cancel(self, task_id: str, *, reason: str | None) -> Task:
+    async def request_cancel(self, task_id: str, *, reason: str | None, lives: bool = False) -> Task:
         text = f"cancelled: {reason}" if reason else "cancelled"
         end = {"result": text, "structured": None, "notes": None, "error": FailureClass.CANCELLED}
         values = self._values(id=task_id, text=text, **end)
 
         def unit(db: sqlite3.Connection) -> sqlite3.Row:
-            if (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
+            held = db.execute(sql.CANCEL_LIVING, values).fetchone() if lives else None
+            if held is None and (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
                 db.execute(sql.NEW_RESULT, {**values, "n": free["n"]})
                 is_over(db, task_id, TaskState.CANCELLED, values["now"])
-            elif (held := db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
+            elif (held := held or db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
                 wish = {**values, "kind": "note", "text": f"asked to be {text}", "data": None}
                 db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
             return the_task(db, task_id)

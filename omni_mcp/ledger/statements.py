@@ -252,6 +252,14 @@ CANCEL_FREE = (
     """
     + _MOVED
 )
+CANCEL_LIVING = (
+    """
+    update tasks set state = 'idle', since = :now, updated_at = :now, cancel_requested_at = :now, text = :text,
+        waiting_for = null, due_at = null, queued_for = null
+    where id = :id and state in ('idle', 'waiting') and owner is null and run_id is not null
+    """
+    + _MOVED
+)
 CANCEL_HELD = """
     update tasks set cancel_requested_at = :now, updated_at = :now
     where id = :id and owner is not null and cancel_requested_at is null

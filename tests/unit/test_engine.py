@@ -10,10 +10,10 @@ import pytest
 
 from omni_mcp.contract import RunRequest
 from omni_mcp.decide.routing import Route, route
-from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, SWEEP, Engine, Means
+from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, SWEEP, Engine, Mark, Means
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress, OnQuestion
-from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
+from omni_mcp.ledger.base import LEASE, EngineMark, ExecutorHealth, Ledger
 from omni_mcp.servers_file import Limits, Routing, Rule, ServersFile
 from omni_mcp.settings import Problem
 from omni_mcp.task import (
@@ -832,6 +832,53 @@ async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) ->
             await engine.step(attempts)
         assert (await look(ledger, task_id)).state is TaskState.CANCELLED
         assert [ref.task_id for ref in fake.cancelled] == [task_id]
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_what_may_run_on_elsewhere_is_told_to_stop_although_its_task_only_waits(
+    tmp_path: Path, reachable: bool
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        away = Failed(kind=FailureClass.PROVIDER, message="no answer", lives=True)
+        fake = FakeExecutor(row=ATTACHED, outcome=away)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.WAITING
+        asked = await ledger.request_cancel(task_id, reason=None, lives=True)
+        assert asked.state is TaskState.IDLE
+        if not reachable:
+            ill = ExecutorHealth(name="fake", usable=False, detail="it does not start", seen_at=clock.now())
+            await ledger.report_health(ill)
+            engine.marks["fake"] = Mark(trouble=ill.detail, until=clock.now() + MARK)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert task.state is TaskState.CANCELLED
+        assert [ref.run_id for ref in fake.cancelled] == [fake.requests[0].run_id] * reachable
+        assert len(fake.requests) == 1
+        end = await result_of(ledger, task_id)
+        assert end is not None
+        assert ("may go on" in end.text) is not reachable
+
+
+async def test_who_asks_a_second_time_does_not_wait_for_the_other_side(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=ATTACHED, outcome=Failed(kind=FailureClass.PROVIDER, message="away", lives=True))
+        task_id = await submitted(ledger)
+        await stepped(engine_for(ledger, fake, home=tmp_path))
+        await ledger.request_cancel(task_id, reason=None, lives=True)
+        assert (await ledger.request_cancel(task_id, reason=None)).state is TaskState.CANCELLED
+
+
+async def test_a_wish_to_cancel_that_its_engine_did_not_outlive_reaches_the_run_elsewhere(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        fake = FakeExecutor(row=ATTACHED)
+        task_id = await held_by_another(ledger)
+        await ledger.request_cancel(task_id, reason=None)
+        await stepped(engine_for(ledger, fake, home=tmp_path, is_over=dead))
+        assert (await look(ledger, task_id)).state is TaskState.CANCELLED
+        assert [ref.run_id for ref in fake.cancelled] == ["run-1"]
+        assert fake.requests == []
 
 
 DAY = timedelta(days=1)
