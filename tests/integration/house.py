@@ -21,6 +21,7 @@ from fastmcp.client.transports import StdioTransport
 
 from omni_mcp import background
 from omni_mcp.home import Home
+from tests.forkserver import command
 
 STUBS = Path(__file__).parent.parent / "stubs"
 LIMIT = 60.0
@@ -87,9 +88,9 @@ class House:
     @asynccontextmanager
     async def client(self, *arguments: str) -> AsyncGenerator[Client[Any]]:
         """Open a client of a new stdio face."""
-        argv = ["-m", "omni_mcp", *arguments]
+        program, *argv = command(*arguments)
         with (self.home.root / "face.log").open("a") as log:
-            transport = StdioTransport(sys.executable, argv, env=self.env, keep_alive=False, log_file=log)
+            transport = StdioTransport(program, argv, env=self.env, keep_alive=False, log_file=log)
             async with Client(transport, init_timeout=LIMIT, timeout=LIMIT * 2) as client:
                 yield client
 
@@ -120,7 +121,7 @@ class House:
     async def cli(self, *arguments: str, path: str | None = None) -> tuple[int, str]:
         """Run `omni-mcp …`; returns its exit code and what it printed."""
         env = self.env if path is None else {**self.env, "PATH": path}
-        done = await anyio.run_process([sys.executable, "-m", "omni_mcp", *arguments], env=env, check=False)
+        done = await anyio.run_process(command(*arguments), env=env, check=False)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
 
