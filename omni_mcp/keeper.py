@@ -74,10 +74,11 @@ class EngineKeeper:
             return await self._relieve(seen)
         if crashes.is_paused(self.home):
             return None
+        earlier = crashes.known(self.home)
         starting = await run_sync(partial(background.start, self.home, successor=gone))
         if starting is None:
             return None
-        self.tasks.start_soon(self._see_up, starting, name="engine start")
+        self.tasks.start_soon(self._see_up, starting, earlier, name="engine start")
         return str(starting)
 
     async def _relieve(self, seen: EngineMark | None) -> str | None:
@@ -93,15 +94,22 @@ class EngineKeeper:
             f"version {seen.version} (pid {seen.pid}) finishes what only it can, then version {__version__} takes over"
         )
 
-    async def _see_up(self, starting: background.Starting) -> None:
-        """Wait until it is up, also when this face is just closing: until then the right to start one is ours."""
+    async def _see_up(self, starting: background.Starting, earlier: crashes.Crashes | None) -> None:
+        """Wait until it is up, also when this face is just closing: until then the right to start one is ours.
+
+        One that counted its own death is told of, and waited for, from there: we may even not have seen its lock.
+        """
         try:
             with anyio.CancelScope(shield=True):
                 await run_sync(starting.wait, self.home.engine_lock)
         except EngineError as error:
-            self.failures += 1
-            self._trouble = f"{error.message}; {error.next_step}"
-            logger.warning("%s", self._trouble, extra={"action": "engine_start"})
+            logger.warning("%s; %s", error.message, error.next_step, extra={"action": "engine_start"})
+            died = crashes.known(self.home)
+            if died is not None and (earlier is None or died.at != earlier.at):
+                self._all_is_well()
+            else:
+                self.failures += 1
+                self._trouble = f"{error.message}; {error.next_step}"
         else:
             self._all_is_well()
 

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 from fastmcp import Client
 
 from omni_mcp import background
-from tests.integration.house import LIMIT, House, call, connected, ended, free_port, house
+from tests.integration.house import LIMIT, House, call, ended, house
 
 ROOT = Path(__file__).parents[2]
 INSPECTOR = ROOT / ".cache/npm/node_modules/.bin/mcp-inspector"
@@ -71,37 +69,25 @@ async def test_the_runners_of_the_sdk_and_of_fastmcp_open_the_server(tmp_path: P
                 assert await process.wait() == 0
 
 
-@asynccontextmanager
-async def served(here: House) -> AsyncGenerator[str]:
-    """Run `omni-mcp serve`; gives its address. At SIGTERM it gives back its work and ends well."""
-    port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
-    with (here.home.root / "serve.log").open("w") as log:
-        async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
-            try:
-                await connected(port)
-                yield f"http://127.0.0.1:{port}/mcp"
-            finally:
-                process.send_signal(signal.SIGTERM)
-                with anyio.CancelScope(shield=True), anyio.fail_after(LIMIT):
-                    assert await process.wait() == 0
-    assert "not running" in (await here.cli("mode"))[1]
-
-
-async def test_http_serves_face_and_engine_in_one_process(tmp_path: Path) -> None:
+async def test_http_serves_face_and_engine_in_one_process_says_whether_it_is_well_and_refuses_forgeries(
+    tmp_path: Path,
+) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
-        async with served(here) as url:
-            async with Client(url) as client:
+        async with here.served() as it, httpx.AsyncClient(base_url=it.base) as web:
+            while (health := await web.get("/health")).status_code != 200:
+                assert (health.status_code, health.json()) == (503, {"engine": False})
+            assert health.json() == {"engine": True}
+            assert (await web.get("/health", headers={"Host": "evil.example"})).status_code == 421
+            assert (await web.post("/mcp", json={}, headers={"Host": "evil.example"})).status_code == 421
+            assert (await web.post("/mcp", json={}, headers={"Origin": "http://evil.example"})).status_code == 403
+            async with Client(it.url) as client:
                 task = await call(client, "submit_task", description="over http", type="echo", wait_seconds=20)
                 assert task["state"] == "completed"
-            assert [line["text"] for line in here.logged()] == ["over http"]
-
-
-async def test_http_on_loopback_refuses_a_forged_host_and_origin(tmp_path: Path) -> None:
-    async with house(tmp_path) as here, served(here) as url, httpx.AsyncClient() as client:
-        assert (await client.post(url, json={}, headers={"Host": "evil.example"})).status_code == 421
-        assert (await client.post(url, json={}, headers={"Origin": "http://evil.example"})).status_code == 403
+            assert background.view(here.home).pid == it.process.pid
+        assert it.process.returncode == 0
+        assert background.view(here.home).pid is None
+        assert [line["text"] for line in here.logged()] == ["over http"]
 
 
 async def test_http_beyond_loopback_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -190,17 +176,6 @@ async def test_the_face_without_a_client_says_how_it_is_started_from_outside(tmp
         assert "stdin is closed" in closed.stderr.decode()
         assert empty.stdout == closed.stdout == b""
         assert list(here.home.root.iterdir()) == []
-
-
-async def test_http_says_whether_it_is_well(tmp_path: Path) -> None:
-    async with house(tmp_path) as here, served(here) as url, httpx.AsyncClient() as client:
-        health = url.replace("/mcp", "/health")
-        with anyio.fail_after(LIMIT):
-            while (answer := await client.get(health)).status_code != 200:
-                assert (answer.status_code, answer.json()) == (503, {"engine": False})
-                await anyio.sleep(0.02)
-        assert answer.json() == {"engine": True}
-        assert (await client.get(health, headers={"Host": "evil.example"})).status_code == 421
 
 
 async def test_tasks_of_a_stopped_home_go_on_with_the_next_client(tmp_path: Path) -> None:

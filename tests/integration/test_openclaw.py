@@ -19,7 +19,7 @@ from omni_mcp.adapters.openclaw_wire import Address, Gateway
 from omni_mcp.adapters.openclaw_wire import connected as connected_to
 from omni_mcp.llm.loopback import serving
 from omni_mcp.task import new_id
-from tests.integration.house import House, call, connected, ended, free_port, house
+from tests.integration.house import House, call, ended, house
 from tests.integration.real_openclaw import REAL_OPENCLAW, WORKER, RealOpenclaw
 
 pytestmark = REAL_OPENCLAW
@@ -72,20 +72,13 @@ def use(tool: str, **arguments: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def served(here: House, openclaw: RealOpenclaw) -> AsyncGenerator[str]:
     """Run `omni-mcp serve`, installed in the gateway by our own command while it runs."""
-    port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp"]
-    with (here.home.root / "serve.log").open("a") as log:
-        serve = [*argv, "serve", "--port", str(port)]
-        async with await anyio.open_process(serve, env=here.env, stdout=log, stderr=log) as process:
-            try:
-                await connected(port, limit=PATIENT)
-                await installed(here, openclaw, "install")
-                yield f"http://127.0.0.1:{port}/mcp"
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await installed(here, openclaw, "uninstall")
-                    process.terminate()
-                    await process.wait()
+    async with here.served(limit=PATIENT) as it:
+        try:
+            await installed(here, openclaw, "install")
+            yield it.url
+        finally:
+            with anyio.CancelScope(shield=True):
+                await installed(here, openclaw, "uninstall")
 
 
 async def installed(here: House, openclaw: RealOpenclaw, command: str) -> None:

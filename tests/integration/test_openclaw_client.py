@@ -1,42 +1,22 @@
 """OpenClaw as a client of ours, by a stand-in: what it calls itself is all that it says (seen with 2026.9.6)."""
 
-import signal
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from fastmcp import Client
 from mcp_types import Implementation
 
 from omni_mcp.lineage import OPENCLAW_CLIENT
 from tests.integration.fake_openclaw import fake_openclaw
-from tests.integration.house import House, call, connected, free_port, house, refused
+from tests.integration.house import call, house, refused
+from tests.integration.openclaw_runs import called
 
 STARTS = 90.0
 """Seconds until `omni-mcp serve` listens; measured: 2 to 23."""
 pytestmark = pytest.mark.timeout(240)
 
 WORK = 'Work. SCRIPT:[{"text": "done", "sleep": 60}]'
-
-
-@asynccontextmanager
-async def served(here: House) -> AsyncGenerator[str]:
-    """Run `omni-mcp serve` until the body ends."""
-    port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
-    with (here.home.root / "serve.log").open("a") as log:
-        async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
-            try:
-                await connected(port, limit=STARTS)
-                yield f"http://127.0.0.1:{port}/mcp"
-            finally:
-                process.send_signal(signal.SIGTERM)
-                with anyio.CancelScope(shield=True):
-                    await process.wait()
 
 
 def calling_itself(name: str, url: str) -> Client[Any]:
@@ -48,15 +28,14 @@ async def test_what_comes_from_openclaw_while_it_works_for_us_is_inside_that_tas
         async with house(tmp_path) as here:
             claw = {"preset": "openclaw", "url": gateway.url, "token": gateway.token, "handles": ["claw"]}
             here.configure(executors={"claw": claw, "bench": here.workshop()}, limits={"max_depth": 0})
-            async with served(here) as url, calling_itself(OPENCLAW_CLIENT, url) as worker:
+            async with here.served(limit=STARTS) as it, calling_itself(OPENCLAW_CLIENT, it.url) as worker:
                 task = await call(worker, "submit_task", description=WORK, type="claw")
-                while (await call(worker, "task_status", task_id=task["task_id"]))["state"] != "executing":
-                    await anyio.sleep(0.05)
+                await called(gateway, 1)
                 error = await refused(worker, "submit_task", description="again", type="echo")
                 assert error["code"] == "too_deep"
                 assert f"from OpenClaw while it works on task {task['task_id']}, 1 levels deep" in error["message"]
                 assert "do it yourself" in error["next_step"]
-                async with calling_itself("cursor", url) as person:
+                async with calling_itself("cursor", it.url) as person:
                     await call(person, "submit_task", description="mine", type="echo", wait_seconds=20)
                 await call(worker, "cancel_task", task_id=task["task_id"])
                 await call(worker, "submit_task", description="after it", type="echo")
@@ -65,10 +44,10 @@ async def test_what_comes_from_openclaw_while_it_works_for_us_is_inside_that_tas
 async def test_the_install_follows_a_serve_that_runs(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         file = here.home.root / ".openclaw/openclaw.json"
-        async with served(here) as url:
+        async with here.served(limit=STARTS) as it:
             code, said = await here.cli("install", "openclaw", "--yes")
             assert code == 0
-            assert f'"url": "{url}"' in file.read_text()
+            assert f'"url": "{it.url}"' in file.read_text()
         code, said = await here.cli("doctor", "--json")
         assert "client-unserved" in said
         code, said = await here.cli("install", "openclaw", "--yes", "--force")

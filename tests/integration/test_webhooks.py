@@ -1,18 +1,16 @@
 """Webhooks that become tasks, through a real `omni-mcp serve`; the payload is one that OpenClaw 2026.9.6 sent."""
 
 import json
-import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 
-from tests.integration.house import LIMIT, House, call, connected, ended, free_port, house
+from tests.integration.house import LIMIT, House, call, ended, house
 
 CRON: Mapping[str, Any] = json.loads((Path(__file__).parents[1] / "data/openclaw_cron.json").read_text())
 STARTS = 90.0
@@ -46,18 +44,10 @@ class Hooks:
 @asynccontextmanager
 async def serving(here: House) -> AsyncGenerator[Hooks]:
     """Run `omni-mcp serve` until the body ends, then kill it."""
-    port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
-    with (here.home.root / "serve.log").open("a") as log:
-        async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
-            try:
-                await connected(port, limit=STARTS)
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT * 3) as client:
-                    yield Hooks(client)
-            finally:
-                process.kill()
-                with anyio.CancelScope(shield=True):
-                    await process.wait()
+    async with here.served(limit=STARTS) as it:
+        async with httpx.AsyncClient(base_url=it.base, timeout=LIMIT * 3) as client:
+            yield Hooks(client)
+        it.process.kill()
 
 
 async def test_a_run_that_is_delivered_five_times_over_a_kill_becomes_one_task(tmp_path: Path) -> None:
