@@ -75,7 +75,7 @@ check: install ## Lint, format, types, floors: without a warning
 reference: install ## Renew what follows from servers_file.py: the JSON schema and the tables of docs/settings.md
 	$(BIN)/python -m tools.reference
 
-bench: install ## Measure start, round trip, memory and throughput against bare FastMCP and aiosqlite
+bench: install ## Measure start, round trip, memory, throughput and relay against bare FastMCP, aiosqlite, httpx
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run
 

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claude, face, first_task, ledger, lightness
+from benchmarks import claude, face, first_task, ledger, lightness, relay
 
 Row = Mapping[str, Any]
-"""name, unit, ours; where there is something to compare with: other, ratio, and its goal, at_most or at_least.
+"""name, unit, ours; where there is something to compare with: other, ratio, and maybe its goal, at_most or at_least.
 
 A figure that has a bound of its own has `goal`, in its unit.
 """
@@ -22,7 +22,7 @@ def met(row: Row) -> bool | None:
     """Whether the figure or the ratio reaches its goal; None: it has none."""
     if "goal" in row:
         return row["ours"] <= row["goal"]
-    if "ratio" not in row:
+    if "at_most" not in row and "at_least" not in row:
         return None
     return row["ratio"] <= row["at_most"] if "at_most" in row else row["ratio"] >= row["at_least"]
 
@@ -36,13 +36,11 @@ def goal(row: Row) -> str:
 
 def cells(row: Row) -> Sequence[str]:
     """Return a row as people read it."""
-    start = [row["name"], row["unit"], f"{row['ours']:,.2f}"]
+    compared = [f"{row['other']:,.2f}", f"{row['ratio']:.2f} x"] if "ratio" in row else ["", ""]
+    start = [row["name"], row["unit"], f"{row['ours']:,.2f}", *compared]
     if met(row) is None:
         return start
-    verdict = "[green]met" if met(row) else "[red]missed"
-    if "ratio" not in row:
-        return [*start, "", "", goal(row), verdict]
-    return [*start, f"{row['other']:,.2f}", f"{row['ratio']:.2f} x", goal(row), verdict]
+    return [*start, goal(row), "[green]met" if met(row) else "[red]missed"]
 
 
 def main() -> None:
@@ -50,7 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
-    rows: list[Row] = [*face.main(), ledger.main(), *lightness.main(), *first_task.main(), *claude.main()]
+    rows: list[Row] = [*face.main(), ledger.main(), *relay.main()]
+    rows += [*lightness.main(), *first_task.main(), *claude.main()]
     if as_json:
         json.dump([{**row, "met": met(row)} for row in rows], sys.stdout, indent=2)
     else:

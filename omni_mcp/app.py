@@ -59,13 +59,15 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks)
             if watch and not engine_here:
                 tasks.start_soon(keeper.watch, name="engine keeper")
-            yield Service(
-                ledger=ledger,
-                settings=LiveSettings(home).now,
-                dispatch=LocalDispatch(),
-                engines=EngineInside() if engine_here else keeper,
-                origin=processes.origin,
-            )
+            dispatch = LocalDispatch()
+            async with dispatch.listen(ledger.look):
+                yield Service(
+                    ledger=ledger,
+                    settings=LiveSettings(home).now,
+                    dispatch=dispatch,
+                    engines=EngineInside() if engine_here else keeper,
+                    origin=processes.origin,
+                )
             tasks.cancel_scope.cancel()
 
 

@@ -535,6 +535,7 @@ class Engine:
             del self.running[attempt.task.id]
             self._put_away(self.begun_with.pop(attempt.task.id))
             self.silent_since.pop(attempt.task.id, None)
+            self.doorbell.ring_back(attempt.task.id)
             self.doorbell.ring()
 
     async def _hear(self, spec: ExecutorSpec, outcome: Outcome) -> None:

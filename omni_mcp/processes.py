@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -90,14 +91,15 @@ def inherited() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k.upper() in INHERITED or k.startswith("LC_")}
 
 
-def die_with_parent(argv: Sequence[str]) -> Sequence[str]:
-    """Return a command whose process is killed by the kernel when the thread that started it ends.
+def die_with_parent(argv: Sequence[str], *, signal: str = "KILL") -> Sequence[str]:
+    """Return a command whose process gets a signal from the kernel when the thread that started it ends.
 
     Linux with util-linux only; elsewhere (macOS, Windows, BusyBox) the command comes back unchanged. It holds for
-    the process itself, not for what that starts: `sweep` is the other half.
+    the process itself, not for what that starts: `sweep` is the other half. Not by `preexec_fn`: a fork of a process
+    of our size takes 16 ms, in which its event loop stands still; without one Python uses vfork.
     """
     setpriv = _setpriv()
-    return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else argv
+    return [setpriv, "--pdeathsig", signal, "--", *argv] if setpriv else argv
 
 
 async def whole(start: Awaitable[T]) -> T:
@@ -110,7 +112,19 @@ async def whole(start: Awaitable[T]) -> T:
 
 def marked(mark: str, value: str) -> Sequence[psutil.Process]:
     """Return the living processes, but for this one, whose environment has `mark` set to `value`."""
-    return [p for p in psutil.process_iter() if p.pid != os.getpid() and _mark_of(p, mark) == value]
+    return list(_marked(f"{mark}={value}".encode()) if psutil.LINUX else _marked_elsewhere(mark, value))
+
+
+def _marked(entry: bytes) -> Iterator[psutil.Process]:
+    """Look by hand: four times as fast as psutil, and every run of an agent looks at all processes twice."""
+    for pid in psutil.pids():
+        with suppress(psutil.Error, OSError):  # it has gone, or is another user's
+            if pid != os.getpid() and entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                yield psutil.Process(pid)
+
+
+def _marked_elsewhere(mark: str, value: str) -> Iterator[psutil.Process]:
+    return (p for p in psutil.process_iter() if p.pid != os.getpid() and _mark_of(p, mark) == value)
 
 
 def sweep(mark: str, value: str, *, grace: float = GRACE) -> Swept:

@@ -198,7 +198,7 @@ def engine_for(
         "means": means_for(Settings(home=Home(home), servers=servers), *executors),
         "clock": clock or SystemClock(),
         "owner": "engine",
-        "doorbell": LocalDoorbell("127.0.0.1:0"),
+        "doorbell": LocalDoorbell(),
         "modes": FakeModes(clock or SystemClock()),
         "is_over": _everybody_lives,
         "renewed": _as_before,

@@ -22,7 +22,6 @@ from anyio import CancelScope
 
 from omni_mcp.adapters.claude_ask import Dialogue
 from omni_mcp.adapters.claude_command import (
-    INSTALL_FIX,
     PROFILES,
     Setup,
     command_for,
@@ -30,7 +29,7 @@ from omni_mcp.adapters.claude_command import (
     wants_worktree,
 )
 from omni_mcp.adapters.claude_process import clear, feed, last_words, lines, running, stop
-from omni_mcp.adapters.claude_result import Exit, conclude, forgotten, hopeless, unanswered
+from omni_mcp.adapters.claude_result import INSTALL_FIX, Exit, conclude, forgotten, hopeless, unanswered
 from omni_mcp.adapters.claude_stream import Transcript
 from omni_mcp.adapters.serving import Ask, Tell, serve
 from omni_mcp.adapters.worktree import Worktree, closed, opened

@@ -17,13 +17,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from omni_mcp.adapters.claude_gate import LOGIN
-from omni_mcp.adapters.claude_result import RETRIES
+from omni_mcp.adapters.claude_result import INSTALL_FIX, RETRIES
 from omni_mcp.contract import OWNER_MARK, TASK_MARK, Answered, Endpoint, RunRequest
 from omni_mcp.errors import BadRequest, ExecutorUnusable
 from omni_mcp.processes import SESSION_MARK
 from omni_mcp.question import Action
-
-INSTALL_FIX = "install it: npm install -g @anthropic-ai/claude-code, or name it with `binary`"
 
 PROFILES: Mapping[str, Sequence[str]] = {
     "read-only": ("--tools", "Read,Grep,Glob", "--permission-mode", "dontAsk"),

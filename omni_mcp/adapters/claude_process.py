@@ -6,14 +6,10 @@ stops its shells itself.
 """
 
 import asyncio
-import ctypes
-import os
-import signal
-import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -24,7 +20,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.adapters.claude_command import HANDOVER, Command
 from omni_mcp.contract import TASK_MARK
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable
-from omni_mcp.processes import sweep, whole
+from omni_mcp.processes import die_with_parent, sweep, whole
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL; `claude` needs one or two to stop its shells and write its session."""
@@ -32,7 +28,6 @@ LINE_BYTES = 64 << 20
 """The longest line of the stream that is read; a longer one is garbage."""
 STDERR_LINES = 20
 """So many last lines of stderr are kept."""
-_PR_SET_PDEATHSIG = 1
 
 
 @asynccontextmanager
@@ -108,9 +103,10 @@ async def _start(command: Command, env: Mapping[str, str]) -> Process:
     with tempfile.TemporaryFile() as settings:
         settings.write(command.settings)
         settings.seek(0)
+        whole_argv = [*command.argv, "--settings", f"/dev/fd/{settings.fileno()}"]
         try:
             return await asyncio.create_subprocess_exec(
-                *(*command.argv, "--settings", f"/dev/fd/{settings.fileno()}"),
+                *await run_sync(partial(die_with_parent, whole_argv, signal="TERM")),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
@@ -119,7 +115,6 @@ async def _start(command: Command, env: Mapping[str, str]) -> Process:
                 pass_fds=[settings.fileno()],
                 start_new_session=True,
                 limit=LINE_BYTES,
-                preexec_fn=_die_with_parent(),
             )
         except OSError as error:
             raise ExecutorUnusable(f"Claude Code cannot be started: {error}") from error
@@ -130,17 +125,3 @@ async def stop(process: Process, task_id: str) -> None:
     await clear(task_id)
     with anyio.move_on_after(GRACE):
         await process.wait()
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return what a child does before `exec` to get SIGTERM when this process dies; None where that is unknown."""
-    if sys.platform != "linux":
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the signal was asked for
-            os._exit(1)
-
-    return bind

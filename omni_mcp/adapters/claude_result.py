@@ -11,11 +11,13 @@ from typing import Any
 
 from omni_mcp.adapters.claude_stream import Event, Transcript, call_in_words, shorten
 from omni_mcp.contract import RunResult, RunUsage, failed
+from omni_mcp.errors import ExecutorUnusable
 from omni_mcp.task import FailureClass
 
 LOGIN_FIX = "start `claude` in a terminal and type /login, or give the executor's row an ANTHROPIC_API_KEY"
 RELAY_FIX = "check the keys under `models` in servers.yaml; the relay or its provider refused the call"
 SILENCE_FIX = "if it is only slow, raise limits.silent_seconds in servers.yaml"
+INSTALL_FIX = "install it: npm install -g @anthropic-ai/claude-code, or name it with `binary`"
 UPDATE_FIX = "update it: npm install -g @anthropic-ai/claude-code@latest"
 MODEL_FIX = "submit with another model, or mend the model name in servers.yaml"
 
@@ -48,6 +50,9 @@ BY_TROUBLE: Mapping[str, FailureClass] = {
 
 LIMITS = frozenset({"max_turns", "budget_exhausted", "prompt_too_long"})
 """Ends that a second try would only repeat."""
+
+NO_PROGRAM = frozenset({126, 127})
+"""Exit codes of what is not there or cannot be executed, be it `claude` or the Node that it wants (POSIX, `sh`)."""
 
 RETRIES = 2
 """So often Claude Code itself repeats a failed model call: that gets over a hiccup, and shows an outage in seconds."""
@@ -106,6 +111,8 @@ def _without_result(transcript: Transcript, end: Exit) -> RunResult:
     reason = shorten(end.stderr) or f"exit code {end.code}"
     if "unknown option" in end.stderr:
         return failed(FailureClass.CONFIG, f"this Claude Code is too old: {reason}", fix=UPDATE_FIX)
+    if end.code in NO_PROGRAM and transcript.began is None:
+        return failed(ExecutorUnusable.kind, f"Claude Code cannot be started: {reason}", fix=INSTALL_FIX)
     return failed(FailureClass.INTERRUPTED, f"Claude Code ended without a result: {reason}", text=transcript.said)
 
 

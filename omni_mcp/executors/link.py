@@ -30,8 +30,9 @@ CLOSE_LIMIT = 6.0
 class Link:
     """A connection: `open` it once, `bury` it in the end."""
 
-    def __init__(self, client: Client[ClientTransport], *, mark: str, local: bool) -> None:
+    def __init__(self, client: Client[ClientTransport], *, mark: str, local: bool, pings: bool) -> None:
         self.client = client
+        self._pings = pings
         self.calls = 0
         self._mark = mark
         self._local = local
@@ -48,10 +49,13 @@ class Link:
             connected.set()
 
     async def answers(self) -> bool:
-        """Whether the server still answers, in either era of the protocol (`ping` is gone from the newer one)."""
+        """Whether the server still answers; `ping`, cheaper by far, is gone from the newer era, and not all know it."""
         try:
             with anyio.fail_after(PROBE_LIMIT):
-                await self.client.list_tools_mcp(cache_mode="bypass")
+                if self._pings:
+                    await self.client.ping()
+                else:
+                    await self.client.list_tools_mcp(cache_mode="bypass")
         except TROUBLES as error:
             return is_clear(error)
         return True
@@ -97,7 +101,7 @@ async def opened(
         init_timeout=spec.row.connect_timeout,
         timeout=0,  # none: each call has its own, which stands still while somebody is asked
     )
-    link = Link(client, mark=mark, local=bool(spec.command))
+    link = Link(client, mark=mark, local=bool(spec.command), pings=bool(spec.row.preset))
     try:
         await link.open()
     except BaseException:

@@ -494,3 +494,7 @@ class Ledger(Protocol):
     async def changed(self, since: Watermark, *, timeout: timedelta) -> bool:
         """Return when anything was written since, by this process or another; False at the timeout."""
         ...
+
+    def look(self) -> None:
+        """Have `changed` look at once for what other processes wrote: somebody says that there is something."""
+        ...

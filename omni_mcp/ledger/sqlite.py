@@ -586,6 +586,9 @@ class SqliteLedger(Ledger):
     def _tell(self) -> None:
         """Wake those who wait for a change."""
         self._written += 1
+        self.look()
+
+    def look(self) -> None:
         self._wrote.set()
         self._wrote = anyio.Event()
 

@@ -26,6 +26,9 @@ class _Guest(uvicorn.Server):
 async def serving(app: ASGIApp, *, port: int = 0) -> AsyncGenerator[int]:
     """Serve `app` on 127.0.0.1 until the body ends; gives the port (0 chooses a free one). Raises OSError if taken."""
     listener = socket.create_server((HOST, port))
+    # Handed to every connection. asyncio sets it only where a socket names its protocol, and without it a piece that
+    # follows a piece waits for the other side's delayed acknowledgement: 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE
     )

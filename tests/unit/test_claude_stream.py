@@ -261,3 +261,14 @@ def test_an_empty_account_is_nothing_a_task_can_help():
     empty: dict[str, Any] = {"type": "assistant", "error": "billing_error", "message": {"content": []}}
     assert end(INIT, empty, refused(400)).failure is FailureClass.AUTH
     assert end(INIT, refused(402)).failure is FailureClass.AUTH
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_what_cannot_be_executed_is_a_fault_of_the_machine_and_not_of_the_run(code: int):
+    result = end(code=code, stderr="env: node: No such file or directory")
+    assert (result.failure, "cannot be started: env: node" in (result.message or "")) == (FailureClass.CONFIG, True)
+    assert "npm install" in (result.fix or "")
+
+
+def test_a_run_that_had_begun_and_ends_with_the_same_code_is_an_interrupted_one():
+    assert end({"type": "system", "subtype": "init"}, code=127).failure is FailureClass.INTERRUPTED

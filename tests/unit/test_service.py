@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.errors import BadRequest, TooDeep
 from omni_mcp.home import Home
+from omni_mcp.ledger import sqlite
 from omni_mcp.ledger.base import EngineMark
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.lineage import OPENCLAW_CLIENT
@@ -20,7 +22,7 @@ from omni_mcp.servers_file import ExecutorRow, ServersFile
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, WaitingFor
-from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, ledger_for_tests
+from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -77,7 +79,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(tmp_path: Path, **limits: Any) -> AsyncGenerator[Place]:
+async def place(tmp_path: Path, *, dispatch: LocalDispatch | None = None, **limits: Any) -> AsyncGenerator[Place]:
     """Open a place with one executor."""
     rows = {"fake": FakeExecutor().row, "claw": ExecutorRow(preset="openclaw", url="ws://127.0.0.1:1")}
     servers = ServersFile.model_validate({"executors": rows, "routing": {"default": "fake"}, "limits": limits})
@@ -87,7 +89,7 @@ async def place(tmp_path: Path, **limits: Any) -> AsyncGenerator[Place]:
         service = Service(
             ledger=ledger,
             settings=lambda: settings,
-            dispatch=LocalDispatch(),
+            dispatch=dispatch or LocalDispatch(),
             engines=NoEngines(),
             clock=clock,
             origin=lambda: origin[0],
@@ -349,3 +351,38 @@ async def test_a_resume_names_the_executor_with_which_the_run_before_may_live(tm
         await here.ledger.park(task_id, attempt=1, owner="me", waiting_for=WaitingFor.RETRY, text="later")
         [told] = (await here.service.resume([task_id], dry_run=True)).tasks
     assert told.text.endswith("attempt 2 on claw")
+
+
+class Asking(LocalDispatch):
+    """Says when an engine was asked to ring."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = anyio.Event()
+
+    def ask_back(self, address: str, task_id: str) -> None:
+        super().ask_back(address, task_id)
+        self.asked.set()
+
+
+async def test_who_waits_hears_of_the_end_from_the_engine_and_not_by_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "POLL", 3600)
+    fake, dispatch, waits = FakeExecutor(held=True), Asking(), 40
+    async with place(tmp_path, dispatch=dispatch) as here, ledger_for_tests(tmp_path) as theirs:
+        async with LocalDispatch().listen() as doorbell, dispatch.listen(here.ledger.look):
+            mark = EngineMark(owner="engine", pid=1, version="1", log="", address=doorbell.address, started_at=START)
+            await theirs.announce(mark)
+            engine = engine_for(theirs, fake, home=tmp_path, doorbell=doorbell)
+            task_id = await here.submitted()
+            async with anyio.create_task_group() as attempts:
+                await engine.step(attempts)
+                await fake.begun()
+
+                async def end() -> None:
+                    await dispatch.asked.wait()
+                    fake.let_go()
+
+                attempts.start_soon(end)
+                assert (await here.service.status(task_id, wait_seconds=waits)).state is TaskState.COMPLETED
