@@ -9,10 +9,12 @@ import signal
 import subprocess
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import httpx2
 import uvicorn
+from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,31 +28,32 @@ LIMIT = 120.0
 
 
 class Server:
-    """A process that serves MCP at a port of its own."""
+    """Serves MCP at a port of its own, in one process after the other (`forked.py`)."""
 
-    def __init__(self, argv: Sequence[str], port: int, log: str) -> None:
+    def __init__(self, argv: Sequence[str], port: int, log: Path) -> None:
         self.url = f"http://127.0.0.1:{port}/mcp"
         self.kills = 0
-        self._argv = argv
         self._port = port
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        with log.open("ab") as lines:
+            self._parent = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=lines)
+        self._pid = 0
 
     async def start(self) -> None:
-        """Start it, and wait until it listens."""
-        with open(self._log, "ab") as log:  # noqa: ASYNC230, PTH123 - a file of the child
-            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: ASYNC220
+        """Wait until the next process listens."""
+        assert self._parent.stdout is not None
+        self._pid = int(await run_sync(self._parent.stdout.readline))
         await connected(self._port, limit=LIMIT)
 
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+    def end(self) -> None:
+        """End all of it."""
+        self._parent.kill()
+        self._parent.wait()
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
 
     async def restart(self) -> None:
-        """Kill it and start it again."""
-        self.kill()
+        """Kill the process that serves, as a power cut would; the next one begins with what is on disk."""
+        os.kill(self._pid, signal.SIGKILL)
         self.kills += 1
         await self.start()
 
@@ -58,21 +61,21 @@ class Server:
 @asynccontextmanager
 async def killed_after_each_task(server: Server) -> AsyncGenerator[str]:
     """Yield the URL at which the server is reached that dies with every task."""
-    async with httpx2.AsyncClient(timeout=LIMIT) as client:
 
-        async def forward(request: Request) -> Response:
-            headers = {name: value for name, value in request.headers.items() if name not in NOT_OURS}
+    async def forward(request: Request) -> Response:
+        headers = {name: value for name, value in request.headers.items() if name not in NOT_OURS}
+        async with httpx2.AsyncClient(timeout=LIMIT) as client:  # a connection of its own: none outlives the server
             answer = await client.request(request.method, server.url, headers=headers, content=await request.body())
-            if TASK in answer.content:
-                await server.restart()
-            back = {name: value for name, value in answer.headers.items() if name.lower() not in NOT_OURS}
-            return Response(answer.content, status_code=answer.status_code, headers=back)
+        if TASK in answer.content:
+            await server.restart()
+        back = {name: value for name, value in answer.headers.items() if name.lower() not in NOT_OURS}
+        return Response(answer.content, status_code=answer.status_code, headers=back)
 
-        app = Starlette(routes=[Route("/mcp", forward, methods=["GET", "POST", "DELETE"])])
-        port = free_port()
-        between = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(between.serve)
-            await connected(port, limit=LIMIT)
-            yield f"http://127.0.0.1:{port}/mcp"
-            between.should_exit = True
+    app = Starlette(routes=[Route("/mcp", forward, methods=["GET", "POST", "DELETE"])])
+    port = free_port()
+    between = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(between.serve)
+        await connected(port, limit=LIMIT)
+        yield f"http://127.0.0.1:{port}/mcp"
+        between.should_exit = True

@@ -9,12 +9,15 @@ import asyncio
 import sys
 from typing import Any
 
+import fastmcp.server.http  # pyright: ignore[reportUnusedImport] # noqa: F401 - what a forked server then has
+import uvicorn  # pyright: ignore[reportUnusedImport] # noqa: F401
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.utilities.tasks import TaskConfig
 from fastmcp_tasks import TasksExtension
+from forked import again_and_again
 from mcp import MCPError
-from mcp.types import INTERNAL_ERROR, ElicitRequest, ElicitRequestFormParams, InputRequiredResult
+from mcp.types import INTERNAL_ERROR, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
 mcp = FastMCP("peer")
 mcp.add_extension(TasksExtension())
@@ -72,8 +75,10 @@ async def test_tool_with_task(ctx: Context) -> Any:
     answer = (ctx.input_responses or {}).get("user_name")
     if answer is None:
         return InputRequiredResult(input_requests={"user_name": form("What is your name?")})
-    return f"Hello, {answer.content['name']}!"
+    return f"Hello, {answer.content['name'] if isinstance(answer, ElicitResult) and answer.content else ''}!"
 
 
 if __name__ == "__main__":
-    mcp.run("http", host="127.0.0.1", port=int(sys.argv[2]), show_banner=False, log_level="error")
+    again_and_again(
+        lambda: mcp.run("http", host="127.0.0.1", port=int(sys.argv[2]), show_banner=False, log_level="error")
+    )

@@ -5,19 +5,24 @@ that has `fastmcp[tasks]`. A check that fails has to stand in expected-failures.
 """
 
 import json
+import logging
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import anyio
 import yaml
 
-from tests.conformance.killed import Server, killed_after_each_task
-from tests.integration.house import free_port
+from tests.conformance.killed import LIMIT, Server, killed_after_each_task
+from tests.integration.house import connected, free_port
+
+logger = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 EXPECTED = HERE / "expected-failures.yml"
@@ -65,6 +70,7 @@ class Suite:
         argv = ["node", self.index, "server", "--url", url, "-o", str(out), "--timeout", str(SCENARIO_LIMIT_MS)]
         done = await anyio.run_process([*argv, *arguments], check=False)
         score = _score(out)
+        logger.info("%s: %d passed, %d failed", " ".join(arguments), score.passed.total(), len(score.failed))
         if not score.passed:
             sys.exit(f"the suite did not run: {(done.stdout + done.stderr).decode()[-2000:]}")
         return score
@@ -92,15 +98,28 @@ def _score(out: Path) -> Score:
 
 
 @asynccontextmanager
-async def serving(kind: str, argv: Sequence[str], home: Path) -> AsyncGenerator[Server]:
+async def serving(home: Path, argv: Sequence[str], *more: str) -> AsyncGenerator[Server]:
     """Have a server up on a home of its own."""
     port = free_port()
-    server = Server([*argv, str(home / kind), str(port)], port, str(home / f"{kind}.log"))
+    server = Server([*argv, str(home), str(port), *more], port, home.with_suffix(".log"))
     try:
         await server.start()
         yield server
     finally:
-        server.kill()
+        server.end()
+
+
+@asynccontextmanager
+async def working() -> AsyncGenerator[str]:
+    """Have the executor up; yields its port."""
+    port = free_port()
+    worker = subprocess.Popen([sys.executable, "-m", "tests.conformance.worker", str(port)])  # noqa: ASYNC220
+    try:
+        await connected(port, limit=LIMIT)
+        yield str(port)
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 async def main(index: str, peer_python: str, *only: str) -> None:
@@ -113,16 +132,18 @@ async def main(index: str, peer_python: str, *only: str) -> None:
         home, results = Path(folder), Path(folder) / "results"
         results.mkdir()
         suite = Suite(index, results)
-        async with serving("ours", ours, home) as server:
-            for era in () if only else ERAS:
-                scores[era] = await suite.run(server.url, "--requirements", era)
-            scores["ours"] = await suite.tasks(server.url, scenarios)
-        async with serving("ours-killed", ours, home) as server, killed_after_each_task(server) as url:
-            scores["ours, killed"] = await suite.tasks(url, scenarios)
-            kills = server.kills
-        async with serving("peer", peer, home) as server:
+        async with working() as worker:
+            async with serving(home / "ours", ours, worker) as server:
+                for era in () if only else ERAS:
+                    scores[era] = await suite.run(server.url, "--requirements", era)
+                scores["ours"] = await suite.tasks(server.url, scenarios)
+            async with serving(home / "ours-killed", ours, worker) as server:
+                async with killed_after_each_task(server) as url:
+                    scores["ours, killed"] = await suite.tasks(url, scenarios)
+                kills = server.kills
+        async with serving(home / "peer", peer) as server:
             scores["fastmcp-tasks"] = await suite.tasks(server.url, scenarios)
-        async with serving("peer-killed", peer, home) as server, killed_after_each_task(server) as url:
+        async with serving(home / "peer-killed", peer) as server, killed_after_each_task(server) as url:
             scores["fastmcp-tasks, killed"] = await suite.tasks(url, scenarios)
     print("\n".join(_table(scores, scenarios)))
     print(f"killed: SIGKILL between a task's creation and the first tasks/get, {kills} times with ours")
@@ -158,4 +179,6 @@ def _judge(scores: Mapping[str, Score], *, whole: bool) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    anyio.run(partial(main, sys.argv[1], sys.argv[2], *sys.argv[3:]))

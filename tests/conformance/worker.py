@@ -1,6 +1,10 @@
-"""The executor of the conformance runs: does what a task's description, a JSON object, says."""
+"""The executor of the conformance runs, a server of its own: does what a task's description, a JSON object, says.
+
+python -m tests.conformance.worker PORT
+"""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import anyio
@@ -58,4 +62,4 @@ def _asks(questions: list[str], ctx: Context) -> InputRequiredResult | str:
 
 
 if __name__ == "__main__":
-    mcp.run("stdio", show_banner=False)
+    mcp.run("http", host="127.0.0.1", port=int(sys.argv[1]), show_banner=False, log_level="error")
