@@ -35,12 +35,21 @@ OPENCLAW_INSTALLED := $(OPENCLAW_FOLDER)/.installed
 OPENCLAW := openclaw@2026.9.6
 OPENCLAW_NODE := node@24.21.0
 
+# The official suite, and the Node that it needs; beside it a server of fastmcp-tasks, which nothing of ours depends on.
+CONFORMANCE_FOLDER := .cache/conformance
+CONFORMANCE_INSTALLED := $(CONFORMANCE_FOLDER)/.installed
+CONFORMANCE := @modelcontextprotocol/conformance@0.2.0-alpha.12
+CONFORMANCE_NODE := node@22.23.3
+PEER_FOLDER := .cache/fastmcp-tasks
+PEER_INSTALLED := $(PEER_FOLDER)/.installed
+PEER := fastmcp[tasks]==4.1.2
+
 PYTEST_ARGS ?=
 
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run demo-faults test test-openclaw check reference bench breakers chaos endurance outage repairs mutants words wheel wheel-check image-check lock clean
+.PHONY: help install run demo-faults test test-openclaw conformance check reference bench breakers chaos endurance outage repairs mutants words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -63,6 +72,14 @@ endif
 
 test-openclaw: install $(OPENCLAW_INSTALLED) ## Run the tests with a real OpenClaw gateway (npm; 650 MB the first time)
 	$(BIN)/pytest -m openclaw $(PYTEST_ARGS)
+
+conformance: install $(if $(HAS_NPM),$(CONFORMANCE_INSTALLED) $(PEER_INSTALLED)) ## Run the official MCP conformance suite on our face, beside fastmcp-tasks (5 minutes)
+ifdef HAS_NPM
+	PATH="$(CURDIR)/$(CONFORMANCE_FOLDER)/node/node_modules/.bin:$$PATH" $(BIN)/python -m tests.conformance.run \
+		$(CONFORMANCE_FOLDER)/node_modules/@modelcontextprotocol/conformance/dist/index.js $(PEER_FOLDER)/bin/python
+else
+	@echo '!! npm is not installed: the conformance suite is left out.'
+endif
 
 check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/ruff check
@@ -143,6 +160,17 @@ $(OPENCLAW_INSTALLED): Makefile
 	npm install --prefix $(OPENCLAW_FOLDER)/node $(NPM_QUIETLY) $(OPENCLAW_NODE)
 	PATH="$(CURDIR)/$(OPENCLAW_FOLDER)/node/node_modules/.bin:$$PATH" \
 		npm install --prefix $(OPENCLAW_FOLDER) $(NPM_QUIETLY) $(OPENCLAW)
+	@touch $@
+
+$(CONFORMANCE_INSTALLED): Makefile
+	npm install --prefix $(CONFORMANCE_FOLDER)/node $(NPM_QUIETLY) $(CONFORMANCE_NODE)
+	PATH="$(CURDIR)/$(CONFORMANCE_FOLDER)/node/node_modules/.bin:$$PATH" \
+		npm install --prefix $(CONFORMANCE_FOLDER) $(NPM_QUIETLY) $(CONFORMANCE)
+	@touch $@
+
+$(PEER_INSTALLED): Makefile
+	$(PYTHON) -m venv $(PEER_FOLDER)
+	$(PEER_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install '$(PEER)'
 	@touch $@
 
 # What we are measured against, and nothing else of ours needs.

@@ -75,6 +75,11 @@ class Home:
         return self.root / "openclaw-device.key"
 
     @property
+    def state_key(self) -> Path:
+        """By what faces know again the state that an MCP client gives back with an answer."""
+        return self.root / "request-state.key"
+
+    @property
     def engine_log(self) -> Path:
         """What the background engine prints."""
         return self.root / "logs" / "engine.log"

@@ -15,6 +15,7 @@ from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces import hooks
 from omni_mcp.faces.mcp import create_face
+from omni_mcp.faces.state import kept_state
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
@@ -35,7 +36,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
     house = _House(home, f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-    face = create_face(house.opened)
+    face = create_face(house.opened, state=kept_state(home))
     face.custom_route("/health", methods=["GET"])(partial(_health, home))
     face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
     face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)

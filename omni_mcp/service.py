@@ -79,6 +79,8 @@ QUESTIONS_SHOWN = 3
 """Open questions that a status shows; the next ones come when these are answered."""
 QUESTION_SHOWN = 2000
 """Characters of one of them."""
+LOOK = timedelta(seconds=1)
+"""Between two looks whether a question is still open, where nothing else is written."""
 HELD_SHOWN = 10
 """Tasks whose ids the mode shows, of those that wait for the same."""
 WAITING_PAGE = 500
@@ -134,7 +136,7 @@ class Service:
     origin: Callable[[], Origin | None] = _outside
     """Says whose run this process belongs to; blocks."""
 
-    async def submit(self, spec: TaskSpec, *, wait_seconds: float = 0, client: str | None = None) -> TaskView:
+    async def submit(self, spec: TaskSpec, *, client: str | None = None) -> TaskView:
         """Write a task down, durable before the answer, and have it run. Raises BadRequest, LedgerError.
 
         `client` is how an MCP client calls itself.
@@ -153,12 +155,19 @@ class Service:
         _check_kept(spec, found, specs)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=_choice(spec, settings, found, specs))
         engine = await self._ring(submitted.task.id, submitted.engine)
-        task = await self._settled(submitted.task, wait_seconds) if wait_seconds else submitted.task
+        task = submitted.task
         told = await self._told(task)
         view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine, **told)
         return (
             view.model_copy(update={"requested": found.requested, "reason": found.reason}) if not view.reason else view
         )
+
+    async def row(self, task_id: str) -> Task:
+        """Return a task as the ledger has it. Raises TaskNotFound, for a beginning of an id, too."""
+        task = await self._find(task_id)
+        if task.id != task_id:
+            raise TaskNotFound(task_id)
+        return task
 
     async def status(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> TaskView:
         """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`."""
@@ -252,6 +261,14 @@ class Service:
         """Return the open questions of a task, uncut."""
         task = await self._find(task_id)
         return [question_view(each) for each in await self.ledger.questions(task.id) if each.open]
+
+    async def closed(self, task_id: str, question_id: str) -> None:
+        """Wait until a question is open no more: answered by somebody, or taken back."""
+        while True:
+            seen = await self.ledger.watermark()
+            if all(each.question_id != question_id for each in await self.questions(task_id)):
+                return
+            await self.ledger.changed(seen, timeout=LOOK)
 
     async def _question(self, task: Task, question_id: str) -> Question:
         wanted = question_id.strip().lower()

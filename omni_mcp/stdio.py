@@ -11,11 +11,13 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from fastmcp.server.mixins import transport
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 
 from omni_mcp.app import EngineHere, running_face
 from omni_mcp.faces.mcp import create_face
+from omni_mcp.faces.state import kept_state
 from omni_mcp.hidden import hide_environment
 from omni_mcp.home import Home
 from omni_mcp.unreadable import refused
@@ -28,23 +30,25 @@ Message = SessionMessage | Exception
 def serve_stdio(home: Home, *, inline: bool) -> None:
     """Serve until stdin ends."""
     hide_environment()
+    state = kept_state(home)
     # FastMCP takes no streams, and what the library cannot read it drops without an answer.
     transport.stdio_server = answering_stdio  # pyright: ignore[reportPrivateImportUsage]
-    anyio.run(_inline if inline else _light, home)
+    anyio.run(_inline if inline else _light, home, state)
 
 
-async def _light(home: Home) -> None:
+async def _light(home: Home, state: RequestStateSecurity | None) -> None:
     """Nothing here must be saved at a signal: what was answered is on disk, and the tasks are the engine's."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    await create_face(partial(running_face, home)).run_stdio_async(show_banner=False, log_level="WARNING")
+    face = create_face(partial(running_face, home), state=state)
+    await face.run_stdio_async(show_banner=False, log_level="WARNING")
 
 
-async def _inline(home: Home) -> None:
+async def _inline(home: Home, state: RequestStateSecurity | None) -> None:
     engine = EngineHere(home)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
         tasks.start_soon(_end_at_signal, engine, name="signals")
-        face = create_face(partial(running_face, home, engine_here=True))
+        face = create_face(partial(running_face, home, engine_here=True), state=state)
         await face.run_stdio_async(show_banner=False, log_level="WARNING")
         await engine.stop()
         tasks.cancel_scope.cancel()

@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -12,13 +12,17 @@ from fastmcp.dependencies import CurrentContext, Depends
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import ToolResult
+from mcp.server.request_state import RequestStateSecurity
 from mcp_types import CallToolRequestParams, ToolAnnotations
 from pydantic import Field
 
 from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
+from omni_mcp.faces.answers import call_result
+from omni_mcp.faces.native_tasks import NativeTasks
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
+from omni_mcp.faces.waiting import ACaller, Caller
 from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
@@ -47,8 +51,11 @@ SUBMITS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempoten
 ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
-def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
-    """Return the MCP server; its Service is opened with it."""
+def create_face(open_service: OpenService, *, state: RequestStateSecurity | None = None) -> FastMCP[dict[str, Service]]:
+    """Return the MCP server; its Service is opened with it.
+
+    `state` seals what a client gives back with an answer; without, one that was given before a start is refused.
+    """
 
     @asynccontextmanager
     async def lifespan(_server: FastMCP[dict[str, Service]]):
@@ -61,7 +68,9 @@ def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
         version=__version__,
         lifespan=lifespan,
         middleware=[Refusals()],
+        request_state_security=state,
     )
+    face.add_extension(NativeTasks())
     for function, annotations, view in TOOLS:
         face.tool(function, annotations=annotations, output_schema=output_schema(view))
     face.resource("omni://mode", name="mode", mime_type="application/json")(mode_resource)
@@ -97,8 +106,8 @@ def _refused(error: ErrorView) -> ToolResult:
     return ToolResult(structured_content=error.shown(), is_error=True)
 
 
-def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolResult]]:
-    """Show a tool's view, or what went wrong and the next call."""
+def answering(tool: Callable[P, Awaitable[View | ToolResult]]) -> Callable[P, Awaitable[ToolResult]]:
+    """Show a tool's view, or what went wrong and the next call; a result that is none of a view stays as it is."""
 
     @functools.wraps(tool)
     async def answer(*args: P.args, **kwargs: P.kwargs) -> ToolResult:
@@ -109,20 +118,9 @@ def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolR
             view = ErrorView(
                 code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
             )
-        return ToolResult(
-            structured_content={**await _mode_of(service), **view.shown()}, is_error=isinstance(view, ErrorView)
-        )
+        return view if isinstance(view, ToolResult) else await call_result(service, view)
 
     return answer
-
-
-async def _mode_of(service: Service) -> Mapping[str, str]:
-    """Return what every answer says while the mode is not normal; a ledger that is busy costs only that."""
-    try:
-        said = await service.mode_note()
-    except OmniError:
-        return {}
-    return {} if said is None else {"mode": said}
 
 
 AContext: Any = CurrentContext()
@@ -168,11 +166,14 @@ async def submit_task(
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,
     client: str | None = AClient,
-) -> TaskView:
+    caller: Caller = ACaller,
+) -> TaskView | ToolResult:
     """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
 
     Next: task_status with wait_seconds=50.
     """
+    if (asked_before := await caller.again()) is not None:
+        return await caller.over(asked_before, wait_seconds)
     spec = TaskSpec(
         description=description,
         type=type,
@@ -186,7 +187,7 @@ async def submit_task(
         budget_usd=budget_usd,
         options=options or {},
     )
-    return await service.submit(spec, wait_seconds=wait_seconds, client=client)
+    return await caller.over(await service.submit(spec, client=client), wait_seconds, handing_off=True)
 
 
 @answering
@@ -197,12 +198,15 @@ async def task_status(
         int | None, Field(ge=0, le=1 << 53, description="Also return the history after this number (next_seq)")
     ] = None,
     service: Service = AService,
-) -> TaskView:
+    caller: Caller = ACaller,
+) -> TaskView | ToolResult:
     """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
 
     With wait_seconds it answers when the task ends or waits, at the latest then: still running is a normal answer.
     """
-    return await service.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
+    if since_seq is not None:
+        return await service.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
+    return await caller.over(await caller.again() or await service.status(task_id), wait_seconds)
 
 
 @answering
