@@ -3,13 +3,14 @@
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
 from fastmcp import Context, FastMCP
 from fastmcp.dependencies import CurrentContext, Depends
 from fastmcp.exceptions import ToolError, ValidationError
+from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import ToolResult
 from mcp_types import CallToolRequestParams, ToolAnnotations
@@ -17,12 +18,13 @@ from pydantic import Field
 
 from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
+from omni_mcp.faces.caller import for_caller
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
-from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
+from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View, error_view
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,10 @@ SUBMITS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempoten
 ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
-def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
-    """Return the MCP server; its Service is opened with it."""
+def create_face(
+    open_service: OpenService, *, auth: AuthProvider | None = None, gate: Sequence[Middleware] = ()
+) -> FastMCP[dict[str, Service]]:
+    """Return the MCP server; its Service is opened with it. `auth` says over HTTP who calls, `gate` what they may."""
 
     @asynccontextmanager
     async def lifespan(_server: FastMCP[dict[str, Service]]):
@@ -60,7 +64,8 @@ def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
         instructions=INSTRUCTIONS,
         version=__version__,
         lifespan=lifespan,
-        middleware=[Refusals()],
+        auth=auth,
+        middleware=[Refusals(), *gate],
     )
     for function, annotations, view in TOOLS:
         face.tool(function, annotations=annotations, output_schema=output_schema(view))
@@ -106,9 +111,7 @@ def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolR
         try:
             view = await tool(*args, **kwargs)
         except OmniError as error:
-            view = ErrorView(
-                code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
-            )
+            view = error_view(error)
         return ToolResult(
             structured_content={**await _mode_of(service), **view.shown()}, is_error=isinstance(view, ErrorView)
         )
@@ -129,8 +132,8 @@ AContext: Any = CurrentContext()
 
 
 def the_service(context: Context = AContext) -> Service:
-    """Return the Service that was opened with the server."""
-    return context.lifespan_context["service"]
+    """Return the Service that was opened with the server, as the caller may use it."""
+    return for_caller(context.lifespan_context["service"])
 
 
 AService: Any = Depends(the_service)

@@ -2,17 +2,20 @@
 
 import json
 import os
+import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import yaml
+from anyio.abc import Process
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
@@ -20,8 +23,26 @@ from omni_mcp import background
 from omni_mcp.home import Home
 
 STUBS = Path(__file__).parent.parent / "stubs"
-LIMIT = 30.0
+LIMIT = 60.0
 """Seconds that anything may take here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """An `omni-mcp serve` that runs."""
+
+    process: Process
+    port: int
+
+    @property
+    def base(self) -> str:
+        """Where it is, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where it speaks MCP."""
+        return f"{self.base}/mcp"
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,25 @@ class House:
             async with Client(transport, init_timeout=LIMIT, timeout=LIMIT * 2) as client:
                 yield client
 
+    @asynccontextmanager
+    async def served(self, *arguments: str, limit: float = LIMIT) -> AsyncGenerator[Served]:
+        """Run `omni-mcp serve` on loopback; in the end it is asked to go, gives back its work and ends well.
+
+        A body that kills it with SIGKILL is taken as meant.
+        """
+        port = free_port()
+        argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port), *arguments]
+        with (self.home.root / "serve.log").open("a") as log:
+            async with await anyio.open_process(argv, env=self.env, stdout=log, stderr=log) as process:
+                try:
+                    await connected(port, limit=limit)
+                    yield Served(process=process, port=port)
+                finally:
+                    if process.returncode is None:
+                        process.terminate()
+                    with anyio.CancelScope(shield=True), anyio.fail_after(LIMIT):
+                        assert await process.wait() in (0, -signal.SIGKILL), self.home.root / "serve.log"
+
     async def engine_pid(self) -> int:
         """Return the pid of the engine, when there is one."""
         await until(lambda: background.view(self.home).pid)
@@ -97,10 +137,15 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
                 pass
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something holds that no event tells of (another process does it)."""
-    with anyio.fail_after(LIMIT):
-        while not condition():
+async def until(condition: Callable[[], object | Awaitable[object]], *, limit: float = LIMIT) -> Any:
+    """Wait until something holds that no event tells of (another process does it); returns what it then is."""
+    with anyio.fail_after(limit):
+        while True:
+            holds = condition()
+            if isawaitable(holds):
+                holds = await holds
+            if holds:
+                return holds
             await anyio.sleep(0.02)
 
 
