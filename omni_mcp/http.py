@@ -10,6 +10,7 @@ from functools import partial
 from types import FrameType
 
 import anyio
+import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -30,6 +31,8 @@ from omni_mcp.this_machine import is_loopback
 
 READY_LIMIT = 5.0
 """Seconds that the ledger may take to answer before `/readyz` says that it does not."""
+KEYS_LIMIT = 10.0
+"""Seconds that an identity provider may take to send its keys."""
 FILES_BESIDE = 500
 """Descriptors that the ledger, executors and logs may need besides the connections."""
 
@@ -52,7 +55,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     house = _House(home, _url(host, port), guarded=http.guarded)
     face = create_face(
         house.opened,
-        auth=Bearers(settings) if http.guarded else None,
+        auth=Bearers(settings, httpx2.AsyncClient(timeout=KEYS_LIMIT)) if http.guarded else None,
         gate=[Gate(lambda: settings().servers.http, guarded=http.guarded)],
     )
     face.custom_route("/healthz", methods=["GET"])(_alive)

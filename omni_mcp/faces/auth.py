@@ -6,6 +6,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 
+import httpx2
 from fastmcp.server.auth import AccessToken, TokenVerifier
 from fastmcp.server.auth.providers.jwt import JWTVerifier
 
@@ -23,12 +24,14 @@ SKEW = 60
 class Bearers(TokenVerifier):
     """Says whose a token is by the settings of now: one that is taken out of servers.yaml is refused at once.
 
-    While the file cannot be read, those of before hold.
+    While the file cannot be read, those of before hold. `keys` fetches what identity providers publish; opening one
+    reads the certificates of the system, so it is opened before there is an event loop.
     """
 
-    def __init__(self, settings: Callable[[], Settings]) -> None:
+    def __init__(self, settings: Callable[[], Settings], keys: httpx2.AsyncClient) -> None:
         super().__init__()
         self._settings = settings
+        self._keys = keys
         self._seen: Settings | None = None
         self._rows: Mapping[bytes, tuple[str, TokenRow]] = {}
         self._jwt_row: JwtRow | None = None
@@ -53,20 +56,21 @@ class Bearers(TokenVerifier):
         self._seen = settings
         self._rows = {_digest(row): (name, row) for name, row in http.tokens.items()}
         if http.jwt != self._jwt_row:  # one that is the same keeps the keys that it has fetched
-            self._jwt_row, self._jwt = http.jwt, None if http.jwt is None else _verifier(http.jwt)
+            self._jwt_row, self._jwt = http.jwt, None if http.jwt is None else _verifier(http.jwt, self._keys)
 
 
 def _digest(row: TokenRow) -> bytes:
     return sha256(row.token.get_secret_value().encode(errors="surrogatepass")).digest()
 
 
-def _verifier(row: JwtRow) -> JWTVerifier:
+def _verifier(row: JwtRow, keys: httpx2.AsyncClient) -> JWTVerifier:
     return JWTVerifier(
         public_key=None if row.public_key is None else row.public_key.get_secret_value(),
         jwks_uri=row.jwks_uri,
         issuer=row.issuer,
         audience=row.audience,
         algorithm=row.algorithm,
+        http_client=keys,
     )
 
 

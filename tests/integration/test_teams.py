@@ -303,7 +303,16 @@ async def test_a_signed_token_is_whose_subject_it_names_and_no_forged_one_is_any
             assert answer.status_code == 401, why
 
 
+async def test_no_token_is_in_what_it_writes(team: Team) -> None:
+    async with team.client("alice") as alice:
+        await finished(alice, "anything")
+    for file in team.here.home.root.rglob("*"):
+        if file.is_file() and file != team.here.home.dotenv:
+            assert b"token-of" not in file.read_bytes(), file
+
+
 async def test_a_token_that_is_taken_out_of_the_file_is_refused_at_once(team: Team) -> None:
+    # the last one here: the executors of the settings before end with them
     async with team.http(token_of("leaver")) as leaver, team.http(token_of("bob")) as bob:
         assert (await leaver.post("/mcp", json=INITIALIZE)).status_code == 200
         team.here.configure(**settings_of(team.here, without="leaver"))
@@ -313,14 +322,6 @@ async def test_a_token_that_is_taken_out_of_the_file_is_refused_at_once(team: Te
         assert (await bob.post("/mcp", json=INITIALIZE)).status_code == 200
         team.here.configure(**settings_of(team.here))
         assert (await leaver.post("/mcp", json=INITIALIZE)).status_code == 200
-
-
-async def test_no_token_is_in_what_it_writes(team: Team) -> None:
-    async with team.client("alice") as alice:
-        await finished(alice, "anything")
-    for file in team.here.home.root.rglob("*"):
-        if file.is_file() and file != team.here.home.dotenv:
-            assert b"token-of" not in file.read_bytes(), file
 
 
 # where it does not start
