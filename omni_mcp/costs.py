@@ -54,7 +54,10 @@ def _since(text: str, now: datetime) -> datetime:
 async def costs_view(
     ledger: Ledger, servers: ServersFile, *, principal: str | None, since: datetime, now: datetime
 ) -> CostsView:
-    """Return what the calls that began since then cost, and what of the daily budgets is gone now."""
+    """Return what the calls that began since then cost, and what of the daily budgets is gone now.
+
+    Of one principal alone: its calls, and no budgets, which tell what the others spend.
+    """
     limits = {"total": 1, "day": ROWS, "executor": ROWS, "model": ROWS, "task": TASKS}
     by = {
         group: await ledger.costs(group, since=since, principal=principal, limit=limit)
@@ -69,7 +72,7 @@ async def costs_view(
         since=since,
         total=_shown(total),
         by={group: [_shown(cost) for cost in costs] for group, costs in by.items()},
-        budgets=list(_budgets(servers, executors, models)) or None,
+        budgets=None if principal is not None else list(_budgets(servers, executors, models)) or None,
         resets_at=day.ends,
     )
 

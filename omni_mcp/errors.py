@@ -1,6 +1,6 @@
 """Everything that this package raises.
 
-OmniError                 code, retryable, next_step
+OmniError                 code, retryable, retry_after, next_step
 ├── BadRequest            the caller can mend it
 │   ├── TaskNotFound
 │   ├── TaskAmbiguous
@@ -9,7 +9,9 @@ OmniError                 code, retryable, next_step
 │   ├── TaskPurged
 │   ├── TooDeep
 │   ├── QuestionGone
-│   └── ForPeople
+│   ├── ForPeople
+│   └── Forbidden         the token does not have the scope
+├── RateLimited           retryable: this principal asks too often
 ├── SettingsError         servers.yaml or the environment
 ├── TransitionRefused     the guarded write found another state, attempt or owner
 ├── LedgerError
@@ -25,6 +27,8 @@ OmniError                 code, retryable, next_step
     └── ExecutorLost      the session went away: the outcome of the call is unknown
 """
 
+from collections.abc import Collection
+
 from omni_mcp.task import ID_PREFIX, FailureClass
 
 
@@ -33,6 +37,8 @@ class OmniError(Exception):
 
     code = "error"
     retryable = False
+    retry_after: float | None = None
+    """Seconds after which another try may help, where that is known."""
 
     def __init__(self, message: str, *, next_step: str | None = None) -> None:
         super().__init__(message)
@@ -142,6 +148,18 @@ class ForPeople(BadRequest):
         )
 
 
+class Forbidden(BadRequest):
+    """The token of the caller does not have the scope that this needs."""
+
+    code = "forbidden"
+
+    def __init__(self, what: str, needs: str, has: Collection[str]) -> None:
+        super().__init__(
+            f"{what} needs the scope {needs}; your token has {', '.join(sorted(has)) or 'none'}",
+            next_step="do without, or ask whoever runs this server for a token with that scope",
+        )
+
+
 class UnknownExecutor(BadRequest):
     """The pinned executor is not in servers.yaml."""
 
@@ -152,6 +170,20 @@ class UnknownExecutor(BadRequest):
             f"no executor is called {name[:64]!r}; there are: {', '.join(known) or 'none'}",
             next_step="submit again with one of these names, or without executor to let routing choose",
         )
+
+
+class RateLimited(OmniError):
+    """A principal asks more often than `http.rate` allows."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, per_second: float, retry_after: float) -> None:
+        super().__init__(
+            f"more than {per_second:g} requests a second; nothing was done",
+            next_step=f"make the same call again in {retry_after:g} s; wait_seconds of task_status saves calls",
+        )
+        self.retry_after = retry_after
 
 
 class SettingsError(OmniError):

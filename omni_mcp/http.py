@@ -2,59 +2,119 @@
 
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 
 import anyio
+import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from omni_mcp.app import running_all
-from omni_mcp.errors import BadRequest
+from omni_mcp.errors import BadRequest, OmniError, SettingsError
 from omni_mcp.faces import hooks
+from omni_mcp.faces.auth import Bearers
+from omni_mcp.faces.caller import NOBODY
+from omni_mcp.faces.gate import Gate
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
+from omni_mcp.live_settings import LiveSettings
 from omni_mcp.service import Service
+from omni_mcp.settings import Settings
 from omni_mcp.this_machine import is_loopback
+
+READY_LIMIT = 5.0
+"""Seconds that the ledger may take to answer before `/readyz` says that it does not."""
+KEYS_LIMIT = 10.0
+"""Seconds that an identity provider may take to send its keys."""
+FILES_BESIDE = 500
+"""Descriptors that the ledger, executors and logs may need besides the connections."""
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:
-    """Serve until a signal. Raises BadRequest for a port in use, and beyond loopback: this version has no tokens."""
-    if not is_loopback(host):
-        raise BadRequest(
-            f"refusing to listen on {host}: without tokens anybody who reaches it could run tasks",
-            next_step="omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
-        )
+    """Serve until a signal.
+
+    Raises BadRequest for a port in use and beyond loopback without tokens, and SettingsError when those that
+    servers.yaml names cannot be used.
+    """
+    settings = LiveSettings(home).now
+    http = settings().servers.http
+    _must_be_guarded(settings(), host)
     _must_be_free(host, port)
     hide_environment()
     hide_memory()
+    _allow_files(http.connections + FILES_BESIDE)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
-    house = _House(home, f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-    face = create_face(house.opened, state=kept_state(home))
-    face.custom_route("/health", methods=["GET"])(partial(_health, home))
+    house = _House(home, _url(host, port), guarded=http.guarded)
+    face = create_face(
+        house.opened,
+        state=kept_state(home),
+        auth=Bearers(settings, httpx2.AsyncClient(timeout=KEYS_LIMIT)) if http.guarded else None,
+        gate=[Gate(lambda: settings().servers.http, guarded=http.guarded)],
+    )
+    face.custom_route("/healthz", methods=["GET"])(_alive)
+    face.custom_route("/readyz", methods=["GET"])(house.ready)
     face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
-    face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
+    face.run(
+        "http",
+        host=host,
+        port=port,
+        show_banner=False,
+        host_origin_protection=True,
+        allowed_hosts=list(http.hosts),
+        allowed_origins=list(http.origins),
+        uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
+    )
+
+
+def _must_be_guarded(settings: Settings, host: str) -> None:
+    """Refuse to serve everybody where tokens are wanted, and beyond this machine."""
+    if settings.servers.http.guarded:
+        return
+    for problem in settings.problems:
+        if problem.section == "http" or (problem.section is None and problem.disables_all):
+            raise SettingsError(f"refusing to serve without the tokens that may be wanted: {problem}")
+    if not is_loopback(host):
+        raise BadRequest(
+            f"refusing to listen on {host}: without tokens anybody who reaches it could run tasks",
+            next_step="name who may call in servers.yaml (http.tokens or http.jwt, docs/http.md), "
+            "or omni-mcp serve --host 127.0.0.1, and a tunnel (ssh -L) from elsewhere",
+        )
+
+
+def _url(host: str, port: int) -> str:
+    """Return where clients of this machine find it."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is what is looked for, not listened on
+    here = everywhere.get(host, host)
+    return f"http://{f'[{here}]' if ':' in here else here}:{port}/mcp"
 
 
 class _House:
     """What is open while this process serves: webhooks use the service of the face."""
 
-    def __init__(self, home: Home, url: str) -> None:
+    def __init__(self, home: Home, url: str, *, guarded: bool) -> None:
         self._home = home
         self._url = url
+        self._guarded = guarded
         self._service: Service | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Service]:
-        """Open face and engine, and write down where they answer, for `omni-mcp install`."""
+        """Open face and engine, and write down where they answer, for `omni-mcp install`.
+
+        Where tokens are wanted, what is asked without one is asked by nobody.
+        """
         note = anyio.Path(self._home.served_at)
-        async with running_all(self._home) as self._service:
+        async with running_all(self._home) as service:
+            self._service = replace(service, principal=NOBODY) if self._guarded else service
             await note.write_text(self._url, encoding="utf-8")
             try:
                 yield self._service
@@ -66,15 +126,43 @@ class _House:
         assert self._service is not None  # noqa: S101
         return self._service
 
+    async def ready(self, _request: Request) -> JSONResponse:
+        """Answer 200 while the ledger can be read and an engine is up, else 503: for whoever sends requests here."""
+        found = {"ledger": await self._readable(), "engine": holder(self._home.engine_lock) is not None}
+        return _said(found, 200 if all(found.values()) else 503)
 
-async def _health(home: Home, _request: Request) -> JSONResponse:
-    """Answer 200 while this process answers and an engine is up, else 503: for whoever restarts what is ill."""
-    up = holder(home.engine_lock) is not None
-    return JSONResponse({"engine": up}, status_code=200 if up else 503)
+    async def _readable(self) -> bool:
+        try:
+            with anyio.fail_after(READY_LIMIT):
+                await self.service().ledger.engine()
+        except (OmniError, TimeoutError):
+            return False
+        return True
+
+
+async def _alive(_request: Request) -> JSONResponse:
+    """Answer 200 while this process answers at all: for whoever restarts what does not."""
+    return _said({"alive": True}, 200)
+
+
+def _said(found: dict[str, bool], status: int) -> JSONResponse:
+    return JSONResponse(found, status, {"cache-control": "no-store"})
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: uvicorn repeats a signal after its shutdown, when the engine has still to give back its work."""
+
+
+def _allow_files(wanted: int) -> None:
+    """Have so many descriptors, if the system lets us: each connection is one, and many begin with 256."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
 
 
 def _must_be_free(host: str, port: int) -> None:

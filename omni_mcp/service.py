@@ -94,6 +94,9 @@ LONGEST_OVERRIDE = 7 * 24 * 60.0
 """Minutes; it ends by itself, because nobody remembers to end it."""
 HISTORY = 5
 """Changes of mode that are shown."""
+_ADMINS = "shown to who has the scope admin"
+_NOT_THEIRS = {"engine": _ADMINS, "settings": _ADMINS, "repair": _ADMINS, "told_by": None, "problems": None}
+"""What of the mode whoever is one of many is not shown: paths, processes, people, and tasks that are not theirs."""
 
 
 def _outside() -> Origin | None:
@@ -132,6 +135,9 @@ class Service:
     dispatch: Dispatch
     engines: Engines
     principal: str = LOCAL
+    """Whose tasks are submitted, and shown."""
+    admin: bool = False
+    """Whether the tasks of all are shown, and may be acted on; what is submitted stays the principal's own."""
     clock: Clock = field(default_factory=SystemClock)
     origin: Callable[[], Origin | None] = _outside
     """Says whose run this process belongs to; blocks."""
@@ -200,7 +206,7 @@ class Service:
 
     async def list(self, *, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None) -> ListView:
         """Return short rows, newest first."""
-        page = await self.ledger.page(principal=self.principal, states=states, limit=limit, cursor=cursor)
+        page = await self.ledger.page(principal=self._whose, states=states, limit=limit, cursor=cursor)
         rows = [task_view(task, whole=False, **self._silence(task)) for task in page.tasks]
         return ListView(tasks=rows, cursor=page.cursor)
 
@@ -308,17 +314,19 @@ class Service:
         health = await self.ledger.health()
         specs = resolve(settings)
         troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
-        counts = await self.ledger.counts()
-        first = await self.ledger.waiting_ids(principal=self.principal, limit=HELD_SHOWN)
+        counted = None if self._operates else self.principal
+        counts = await self.ledger.counts(principal=counted)
+        waits = await self.ledger.waits(principal=counted)
+        first = await self.ledger.waiting_ids(principal=self._whose, limit=HELD_SHOWN)
         mark = await self.ledger.mode()
-        return mode_view(
+        view = mode_view(
             mark,
             mode_setup(settings),
             list(await self.ledger.mode_changes(limit=HISTORY)),
             self.clock.now(),
             repair=await self._repair_text(mark, settings),
-            held={waits.value: n for waits, n in (await self.ledger.waits()).items()} or None,
-            held_ids={waits.value: ids for waits, ids in first.items()} or None,
+            held={wait.value: n for wait, n in waits.items()} or None,
+            held_ids={wait.value: ids for wait, ids in first.items()} or None,
             engine=await self._engine_text(mark),
             settings=str(settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
@@ -326,13 +334,14 @@ class Service:
             told_by=await self.told_by(),
             problems=[str(problem) for problem in settings.problems] or None,
         )
+        return view if self._operates else view.model_copy(update=_NOT_THEIRS)
 
     async def costs(self, *, days: int | None = None, since: str | None = None) -> CostsView:
         """Say what everything cost, since a day or for so many days, today included. Raises BadRequest."""
         return await costs_view(
             self.ledger,
             self.settings().servers,
-            principal=None if self.principal == LOCAL else self.principal,
+            principal=None if self._operates else self.principal,
             since=begins(self.clock.now(), days=days, since=since),
             now=self.clock.now(),
         )
@@ -443,7 +452,17 @@ class Service:
         return {"silent": int(silent.total_seconds()), **told}
 
     async def _find(self, task_id: str) -> Task:
-        return await self.ledger.find(task_id, principal=self.principal)
+        return await self.ledger.find(task_id, principal=self._whose)
+
+    @property
+    def _whose(self) -> str | None:
+        """Whose tasks are shown; None: everybody's."""
+        return None if self.admin else self.principal
+
+    @property
+    def _operates(self) -> bool:
+        """Whether the whole may be shown: what everybody's tasks cost, where files are, what is wrong with them."""
+        return self.admin or self.principal == LOCAL
 
     async def _wake(self, task_id: str) -> str | None:
         """Ring the engine, or start one; returns what there is to say about it."""
@@ -489,7 +508,7 @@ class Service:
         cursor = None
         while True:
             page = await self.ledger.page(
-                principal=self.principal, states=[TaskState.WAITING], limit=WAITING_PAGE, cursor=cursor
+                principal=self._whose, states=[TaskState.WAITING], limit=WAITING_PAGE, cursor=cursor
             )
             tasks.extend(page.tasks)
             if (cursor := page.cursor) is None:
@@ -554,7 +573,7 @@ class Service:
     def _other_settings(self, engine: EngineMark | None) -> str | None:
         """Say that the engine that is there reads another settings file than this face, and what to do."""
         home = self.settings().home
-        if engine is None or not engine.there or engine.settings in ("", str(home.servers)):
+        if not self._operates or engine is None or not engine.there or engine.settings in ("", str(home.servers)):
             return None
         config = f" --config {home.config}" if home.config else ""
         return (

@@ -27,22 +27,26 @@ from omni_mcp.servers_file import (
     FaultHandler,
     Gateway,
     HookTask,
+    Http,
+    JwtRow,
     Limits,
     LitellmSettings,
     Models,
     Notify,
     OpenClawRow,
+    Rate,
     Repair,
     Routing,
     Rule,
     ServersFile,
     SourceRow,
+    TokenRow,
     WebhookRow,
 )
 from omni_mcp.settings_file import read
 from omni_mcp.translate.draft import Rewrite, nearest
 from omni_mcp.translate.kind import Kind, Translation, translate
-from omni_mcp.yaml_file import Document, Flaw, KeyPath, expand, without
+from omni_mcp.yaml_file import REFERENCE, Document, Flaw, KeyPath, entries, expand, without
 
 GITHUB_KEY = "GITHUB_LITELLM_KEY"
 """The plan's variable for the one backup key, used where the file names none."""
@@ -65,6 +69,8 @@ class Problem:
     """The executor that it disables."""
     disables_all: bool = False
     """Nobody can say which executors are meant, so none is used."""
+    section: str | None = None
+    """The top-level key that it is in; None: the whole file, or `.env`."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. Fix: {self.fix}"
@@ -192,7 +198,8 @@ def _usable(
 ) -> tuple[ServersFile, Sequence[Flaw]]:
     """Return what of the file can be used, and what is wrong with the rest: a flaw takes away its own row only."""
     filled, unset = expand(tree, variables, as_written=AS_WRITTEN)
-    flaws = {flaw.path: flaw for flaw in (*crossed(filled), *_misshapen(filled), *_lacking(filled), *unset, *known)}
+    found = (*crossed(filled), *_misshapen(filled), *_lacking(filled), *_written_out(tree), *unset, *known)
+    flaws = {flaw.path: flaw for flaw in found}
     gone = {_unit(path) for path, flaw in flaws.items() if flaw.costs}
     return ServersFile.model_validate(without(filled, gone)), list(flaws.values())
 
@@ -202,6 +209,16 @@ def _lacking(tree: Mapping[str, Any]) -> Iterator[Flaw]:
     asked: Any = tree.get("notify")
     if isinstance(asked, dict) and "apprise" in asked and find_spec("apprise") is None:
         yield Flaw(path=("notify", "apprise"), what=LACKS_APPRISE, fix=f'pip install "{APPRISE}"')
+
+
+def _written_out(tree: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield tokens of callers that stand in the file themselves: files are copied, shown and committed."""
+    http: Any = tree.get("http")
+    for name, row in entries(dict(entries(http)).get("tokens")):
+        token = dict(entries(row)).get("token")
+        if isinstance(token, str) and not REFERENCE.fullmatch(token):
+            fix = f"write token: ${{OMNI_TOKEN_{name.upper()}}}, and the token itself into the .env of the home"
+            yield Flaw(path=("http", "tokens", name, "token"), what="is not a variable", fix=fix)
 
 
 def _misshapen(tree: Any) -> Iterator[Flaw]:
@@ -229,6 +246,10 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("notify", "openclaw", "*"): OpenClawRow,
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
+    ("http",): Http,
+    ("http", "tokens", "*"): TokenRow,
+    ("http", "jwt"): JwtRow,
+    ("http", "rate"): Rate,
 }
 """Where in the file which keys may stand."""
 
@@ -243,6 +264,8 @@ _ROWS = (
     ("notify", "apprise", "*"),
     ("notify", "openclaw", "*"),
     ("webhooks", "*"),
+    ("http", "tokens", "*"),
+    ("http", "jwt"),
     ("fault_handler", "repair"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
@@ -320,6 +343,7 @@ def _problem(flaw: Flaw, document: Document) -> Problem:
         fix=flaw.fix,
         executor=flaw.path[1] if row else None,
         disables_all=_hides_executors(flaw.path, document) or (flaw.unset and _is_required(flaw.path)),
+        section=flaw.path[0] if flaw.path else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
+from omni_mcp.errors import OmniError
 from omni_mcp.question import Question
 from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
 
@@ -376,7 +377,20 @@ class ErrorView(View):
     code: str
     message: str
     retryable: bool
+    retry_after: float | None = None
+    """Seconds."""
     next_step: str | None = None
+
+
+def error_view(error: OmniError) -> ErrorView:
+    """Show an error."""
+    return ErrorView(
+        code=error.code,
+        message=error.message,
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        next_step=error.next_step,
+    )
 
 
 def task_view(

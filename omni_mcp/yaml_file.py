@@ -26,6 +26,9 @@ _VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_]\w*)(?::-(?P<default>(?:(?!\$\
 _ENVIRON = re.compile(r"\Aos\.environ/(.*)\Z", re.DOTALL)
 """How LiteLLM writes a variable; it would look for it in the environment only, not in the `.env` of the home."""
 
+REFERENCE = re.compile(r"\$\{[A-Za-z_]\w*\}|os\.environ/[A-Za-z_]\w*", re.ASCII)
+"""A variable and nothing else, without a default."""
+
 _STRING = "tag:yaml.org,2002:str"
 
 

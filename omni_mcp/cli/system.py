@@ -73,7 +73,7 @@ async def configured(service: Service) -> Sequence[ExecutorView]:
 @command()
 def serve(
     port: Annotated[int, typer.Option(min=0, max=65535)] = SERVE_PORT,
-    host: Annotated[str, typer.Option(help="Only loopback: this version has no tokens.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Beyond loopback it wants tokens: docs/http.md.")] = "127.0.0.1",
 ) -> None:
     """Serve MCP over Streamable HTTP at /mcp, with the engine in the same process.
 

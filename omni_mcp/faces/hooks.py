@@ -16,7 +16,7 @@ from omni_mcp.errors import BadRequest, IdempotencyConflict, LedgerError, OmniEr
 from omni_mcp.servers_file import SourceRow
 from omni_mcp.service import Service
 from omni_mcp.task import of_source
-from omni_mcp.views import ErrorView, TaskView
+from omni_mcp.views import TaskView, error_view
 from omni_mcp.webhooks.base import DeliveryRefused
 from omni_mcp.webhooks.kinds import KINDS
 from omni_mcp.webhooks.task import spec_of
@@ -42,7 +42,7 @@ async def take(service: Callable[[], Service], request: Request) -> JSONResponse
     except OmniError as error:
         logger.warning("webhook %s: %s", source[:64], error.message, extra={"action": "hook_refused"})
         status = _status(error)
-        return JSONResponse(_told(error).shown(), status, AGAIN if status == LATER else None)
+        return JSONResponse(error_view(error).shown(), status, AGAIN if status == LATER else None)
     except ClientDisconnect:
         return JSONResponse({}, 400)
     if view is None:
@@ -91,10 +91,6 @@ async def _body(request: Request) -> bytes:
     if size > LARGEST:
         raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
     return bytes(body)
-
-
-def _told(error: OmniError) -> ErrorView:
-    return ErrorView(code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step)
 
 
 def _status(error: OmniError) -> int:

@@ -3,13 +3,14 @@
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
 from fastmcp import Context, FastMCP
 from fastmcp.dependencies import CurrentContext, Depends
 from fastmcp.exceptions import ToolError, ValidationError
+from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import ToolResult
 from mcp.server.request_state import RequestStateSecurity
@@ -19,14 +20,15 @@ from pydantic import Field
 from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces.answers import call_result
+from omni_mcp.faces.caller import service_of
 from omni_mcp.faces.native_tasks import NativeTasks
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.schema import output_schema
-from omni_mcp.faces.waiting import ACaller, Caller
+from omni_mcp.faces.waiting import ACallingClient, CallingClient
 from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
-from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
+from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View, error_view
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,17 @@ SUBMITS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempoten
 ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
-def create_face(open_service: OpenService, *, state: RequestStateSecurity | None = None) -> FastMCP[dict[str, Service]]:
+def create_face(
+    open_service: OpenService,
+    *,
+    state: RequestStateSecurity | None = None,
+    auth: AuthProvider | None = None,
+    gate: Sequence[Middleware] = (),
+) -> FastMCP[dict[str, Service]]:
     """Return the MCP server; its Service is opened with it.
 
     `state` seals what a client gives back with an answer; without, one that was given before a start is refused.
+    `auth` says over HTTP who calls, `gate` what they may.
     """
 
     @asynccontextmanager
@@ -67,7 +76,8 @@ def create_face(open_service: OpenService, *, state: RequestStateSecurity | None
         instructions=INSTRUCTIONS,
         version=__version__,
         lifespan=lifespan,
-        middleware=[Refusals()],
+        auth=auth,
+        middleware=[Refusals(), *gate],
         request_state_security=state,
     )
     face.add_extension(NativeTasks())
@@ -115,9 +125,7 @@ def answering(tool: Callable[P, Awaitable[View | ToolResult]]) -> Callable[P, Aw
         try:
             view = await tool(*args, **kwargs)
         except OmniError as error:
-            view = ErrorView(
-                code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
-            )
+            view = error_view(error)
         return view if isinstance(view, ToolResult) else await call_result(service, view)
 
     return answer
@@ -127,8 +135,8 @@ AContext: Any = CurrentContext()
 
 
 def the_service(context: Context = AContext) -> Service:
-    """Return the Service that was opened with the server."""
-    return context.lifespan_context["service"]
+    """Return the Service that was opened with the server, as the caller may use it."""
+    return service_of(context)
 
 
 AService: Any = Depends(the_service)
@@ -166,7 +174,7 @@ async def submit_task(
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,
     client: str | None = AClient,
-    caller: Caller = ACaller,
+    caller: CallingClient = ACallingClient,
 ) -> TaskView | ToolResult:
     """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
 
@@ -198,7 +206,7 @@ async def task_status(
         int | None, Field(ge=0, le=1 << 53, description="Also return the history after this number (next_seq)")
     ] = None,
     service: Service = AService,
-    caller: Caller = ACaller,
+    caller: CallingClient = ACallingClient,
 ) -> TaskView | ToolResult:
     """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
 

@@ -32,12 +32,13 @@ from pydantic.alias_generators import to_camel
 from omni_mcp.decide.recovery import UNHEARD
 from omni_mcp.errors import BadRequest, OmniError, QuestionGone
 from omni_mcp.faces.answers import call_result
+from omni_mcp.faces.caller import service_of
 from omni_mcp.faces.elicit import answer_of, elicit_request, for_the_client, may_be_asked
 from omni_mcp.faces.waiting import HandedOff
 from omni_mcp.question import Action
 from omni_mcp.service import Service
 from omni_mcp.task import Task, TaskState, WaitingFor
-from omni_mcp.views import TaskView
+from omni_mcp.views import TaskView, error_view
 
 POLL_MS = 1000
 """Milliseconds between two looks that we ask for: news come by looking, and one costs a read."""
@@ -130,7 +131,7 @@ class NativeTasks(ServerExtension):
         answer = await call_next()
         if not isinstance(answer, HandedOff):
             return answer
-        service: Service = context.lifespan_context["service"]
+        service = service_of(context)
         task = await service.row((answer.structured_content or {})["task_id"])
         return CreateTaskResult(status="working", **_fields(task))
 
@@ -213,7 +214,7 @@ def _checked(request: Request, params: TaskParams) -> Service:
         named = get_http_request().headers.get(MCP_NAME_HEADER)
         if named is not None and decode_header_value(named) != params.task_id:
             raise MCPError(code=HEADER_MISMATCH, message=f"the header {MCP_NAME_HEADER} names another task")
-    return context.lifespan_context["service"]
+    return service_of(context)
 
 
 def missing_capability() -> MCPError:
@@ -227,9 +228,8 @@ def missing_capability() -> MCPError:
 
 def refusal(error: OmniError) -> MCPError:
     """Return an error of ours as JSON-RPC has it."""
-    data = {"code": error.code, "retryable": error.retryable, "next_step": error.next_step}
     code = INVALID_PARAMS if isinstance(error, BadRequest) else INTERNAL_ERROR
-    return MCPError(code=code, message=error.message, data=data)
+    return MCPError(code=code, message=error.message, data=error_view(error).shown())
 
 
 def _elicited(key: str, said: Any) -> ElicitResult:

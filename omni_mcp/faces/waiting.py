@@ -19,6 +19,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_mcp.errors import QuestionGone
+from omni_mcp.faces.caller import service_of
 from omni_mcp.faces.elicit import answer_of, for_the_client, may_be_asked
 from omni_mcp.question import Action
 from omni_mcp.service import Service
@@ -36,7 +37,7 @@ class HandedOff(ToolResult):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallingClient:
     """The client of one call, and what it can do."""
 
     service: Service
@@ -153,9 +154,9 @@ def _merged(first: TaskView, now: TaskView) -> TaskView:
 AContext: Any = CurrentContext()
 
 
-def the_caller(context: Context = AContext) -> Caller:
+def the_calling_client(context: Context = AContext) -> CallingClient:
     """Return the client of this call."""
-    return Caller(context.lifespan_context["service"], context)
+    return CallingClient(service_of(context), context)
 
 
-ACaller: Any = Depends(the_caller)
+ACallingClient: Any = Depends(the_calling_client)

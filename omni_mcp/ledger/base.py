@@ -389,8 +389,8 @@ class Ledger(Protocol):
         ...
 
     # readers
-    async def find(self, id_or_prefix: str, *, principal: str) -> Task:
-        """Return the task. Raises TaskNotFound, TaskAmbiguous."""
+    async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
+        """Return a task of a principal, or (None) of any. Raises TaskNotFound, TaskAmbiguous."""
         ...
 
     async def result_page(
@@ -411,9 +411,9 @@ class Ledger(Protocol):
         ...
 
     async def page(
-        self, *, principal: str, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
+        self, *, principal: str | None, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
     ) -> Page:
-        """Return short rows, newest first; no states means all."""
+        """Return short rows, newest first; no states means all, no principal those of everybody."""
         ...
 
     async def claimable(self, *, limit: int, full: Sequence[str] = ()) -> Sequence[Task]:
@@ -443,15 +443,15 @@ class Ledger(Protocol):
         """Return the dispatching and executing tasks of all owners."""
         ...
 
-    async def counts(self) -> Mapping[TaskState, int]:
-        """Return how many tasks of each open state there are."""
+    async def counts(self, *, principal: str | None = None) -> Mapping[TaskState, int]:
+        """Return how many tasks of each open state there are, or a principal has."""
         ...
 
-    async def waits(self) -> Mapping[WaitingFor, int]:
-        """Return how many tasks wait for what."""
+    async def waits(self, *, principal: str | None = None) -> Mapping[WaitingFor, int]:
+        """Return how many tasks, or those of a principal, wait for what."""
         ...
 
-    async def waiting_ids(self, *, principal: str, limit: int) -> Mapping[WaitingFor, Sequence[str]]:
+    async def waiting_ids(self, *, principal: str | None, limit: int) -> Mapping[WaitingFor, Sequence[str]]:
         """Return the first `limit` of those that wait for the same, by priority, then the oldest."""
         ...
 

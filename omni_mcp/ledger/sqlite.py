@@ -64,7 +64,6 @@ from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
 from omni_mcp.question import Answer, Asked, Question
 from omni_mcp.task import (
-    LOCAL,
     Choice,
     Clock,
     Completed,
@@ -460,7 +459,7 @@ class SqliteLedger(Ledger):
 
     # readers
 
-    async def find(self, id_or_prefix: str, *, principal: str) -> Task:
+    async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
         low, high = id_range(id_or_prefix)
         rows = await self._read(sql.FIND, {"low": low, "high": high, "principal": principal})
         return a_task((await self._read(sql.TASK, {"id": the_one(id_or_prefix, [row["id"] for row in rows])}))[0])
@@ -481,13 +480,12 @@ class SqliteLedger(Ledger):
         return [an_event(row) for row in await self._read(sql.EVENTS, values)]
 
     async def page(
-        self, *, principal: str, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
+        self, *, principal: str | None, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
     ) -> Page:
         names = {f"state{n}": state for n, state in enumerate(states)}
         only = f"and t.state in ({', '.join(f':{name}' for name in names)})" if names else ""
         values = {"principal": principal, "before": _from_cursor(cursor), "limit": limit + 1, **names}
-        seen = sql.OWN_AND_HOOKS if principal == LOCAL else sql.OWN
-        rows = await self._read(sql.PAGE.format(states=only, seen=seen), values)
+        rows = await self._read(sql.PAGE.format(states=only, seen=sql.page_of(principal)), values)
         shown = rows[:limit]
         return Page(tasks=[a_task(row) for row in shown], cursor=str(shown[-1]["n"]) if len(rows) > limit else None)
 
@@ -513,13 +511,15 @@ class SqliteLedger(Ledger):
     async def held(self) -> Sequence[Task]:
         return [a_task(row) for row in await self._read(sql.HELD, {})]
 
-    async def counts(self) -> Mapping[TaskState, int]:
-        return {TaskState(row["state"]): row["n"] for row in await self._read(sql.COUNTS, {})}
+    async def counts(self, *, principal: str | None = None) -> Mapping[TaskState, int]:
+        rows = await self._read(*sql.of_whom(sql.COUNTS, principal))
+        return {TaskState(row["state"]): row["n"] for row in rows}
 
-    async def waits(self) -> Mapping[WaitingFor, int]:
-        return {WaitingFor(row["waiting_for"]): row["n"] for row in await self._read(sql.WAITS, {})}
+    async def waits(self, *, principal: str | None = None) -> Mapping[WaitingFor, int]:
+        rows = await self._read(*sql.of_whom(sql.WAITS, principal))
+        return {WaitingFor(row["waiting_for"]): row["n"] for row in rows}
 
-    async def waiting_ids(self, *, principal: str, limit: int) -> Mapping[WaitingFor, Sequence[str]]:
+    async def waiting_ids(self, *, principal: str | None, limit: int) -> Mapping[WaitingFor, Sequence[str]]:
         found: dict[WaitingFor, list[str]] = {}
         for row in await self._read(sql.WAITING_IDS, {"principal": principal, "limit": limit}):
             found.setdefault(WaitingFor(row["waiting_for"]), []).append(row["id"])

@@ -1,5 +1,7 @@
 """The statements of the SQLite ledger: each move is one guarded write, and a trigger writes its history."""
 
+from omni_mcp.task import LOCAL
+
 _SPENT = """
     (select sum(cost_usd) from usage where task = t.n) as cost_usd,
     (select count(*) from usage where task = t.n and cost_usd is null) as cost_unknown_calls
@@ -12,8 +14,8 @@ _N = "(select n from tasks where id = :id)"
 
 TASK = _WHOLE + " where t.id = :id"
 TASK_BY_N = _WHOLE + " where t.n = :n"
-SEEN = "(+{0}principal = :principal or (:principal = 'local' and +{0}principal glob 'hook:*'))"
-"""Whose tasks a principal is shown: its own; and the person here those of the webhooks of their own settings.
+SEEN = "(:principal is null or +{0}principal = :principal or (:principal = 'local' and +{0}principal glob 'hook:*'))"
+"""Whose tasks a principal is shown: its own; the person here those of the webhooks of their own settings; null: all.
 
 The plus keeps SQLite from walking through all tasks of the principal instead.
 """
@@ -67,9 +69,7 @@ PAGE = f"""
     where {{seen}} and t.n < :before {{states}}
     order by t.n desc limit :limit
 """
-OWN, OWN_AND_HOOKS = "t.principal = :principal", SEEN.format("t.")
-"""What of it is `seen`: the second reads through the newest tasks of all, of which few are anybody else's."""
-WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting' group by waiting_for"
+WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting'{of} group by waiting_for"
 WAITING_IDS = f"""
     select waiting_for, id from (
         select waiting_for, id, priority, n,
@@ -77,7 +77,7 @@ WAITING_IDS = f"""
         from tasks where open = 1 and state = 'waiting' and {SEEN.format("")}
     ) where place <= :limit order by priority desc, n
 """
-COUNTS = "select state, count(*) as n from tasks where open = 1 group by state"
+COUNTS = "select state, count(*) as n from tasks where open = 1{of} group by state"
 RESULT_PAGE = f"""
     select substr(whole, :offset + 1, :limit) as text, length(whole) as total_chars, error,
         length(structured) as structured_chars, iif(length(structured) <= :inline, structured, null) as structured,
@@ -359,3 +359,14 @@ ASK_ALL = """
         owner = null, lease_until = null, consented = 0, text = :text
     where open = 1
 """
+
+
+def page_of(principal: str | None) -> str:
+    """Return PAGE for whom it is; for the person here it reads through the newest of all, of which few are others'."""
+    return "t.principal = :principal" if principal not in (None, LOCAL) else SEEN.format("t.")
+
+
+def of_whom(counting: str, principal: str | None) -> tuple[str, dict[str, str | None]]:
+    """Return a statement that counts the open tasks of all (a covering index answers it), or of one principal."""
+    of = "" if principal is None else f" and {SEEN.format('')}"
+    return counting.format(of=of), {"principal": principal}

@@ -9,7 +9,7 @@ from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 
 from omni_mcp.faces.mcp import AService, answering
 from omni_mcp.faces.native_tasks import missing_capability
-from omni_mcp.faces.waiting import ACaller, Caller
+from omni_mcp.faces.waiting import ACallingClient, CallingClient
 from omni_mcp.service import Service
 from omni_mcp.task import TaskSpec
 from omni_mcp.views import TaskView
@@ -22,20 +22,20 @@ def the_work(do: str, *, attempts: int = 3, **details: Any) -> TaskSpec:
     return TaskSpec(description=json.dumps({"do": do, **details}), type="work", options={"max_attempts": attempts})
 
 
-async def handed_off(service: Service, caller: Caller, work: TaskSpec) -> TaskView | ToolResult:
+async def handed_off(service: Service, caller: CallingClient, work: TaskSpec) -> TaskView | ToolResult:
     return await caller.over(await service.submit(work), WAIT, handing_off=True)
 
 
 @answering
 async def slow_compute(
-    seconds: float = 1, label: str = "", service: Service = AService, caller: Caller = ACaller
+    seconds: float = 1, label: str = "", service: Service = AService, caller: CallingClient = ACallingClient
 ) -> TaskView | ToolResult:
     """Take so long."""
     return await handed_off(service, caller, the_work("compute", seconds=seconds, label=label))
 
 
 @answering
-async def failing_job(service: Service = AService, caller: Caller = ACaller) -> TaskView | ToolResult:
+async def failing_job(service: Service = AService, caller: CallingClient = ACallingClient) -> TaskView | ToolResult:
     """Fail, and only for a client that drives tasks."""
     if not caller.drives_tasks:
         raise missing_capability()
@@ -43,27 +43,29 @@ async def failing_job(service: Service = AService, caller: Caller = ACaller) -> 
 
 
 @answering
-async def protocol_error_job(service: Service = AService, caller: Caller = ACaller) -> TaskView | ToolResult:
+async def protocol_error_job(
+    service: Service = AService, caller: CallingClient = ACallingClient
+) -> TaskView | ToolResult:
     """Break the executor."""
     return await handed_off(service, caller, the_work("break", attempts=1))
 
 
 @answering
 async def confirm_delete(
-    filename: str = "", service: Service = AService, caller: Caller = ACaller
+    filename: str = "", service: Service = AService, caller: CallingClient = ACallingClient
 ) -> TaskView | ToolResult:
     """Ask once."""
     return await handed_off(service, caller, the_work("ask", questions=[f"Delete {filename}?"]))
 
 
 @answering
-async def multi_input(service: Service = AService, caller: Caller = ACaller) -> TaskView | ToolResult:
+async def multi_input(service: Service = AService, caller: CallingClient = ACallingClient) -> TaskView | ToolResult:
     """Ask two things at once."""
     return await handed_off(service, caller, the_work("ask", questions=["Who?", "Sure?"]))
 
 
 @answering
-async def tool_with_task(service: Service = AService, caller: Caller = ACaller) -> TaskView | ToolResult:
+async def tool_with_task(service: Service = AService, caller: CallingClient = ACallingClient) -> TaskView | ToolResult:
     """Ask before there is a task, then make one of the answer."""
     if not caller.drives_tasks:
         raise missing_capability()

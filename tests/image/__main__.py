@@ -96,7 +96,7 @@ def serves(container: Container) -> None:
     service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["omni"]
     check = service["healthcheck"]["test"][1:]
     with container.running(service["command"]) as process:
-        _soon(lambda: _answers("http://127.0.0.1:8765/health"))
+        _soon(lambda: _answers("http://127.0.0.1:8765/readyz"))
         container.exec(*check)
         container.exec(*container.image.health)
     assert process.returncode in (0, 128 + signal.SIGTERM, -signal.SIGTERM), process.returncode

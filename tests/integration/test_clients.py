@@ -178,6 +178,18 @@ async def test_the_face_without_a_client_says_how_it_is_started_from_outside(tmp
         assert list(here.home.root.iterdir()) == []
 
 
+async def test_http_says_whether_it_is_well(tmp_path: Path) -> None:
+    async with house(tmp_path) as here, here.served() as server, httpx.AsyncClient() as client:
+        ready = server.url.replace("/mcp", "/readyz")
+        with anyio.fail_after(LIMIT):
+            while (answer := await client.get(ready)).status_code != 200:
+                assert (answer.status_code, answer.json()) == (503, {"ledger": True, "engine": False})
+                await anyio.sleep(0.02)
+        assert answer.json() == {"ledger": True, "engine": True}
+        assert (await client.get(server.url.replace("/mcp", "/healthz"))).json() == {"alive": True}
+        assert (await client.get(ready, headers={"Host": "evil.example"})).status_code == 421
+
+
 async def test_tasks_of_a_stopped_home_go_on_with_the_next_client(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         word = tmp_path / "word"

@@ -56,7 +56,7 @@ def test_compose_reaches_nobody_beyond_this_machine() -> None:
     assert "ports" not in service
     assert service["volumes"] == ["omni:/data"]
     port = command[command.index("--port") + 1]
-    assert f"127.0.0.1:{port}/health" in service["healthcheck"]["test"][-1]
+    assert f"127.0.0.1:{port}/readyz" in service["healthcheck"]["test"][-1]
 
 
 def test_a_dockerfile_is_read_as_docker_reads_it() -> None:

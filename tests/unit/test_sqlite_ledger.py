@@ -871,8 +871,8 @@ PLANS = {
     sql.ANY_HELD: "USING INDEX cloud_tasks",
     sql.WAITS: "SEARCH tasks USING INDEX open_tasks",
     sql.FIND: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
-    sql.PAGE.format(states="", seen=sql.OWN): "SEARCH t USING INDEX newest_tasks",
-    sql.PAGE.format(states="", seen=sql.OWN_AND_HOOKS): "SEARCH t USING INTEGER PRIMARY KEY",
+    sql.PAGE.format(states="", seen=sql.page_of("mine")): "SEARCH t USING INDEX newest_tasks",
+    sql.PAGE.format(states="", seen=sql.page_of(LOCAL)): "SEARCH t USING INTEGER PRIMARY KEY",
     sql.BEGIN: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
 }
 

@@ -1,0 +1,1 @@
+"""Seeded fuzzing of every tool and resource of the MCP face: `make fuzz`."""
