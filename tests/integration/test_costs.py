@@ -197,14 +197,18 @@ async def test_three_relays_spend_one_day_over_a_kill_and_go_beyond_it_by_no_mor
         daily = calls * price
         limits = (str(daily), str(price if open_calls_count else 0.0))
         argv = [sys.executable, str(STUBS / "spender.py"), str(tmp_path / "ledger.db"), cloud.url, task.id, *limits]
+        argv.append(str(callers))
         told: list[tuple[int, int]] = []
 
         async def spend() -> None:
-            done = await anyio.run_process([*argv, str(callers)], stderr=None)
+            done = await anyio.run_process(argv, stderr=None)
             served, stopped = map(int, done.stdout.split())
             told.append((served, stopped))
 
-        async with anyio.create_task_group() as group, await anyio.open_process([*argv, str(callers)], stderr=None) as victim:
+        async with (
+            anyio.create_task_group() as group,
+            await anyio.open_process(argv, stderr=None) as victim,
+        ):
             for _ in range(relays - 1):
                 group.start_soon(spend)
             await asked_in_all(cloud, calls // 3)
