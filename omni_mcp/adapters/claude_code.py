@@ -152,7 +152,11 @@ class ClaudeCode:
         command = command_for(setup, request, resume=resume, env=os.environ)
         run.resumed = resume
         words: list[str] = []
-        async with running(command, task_id=request.task_id) as process, anyio.create_task_group() as tasks:
+        first = request.attempt == 1 and not request.resume
+        async with (
+            running(command, task_id=request.task_id, first=first) as process,
+            anyio.create_task_group() as tasks,
+        ):
             logger.info("claude is process %s", process.pid, extra={"action": "started", "task_id": request.task_id})
 
             async def listen() -> None:

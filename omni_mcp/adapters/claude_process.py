@@ -31,13 +31,15 @@ STDERR_LINES = 20
 
 
 @asynccontextmanager
-async def running(command: Command, *, task_id: str) -> AsyncGenerator[Process]:
+async def running(command: Command, *, task_id: str, first: bool) -> AsyncGenerator[Process]:
     """Start `claude` once nothing of the task is left from an earlier life, and leave nothing behind.
+
+    The `first` attempt has none, and need not look at every process of the machine.
 
     Call it in the main thread: the child's death signal is tied to the thread that starts it.
     Raises ExecutorLost when an earlier run cannot be ended, ExecutorUnusable when `claude` cannot be started.
     """
-    if left := await clear(task_id):
+    if not first and (left := await clear(task_id)):
         raise ExecutorLost(f"an earlier run of this task cannot be ended: {', '.join(left)}")
     with _handover(command.token) as handed:
         process = await whole(_start(command, {**command.env, **handed}))

@@ -361,7 +361,7 @@ async def test_an_adapter_whose_engine_is_killed_leaves_no_process(tmp_path: Pat
 async def test_what_an_earlier_run_left_ends_before_the_start_and_what_this_one_leaves_at_its_end(tmp_path: Path):
     log = tmp_path / "log"
     async with running_cloud() as cloud, adapter(tmp_path) as client:
-        asked = request(tmp_path, cloud)
+        asked = request(tmp_path, cloud, attempt=2)
         left_over = await anyio.open_process(["sleep", "300"], env={**os.environ, TASK_MARK: asked["task_id"]})
         look = shell(f"kill -0 {left_over.pid} && echo alive >> {log}; setsid sleep 300 & echo $! >> {log}")
         asked["description"] = f"{MARK}{json.dumps([look, {'text': 'done'}])}"

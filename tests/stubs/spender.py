@@ -1,6 +1,7 @@
 """A process that spends: a relay of its own on a shared ledger, and callers that call until a budget stops them.
 
-`spender.py LEDGER CLOUD TASK DAILY_USD CALLERS` prints how many calls were served, and how many refused for money.
+`spender.py LEDGER CLOUD TASK DAILY_USD UNKNOWN_USD CALLERS` prints how many calls were served, and how many refused for
+money.
 """
 
 import sys
@@ -20,6 +21,8 @@ from omni_mcp.purse import Purse
 from omni_mcp.servers_file import DirectRow
 from omni_mcp.task import SystemClock
 
+LIMIT = 150.0
+"""Seconds that anything may take."""
 BODY = {"max_tokens": 64, "stream": True, "messages": [{"role": "user", "content": "spend"}]}
 
 
@@ -43,14 +46,14 @@ def gateway_to(cloud: str) -> DirectGateway:
     return DirectGateway({"anthropic": (row, SecretStr("key"))}, Open())
 
 
-async def main(ledger: Path, cloud: str, task: str, daily_usd: float, callers: int) -> None:
+async def main(ledger: Path, cloud: str, task: str, limits: Limits, callers: int) -> None:
     """Spend until nothing is left."""
     ends: Counter[int] = Counter()
-    purse = Purse(limits=Limits(executor="e", daily_usd=daily_usd), clock=SystemClock())
-    async with SqliteLedger(ledger, patience=60) as book, Relay(gateway_to(cloud), book) as relay:
+    purse = Purse(limits=limits, clock=SystemClock())
+    async with SqliteLedger(ledger, patience=LIMIT) as book, Relay(gateway_to(cloud), book) as relay:
         endpoint = relay.endpoint(task, attempt=1, model="m", allowance=purse)
         headers = {"x-api-key": endpoint.token.get_secret_value()}
-        async with httpx.AsyncClient(base_url=endpoint.base_url, headers=headers, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=endpoint.base_url, headers=headers, timeout=LIMIT) as client:
 
             async def call_on() -> None:
                 while 402 not in ends:
@@ -63,5 +66,6 @@ async def main(ledger: Path, cloud: str, task: str, daily_usd: float, callers: i
 
 
 if __name__ == "__main__":
-    place, url, task_id, usd, count = sys.argv[1:]
-    anyio.run(main, Path(place), url, task_id, float(usd), int(count))
+    place, url, task_id, usd, unknown, count = sys.argv[1:]
+    kept_to = Limits(executor="e", daily_usd=float(usd), unknown_usd=float(unknown))
+    anyio.run(main, Path(place), url, task_id, kept_to, int(count))
