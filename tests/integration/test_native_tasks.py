@@ -46,7 +46,7 @@ async def test_a_native_task_outlives_its_client_its_face_and_a_killed_engine(tm
     async with house(tmp_path) as here:
         here.configure(executors={"shop": here.workshop("until", argument="path", recovery="retry")})
         async with driving(a_client(here, extensions=[Drives()])) as driver:
-            made = await driver.submit(description=str(go))
+            made = await driver.submit(description=str(go), type="until")
             os.kill(await here.engine_pid(), signal.SIGKILL)
         async with driving(a_client(here, extensions=[Drives()])) as driver:
             assert (await driver.until(made.task_id, "working"))["taskId"] == made.task_id
@@ -55,7 +55,7 @@ async def test_a_native_task_outlives_its_client_its_face_and_a_killed_engine(tm
             told = await driver.until(made.task_id, "completed", "failed")
             view = await call(driver.client, "task_status", task_id=made.task_id)
             assert (told["status"], told["result"]["structuredContent"]) == ("completed", view)
-            stopped = await driver.submit(description=str(tmp_path / "never"))
+            stopped = await driver.submit(description=str(tmp_path / "never"), type="until")
             await until(lambda: any(line["text"].endswith("never") for line in here.logged()))
             await driver.send("tasks/cancel", taskId=stopped.task_id)
             await driver.until(stopped.task_id, "cancelled")
@@ -72,7 +72,7 @@ async def test_a_question_is_answered_by_update_and_through_the_clients_own_form
     async with house(tmp_path) as here:
         here.configure(executors={"asks": asking()})
         async with driving(a_client(here, extensions=[Drives()], elicitation_handler=nobody)) as driver:
-            made = await driver.submit(description="which?")
+            made = await driver.submit(description="which?", type="asking")
             told = await driver.until(made.task_id, "input_required")
             assert told["inputRequests"]["q1"]["params"]["requestedSchema"] == FORM
             await driver.send("tasks/update", taskId=made.task_id, inputResponses={"q1": ANSWER})
@@ -80,7 +80,7 @@ async def test_a_question_is_answered_by_update_and_through_the_clients_own_form
             assert told["result"]["structuredContent"]["summary"] == "accept {'which': 'A'}"
         for mode in ("legacy", "auto"):
             async with a_client(here, mode=mode, elicitation_handler=user) as client:
-                seen = await call(client, "submit_task", description=f"for {mode}", wait_seconds=50)
+                seen = await call(client, "submit_task", description=f"for {mode}", type="asking", wait_seconds=50)
                 assert (await ended(client, seen["task_id"]))["summary"] == "accept {'which': 'B'}"
         assert asked == ["for legacy", "for auto"]
         await _over_a_restart(here)
@@ -88,7 +88,7 @@ async def test_a_question_is_answered_by_update_and_through_the_clients_own_form
 
 async def _over_a_restart(here: House) -> None:
     """What one face asked, the next one takes the answer to, for the same task."""
-    arguments = {"description": "once", "wait_seconds": 50}
+    arguments = {"description": "once", "type": "asking", "wait_seconds": 50}
     async with a_client(here, elicitation_handler=nobody) as client:
         before = await client.session.call_tool("submit_task", arguments, allow_input_required=True)
         assert isinstance(before, InputRequiredResult)
@@ -108,7 +108,7 @@ async def test_a_permission_stays_with_people(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"asks": row})
         async with driving(a_client(here, extensions=[Drives()], elicitation_handler=nobody)) as driver:
-            made = await driver.submit(description="may I?")
+            made = await driver.submit(description="may I?", type="asking")
             await _waits(driver, made.task_id)
             assert (await here.cli("answer", made.task_id, "--content", '{"which": "A"}'))[0] == 0
             await driver.until(made.task_id, "completed")
