@@ -72,7 +72,7 @@ class Driver:
 
     async def until(self, task_id: str, *statuses: str) -> Mapping[str, Any]:
         """Look at a task until it has one of these statuses."""
-        with anyio.fail_after(LIMIT * 2):
+        with anyio.fail_after(LIMIT * 4):  # an engine may have to come up for it
             while (seen := await self.send("tasks/get", taskId=task_id))["status"] not in statuses:
                 await anyio.sleep(0.1)
         return seen
