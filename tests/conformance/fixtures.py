@@ -352,6 +352,7 @@ def add_prompts(face: FastMCP[Any]) -> None:
 
     @face.prompt
     async def test_prompt_with_embedded_resource(resourceUri: str) -> PromptResult:  # noqa: N803
+        """Serve the scenario that names it."""
         resource = embedded(resourceUri, "Embedded resource content for testing.")
         return PromptResult([Message(resource), Message("Please process the embedded resource above.")])
 
