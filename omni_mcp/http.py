@@ -158,12 +158,12 @@ class _Signals:
         self._served = False
 
     def noted(self, number: int, _frame: FrameType | None) -> None:
-        """End while we start. Later do nothing: uvicorn repeats a signal, and the engine has still to give back work."""
+        """End while we start; later nothing: uvicorn repeats a signal when the engine has still to give back work."""
         if not self._served:
             raise SystemExit(128 + number)
 
     def watching(self, app: ASGIApp) -> ASGIApp:
-        """Return the application, seen to be opened: that is the first thing that uvicorn does once it hears signals."""
+        """Return the application, seen to be opened: uvicorn does that first of all once it hears signals."""
 
         async def opened(scope: Scope, receive: Receive, send: Send) -> None:
             self._served = True

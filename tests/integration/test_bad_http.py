@@ -1,4 +1,4 @@
-"""Bad input over HTTP: clients that go away, come all at once, or speak what nobody speaks. Nothing of it costs a task."""
+"""Bad input over HTTP: clients that go away, come all at once, or speak what nobody speaks. It costs no task."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 from fastmcp import Client
 
 from omni_mcp.home import Home
@@ -109,7 +109,7 @@ async def goes_away(served: Served, said: bytes, *, reset: bool) -> None:
     if said:
         await stream.send(said)
     if reset:
-        own: socket.socket = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        own: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - anyio's, not Django's
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     await anyio.aclose_forcefully(stream)
 
