@@ -49,7 +49,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run demo-faults test test-openclaw conformance check reference bench breakers chaos endurance outage repairs mutants words wheel wheel-check image-check lock clean
+.PHONY: $(shell sed -n 's/:.*\#\#.*//p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -106,6 +106,12 @@ endurance: install ## Measure take-overs, 1,000 submissions of dying clients, fo
 	$(BIN)/python -m chaos.takeover
 	$(BIN)/python -m chaos.submissions
 	$(BIN)/python -m chaos.faces --seconds $(or $(FOR),30)
+
+fuzz: install ## Call every tool with what nobody expects (INPUTS=50000 SEED=1; 5 minutes)
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),50000) --seed $(or $(SEED),1)
+
+load: install ## 500 HTTP clients at once for 60 s, beside a bare FastMCP server (CLIENTS, FOR)
+	$(BIN)/python -m benchmarks.load --clients $(or $(CLIENTS),500) --seconds $(or $(FOR),60)
 
 outage: install $(PROXY_INSTALLED) ## Replay a public incident in real time: 200 tasks queued, 8 running, no cloud for 2 minutes
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/python -m chaos.outage $(if $(DARK),--dark $(DARK))

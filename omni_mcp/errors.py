@@ -181,7 +181,7 @@ class RateLimited(OmniError):
     def __init__(self, per_second: float, retry_after: float) -> None:
         super().__init__(
             f"more than {per_second:g} requests a second; nothing was done",
-            next_step=f"make the same call again in {retry_after:g} s; wait_seconds of task_status saves calls",
+            next_step=f"make the same call again in {retry_after:g} s",
         )
         self.retry_after = retry_after
 

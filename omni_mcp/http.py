@@ -11,8 +11,10 @@ from types import FrameType
 
 import anyio
 import httpx2
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
@@ -51,8 +53,9 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     hide_environment()
     hide_memory()
     _allow_files(http.connections + FILES_BESIDE)
+    signals = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _noted)
+        signal.signal(number, signals.noted)
     house = _House(home, _url(host, port), guarded=http.guarded)
     face = create_face(
         house.opened,
@@ -71,6 +74,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
         host_origin_protection=True,
         allowed_hosts=list(http.hosts),
         allowed_origins=list(http.origins),
+        middleware=[Middleware(signals.watching)],
         uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
     )
 
@@ -149,8 +153,25 @@ def _said(found: dict[str, bool], status: int) -> JSONResponse:
     return JSONResponse(found, status, {"cache-control": "no-store"})
 
 
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: uvicorn repeats a signal after its shutdown, when the engine has still to give back its work."""
+class _Signals:
+    """What SIGTERM and SIGINT mean while uvicorn does not hear them: before it serves, and after its shutdown."""
+
+    def __init__(self) -> None:
+        self._served = False
+
+    def noted(self, number: int, _frame: FrameType | None) -> None:
+        """End while we start; later nothing: uvicorn repeats a signal when the engine has still to give back work."""
+        if not self._served:
+            raise SystemExit(128 + number)
+
+    def watching(self, app: ASGIApp) -> ASGIApp:
+        """Return the application, seen to be opened: uvicorn does that first of all once it hears signals."""
+
+        async def opened(scope: Scope, receive: Receive, send: Send) -> None:
+            self._served = True
+            await app(scope, receive, send)
+
+        return opened
 
 
 def _allow_files(wanted: int) -> None:

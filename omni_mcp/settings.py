@@ -217,7 +217,7 @@ def _written_out(tree: Mapping[str, Any]) -> Iterator[Flaw]:
     for name, row in entries(dict(entries(http)).get("tokens")):
         token = dict(entries(row)).get("token")
         if isinstance(token, str) and not REFERENCE.fullmatch(token):
-            fix = f"write token: ${{OMNI_TOKEN_{name.upper()}}}, and the token itself into the .env of the home"
+            fix = "put the token into the .env of the home as OMNI_TOKEN=…, and write ${OMNI_TOKEN} here"
             yield Flaw(path=("http", "tokens", name, "token"), what="is not a variable", fix=fix)
 
 

@@ -1,7 +1,7 @@
 """What stands before every request of a caller with a token: the scope that it needs, and how often they may ask."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
@@ -20,16 +20,47 @@ KNOWN_MOST = 1000
 """Principals whose requests are counted before those are forgotten who have been quiet."""
 
 
-class Gate(Middleware):
-    """Lets through what the caller may ask for, and as often as the settings allow."""
+class Pace:
+    """How often each principal has asked."""
 
-    def __init__(
-        self, settings: Callable[[], Http], *, guarded: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._settings = settings
-        self._guarded = guarded
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
+
+    @property
+    def known(self) -> Set[str]:
+        """Whose requests are counted."""
+        return self._buckets.keys()
+
+    def take(self, principal: str, rate: Rate) -> None:
+        """Count one request. Raises RateLimited."""
+        now = self._clock()
+        bucket = filled(self._buckets.get(principal), now, per_second=rate.per_second, burst=rate.burst)
+        self._buckets[principal], wait = taken(bucket, per_second=rate.per_second)
+        if len(self._buckets) > KNOWN_MOST:
+            self._forget(now, rate)
+        if wait:
+            raise RateLimited(rate.per_second, round(wait + 0.05, 1))
+
+    def _forget(self, now: float, rate: Rate) -> None:
+        """Forget whose buckets are full again: who is not known has a full one, too."""
+
+        def full(bucket: Bucket) -> bool:
+            return filled(bucket, now, per_second=rate.per_second, burst=rate.burst).left >= rate.burst
+
+        self._buckets = {name: each for name, each in self._buckets.items() if not full(each)}
+
+
+class Gate(Middleware):
+    """Lets through what the caller may ask for, and as often as the settings allow.
+
+    `guarded`: whether tokens are asked for here.
+    """
+
+    def __init__(self, settings: Callable[[], Http], *, guarded: bool) -> None:
+        self._settings = settings
+        self._guarded = guarded
+        self._pace = Pace()
 
     async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         """Refuse a tool's call so that the model reads it, anything else as JSON-RPC has it."""
@@ -58,25 +89,8 @@ class Gate(Middleware):
                     next_step="tell whoever runs it to restart omni-mcp serve",
                 )
             return
-        self._take(caller.principal, http.rate)
+        self._pace.take(caller.principal, http.rate)
         if context.method == "tools/call":
             caller.require(context.message.name, needed(context.message.name, context.message.arguments))
         elif context.method not in FREE:
             caller.require(str(context.method), METHODS.get(str(context.method), READ))
-
-    def _take(self, principal: str, rate: Rate) -> None:
-        now = self._clock()
-        bucket = filled(self._buckets.get(principal), now, per_second=rate.per_second, burst=rate.burst)
-        self._buckets[principal], wait = taken(bucket, per_second=rate.per_second)
-        if len(self._buckets) > KNOWN_MOST:
-            self._forget(now, rate)
-        if wait:
-            raise RateLimited(rate.per_second, round(wait + 0.05, 1))
-
-    def _forget(self, now: float, rate: Rate) -> None:
-        """Forget whose buckets are full again: who is not known has a full one, too."""
-
-        def full(bucket: Bucket) -> bool:
-            return filled(bucket, now, per_second=rate.per_second, burst=rate.burst).left >= rate.burst
-
-        self._buckets = {name: each for name, each in self._buckets.items() if not full(each)}

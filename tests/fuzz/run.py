@@ -1,13 +1,15 @@
 """Draw inputs for each tool in turn and have them judged."""
 
+import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.fuzz.inputs import arguments, texts
-from tests.fuzz.world import schemas, standing
+from tests.fuzz.world import World, schemas, standing
 
 URIS = texts.map(lambda text: text if "://" in text else f"omni://{text}")
 
@@ -18,10 +20,18 @@ def fuzz(folder: Path, *, inputs: int, seed: int, **of_the_client: Any) -> Mappi
         tools = runner.run(schemas(world.client))
         each = -(-inputs // (len(tools) + 1))
         for name, schema in tools.items():
-            judged(arguments(schema), lambda drawn, name=name: runner.run(world.call(name, drawn)), each, seed)
-        judged(URIS, lambda uri: runner.run(world.read(uri)), each, seed)
+            judged(arguments(schema), partial(_called, world, runner, name), each, seed)
+        judged(URIS, partial(_read, world, runner), each, seed)
         runner.run(world.nothing_is_lost())
         return world.calls
+
+
+def _called(world: World, runner: asyncio.Runner, tool: str, drawn: Mapping[str, Any]) -> None:
+    runner.run(world.call(tool, drawn))
+
+
+def _read(world: World, runner: asyncio.Runner, uri: str) -> None:
+    runner.run(world.read(uri))
 
 
 def judged(strategy: Any, judge: Any, examples: int, number: int) -> None:
@@ -33,7 +43,7 @@ def judged(strategy: Any, judge: Any, examples: int, number: int) -> None:
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[*HealthCheck],  # pyright: ignore[reportArgumentType]
     )
     @given(strategy)
     def one(drawn: Any) -> None:

@@ -63,7 +63,7 @@ class World:
         said = json.dumps(answer.structured_content, ensure_ascii=False)
         _harmless(f"{tool} {_short(given)}", said, given)
         _clear(tool, given, answer)
-        new = answer.structured_content or {}
+        new: dict[str, Any] = answer.structured_content or {}
         if tool == "submit_task" and not answer.is_error and not new.get("deduplicated"):
             self.ids.append(new["task_id"])
 
@@ -103,7 +103,7 @@ def _clear(tool: str, given: Mapping[str, Any], answer: CallToolResult) -> None:
     """Fail for a refusal that does not say what happened and what to do."""
     if not answer.is_error:
         return
-    error = answer.structured_content or {}
+    error: dict[str, Any] = answer.structured_content or {}
     where = f"{tool} {_short(given)}: {error}"
     assert error.get("code") not in (None, "internal", "error"), where
     assert error.get("message"), where

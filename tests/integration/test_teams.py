@@ -242,7 +242,7 @@ async def test_a_request_with_a_forged_token_host_or_origin_does_nothing_and_lea
     alices = token_of("alice")
     for token in (None, "x", alices[:-1], alices + "x", alices.upper(), "local", "ü" * 9):
         async with team.http() as client:
-            said = {} if token is None else {"authorization": f"Bearer {token}".encode()}
+            said = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
             for method in ("POST", "GET", "DELETE"):
                 answer = await client.request(method, "/mcp", headers=said, json=INITIALIZE)
                 assert (answer.status_code, "www-authenticate" in answer.headers) == (401, True), (token, answer.text)
@@ -269,7 +269,12 @@ async def test_a_session_of_somebody_else_is_none(team: Team) -> None:
 
 def signed(**changes: Any) -> str:
     """Return what the identity provider signs for frida, or for others."""
-    given = {"subject": "frida", "issuer": ISSUER, "audience": AUDIENCE, "scopes": ["tasks:read", "tasks:write"]}
+    given: dict[str, Any] = {
+        "subject": "frida",
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "scopes": ["tasks:read", "tasks:write"],
+    }
     return KEYS.create_token(**{**given, **changes})
 
 

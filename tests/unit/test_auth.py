@@ -16,9 +16,10 @@ from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
 from omni_mcp.decide.pace import filled, taken
+from omni_mcp.errors import RateLimited
 from omni_mcp.faces.auth import Bearers
 from omni_mcp.faces.caller import TOOLS, Bearer, needed
-from omni_mcp.faces.gate import KNOWN_MOST, Gate
+from omni_mcp.faces.gate import KNOWN_MOST, Pace
 from omni_mcp.faces.mcp import TOOLS as OF_THE_FACE
 from omni_mcp.home import Home
 from omni_mcp.servers_file import Http, JwtRow, Rate, ServersFile, TokenRow
@@ -106,7 +107,13 @@ async def test_a_signed_token_is_checked_by_the_keys_that_its_issuer_publishes(k
         bearers = Bearers(live.now, keys_of)
 
         def signed(by: RSAKeyPair = keys, **more: Any) -> str:
-            given = {"subject": "frida", "issuer": "i", "audience": "omni", "scopes": [*READS, "mail"], "kid": "first"}
+            given: dict[str, Any] = {
+                "subject": "frida",
+                "issuer": "i",
+                "audience": "omni",
+                "scopes": [*READS, "mail"],
+                "kid": "first",
+            }
             return by.create_token(**{**given, **more})
 
         found = await bearers.verify_token(signed())
@@ -145,13 +152,16 @@ def test_a_bucket_empties_by_one_and_fills_with_time() -> None:
 
 def test_who_is_quiet_is_forgotten_and_who_is_not_is_held_to_the_rate() -> None:
     told = [0.0]
+    pace = Pace(lambda: told[0])
     rate = Rate(per_second=1, burst=1)
-    gate = Gate(Http, guarded=True, clock=lambda: told[0])
     for number in range(KNOWN_MOST):
-        gate._take(f"p{number}", rate)
+        pace.take(f"p{number}", rate)
+    with pytest.raises(RateLimited) as error:
+        pace.take("p0", rate)
+    assert error.value.retry_after == pytest.approx(1.1)
     told[0] = 10.0
-    gate._take("late", rate)
-    assert gate._buckets.keys() == {"late"}
+    pace.take("late", rate)
+    assert pace.known == {"late"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""Bad input over HTTP: clients that go away, come all at once, or speak what nobody speaks. It costs no task."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+from fastmcp import Client
+
+from omni_mcp.home import Home
+from tests.integration.house import House, Served, call, connected, ended, free_port
+
+STARTS = 90.0
+pytestmark = pytest.mark.timeout(240)
+CONNECTIONS = 50
+ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+MODERN = "2026-07-28"
+
+
+def initialize(version: object = "2025-11-25") -> dict[str, Any]:
+    about = {"name": "t", "version": "1"}
+    params = {"protocolVersion": version, "capabilities": {}, "clientInfo": about}
+    return {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+
+
+def submit(key: str) -> dict[str, Any]:
+    """Return a submit as the protocol of 2026-07-28 has it: without a session."""
+    given = {"description": key, "type": "echo", "idempotency_key": key}
+    meta = {"protocolVersion": MODERN, "clientInfo": {"name": "t", "version": "1"}, "clientCapabilities": {}}
+    said = {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()}
+    params = {"name": "submit_task", "arguments": given, "_meta": said}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
+CALLS = {"mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": "submit_task"}
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Served]]:
+    """A real `omni-mcp serve` on loopback, without tokens, that takes few connections."""
+    here = House(Home(tmp_path_factory.mktemp("door") / "home"))
+    here.home.root.mkdir()
+    here.configure(executors={"bench": here.workshop(recovery="retry")}, http={"connections": CONNECTIONS})
+    port = free_port()
+    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
+    with (here.home.root / "serve.log").open("w") as log:
+        process = subprocess.Popen(argv, env=here.env, stdout=log, stderr=log)
+        try:
+            served = Served(process=process, port=port)  # type: ignore[arg-type]
+            anyio.run(warmed_up, served)
+            yield here, served
+        finally:
+            process.terminate()
+            assert process.wait(STARTS) == 0
+
+
+async def warmed_up(served: Served) -> None:
+    """Have the executor running: what a test starts would otherwise count as left behind by it."""
+    await connected(served.port, limit=STARTS)
+    async with Client(served.url, timeout=STARTS) as client:
+        await done(client, "first")
+
+
+async def done(client: Client[Any], key: str) -> dict[str, Any]:
+    task = await call(client, "submit_task", description=key, type="echo", idempotency_key=key)
+    return await ended(client, task["task_id"])
+
+
+@asynccontextmanager
+async def http(served: Served) -> AsyncGenerator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=served.base, headers=ACCEPT, timeout=STARTS, limits=limits) as client:
+        yield client
+
+
+def raw(served: Served, body: bytes) -> bytes:
+    """Return a whole request, byte by byte."""
+    head = {**ACCEPT, **CALLS, "host": f"127.0.0.1:{served.port}", "content-length": str(len(body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    return f"POST /mcp HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+async def test_a_client_that_goes_away_at_any_point_of_a_call_costs_nothing(door: tuple[House, Served]) -> None:
+    _, served = door
+    whole = raw(served, json.dumps(submit("gone")).encode())
+    body = whole.index(b"\r\n\r\n") + 4
+    for cut in (0, 1, 20, body - 2, body, body + 1, len(whole) - 1, len(whole)):
+        for reset in (False, True):
+            await goes_away(served, whole[:cut], reset=reset)
+    async with await anyio.connect_tcp("127.0.0.1", served.port) as stream:
+        await stream.send(whole)
+        assert (await stream.receive(1)) == b"H"  # gone in the middle of the answer
+    async with Client(served.url, timeout=STARTS) as client:
+        assert (await done(client, "gone"))["state"] == "completed"
+        listed = (await call(client, "list_tasks", limit=200))["tasks"]
+        assert [task["description"] for task in listed].count("gone") == 1
+
+
+async def goes_away(served: Served, said: bytes, *, reset: bool) -> None:
+    """Say so much, and go: in good order, or with a reset as a machine that died."""
+    stream: SocketStream = await anyio.connect_tcp("127.0.0.1", served.port)
+    if said:
+        await stream.send(said)
+    if reset:
+        own: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - anyio's, not Django's
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    await anyio.aclose_forcefully(stream)
+
+
+async def test_more_at_once_than_it_takes_are_told_to_come_again_and_have_their_task_then(
+    door: tuple[House, Served],
+) -> None:
+    _, served = door
+    statuses: dict[str, int] = {}
+
+    async def knocks(client: httpx.AsyncClient, key: str) -> None:
+        statuses[key] = (await client.post("/mcp", json=submit(key), headers=CALLS)).status_code
+
+    async with http(served) as client, anyio.create_task_group() as tasks:
+        for number in range(CONNECTIONS * 6):
+            tasks.start_soon(knocks, client, f"at once {number}")
+    assert set(statuses.values()) == {200, 503}
+    taken = [key for key, status in statuses.items() if status == 200]
+    async with Client(served.url, timeout=STARTS) as client:
+        refused = next(key for key, status in statuses.items() if status == 503)
+        assert (await done(client, refused))["state"] == "completed"
+        seen = [await call(client, "submit_task", description=k, type="echo", idempotency_key=k) for k in taken[:50]]
+        assert all(task["deduplicated"] for task in seen)
+        assert (await call(client, "system_mode"))["mode"] == "normal"
+
+
+ODD: Mapping[str, tuple[bytes, int]] = {
+    "no JSON": (b"{", 400),
+    "nothing": (b"", 400),
+    "half a character": (json.dumps(submit("x\ud800")).encode(), 400),
+    "nested": (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + b"[" * 200_000, 400),
+    "a batch": (json.dumps([initialize(), initialize()]).encode(), 400),
+    "not UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff\xfe"}', 400),
+    "no method": (b'{"jsonrpc":"2.0","id":1}', 400),
+    "too much": (b" " * ((4 << 20) + 1), 413),
+}
+
+
+async def test_what_is_no_request_is_refused_at_once_and_shows_nothing_of_the_inside(
+    door: tuple[House, Served],
+) -> None:
+    here, served = door
+    async with http(served) as client:
+        for name, (body, status) in ODD.items():
+            for headers in ({}, CALLS):
+                answer = await client.post("/mcp", content=body, headers=headers)
+                assert answer.status_code == status, (name, headers, answer.status_code, answer.text[:300])
+                assert "Traceback" not in answer.text, name
+                assert str(here.home.root) not in answer.text, name
+        for version in ("1999-01-01", "9999-99-99", "", "x" * 10_000, 7, None, {"a": 1}):
+            answer = await client.post("/mcp", json=initialize(version))
+            assert answer.status_code in (200, 400), version  # the SDK offers the newest of its own to who says a text
+            assert "Traceback" not in answer.text
+        odd = await client.post("/mcp", json=submit("x"), headers={**CALLS, "mcp-protocol-version": "1999-01-01"})
+        assert (odd.status_code, "nsupported" in odd.text) == (400, True), odd.text
+        other = await client.post("/mcp", json=submit("x"), headers={**CALLS, "mcp-name": "list_tasks"})
+        assert other.status_code == 400
+        assert (await client.post("/mcp", json=submit("x"), headers={**CALLS, "mcp-session-id": "x"})).status_code < 500
+        assert (await client.put("/mcp", json={})).status_code == 405
+        assert (await client.get("/../../etc/passwd")).status_code == 404
+    async with Client(served.url, timeout=STARTS) as client:
+        assert (await done(client, "still here"))["state"] == "completed"
