@@ -126,7 +126,7 @@ async def test_an_engine_that_is_killed_in_a_repair_leaves_one_start_which_the_n
     tmp_path: Path,
 ) -> None:
     async with standing(tmp_path, None) as (at, it, client):
-        it.write(stub={"slow": 6})
+        it.write(stub={"slow": 3})
         await call(client, "submit_task", description="wakes the engine")
         await until(it.own)
         started = {process.pid for process in it.own()}
@@ -146,6 +146,7 @@ class Real(LiteLLM):
         return [str(BINARY), "--config", str(self.config), "--port", str(self.port), *host]
 
 
+@pytest.mark.slow
 @pytest.mark.proxy
 @pytest.mark.skipif(not BINARY.exists(), reason="no proxy: make .cache/litellm-proxy/.installed")
 @pytest.mark.timeout(600)
