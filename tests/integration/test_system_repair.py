@@ -74,9 +74,10 @@ async def said_of(client: Client[Any], task_id: str) -> str:
 
 
 async def in_mode(client: Client[Any], mode: str) -> None:
-    with anyio.fail_after(LIMIT):
-        while (await call(client, "system_mode"))["mode"] != mode:
-            await anyio.sleep(0.05)
+    async def it_is() -> bool:
+        return (await call(client, "system_mode"))["mode"] == mode
+
+    await until(it_is, limit=LIMIT)
 
 
 async def test_what_litellm_serves_with_is_kept_and_put_back_when_a_new_file_does_not_serve(tmp_path: Path) -> None:
