@@ -45,11 +45,13 @@ PEER_INSTALLED := $(PEER_FOLDER)/.installed
 PEER := fastmcp[tasks]==4.1.2
 
 PYTEST_ARGS ?=
+TESTED := $(if $(HAS_NPM),,not npm and not claude and )not wheel and not openclaw
+SAY_WITHOUT_NPM := $(if $(HAS_NPM),,@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all.')
 
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: $(shell sed -n 's/:.*\#\#.*//p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(shell grep -oE '^[a-z-]+:.*\#\#' $(firstword $(MAKEFILE_LIST)) | cut -d: -f1)
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -62,13 +64,13 @@ run: install ## Set up, then show the main job from end to end (no key, no cloud
 demo-faults: install $(PROXY_INSTALLED) ## Kill a real LiteLLM proxy, darken all clouds, and see every task complete (2 minutes)
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/omni-mcp demo --faults
 
-test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run all tests (PYTEST_ARGS="-k name" chooses)
-ifdef HAS_NPM
-	$(BIN)/pytest -n 2 --dist worksteal -m "not wheel and not openclaw" $(PYTEST_ARGS)
-else
-	@echo '!! npm is not installed: the tests with claude and npm servers are left out. Install Node 20 for all of them.'
-	$(BIN)/pytest -n 2 --dist worksteal -m "not npm and not claude and not wheel and not openclaw" $(PYTEST_ARGS)
-endif
+test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Set up, then run the tests but the long ones (PYTEST_ARGS="-k name" chooses)
+	$(SAY_WITHOUT_NPM)
+	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED) and not slow" $(PYTEST_ARGS)
+
+test-slow: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Run the long tests
+	$(SAY_WITHOUT_NPM)
+	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED) and slow" $(PYTEST_ARGS)
 
 test-openclaw: install $(OPENCLAW_INSTALLED) ## Run the tests with a real OpenClaw gateway (npm; 650 MB the first time)
 	$(BIN)/pytest -m openclaw $(PYTEST_ARGS)

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,7 @@ from omni_mcp.presets import ExecutorSpec, resolve
 from omni_mcp.servers_file import ExecutorRow, ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Failed, new_id
-
-STUBS = Path(__file__).parent.parent / "stubs"
-LIMIT = 15.0
-"""Seconds that anything may take here."""
+from tests.integration.house import LIMIT, STUBS, until
 
 
 def bad(*flags: str, **more: Any) -> ExecutorRow:
@@ -108,22 +105,9 @@ def lives(pid: int) -> bool:
         return False
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that no event tells of, because another process does it."""
-    with anyio.fail_after(LIMIT):
-        while not holds():
-            await anyio.sleep(0.01)
-
-
 async def ends(pid: int) -> None:
     """Wait until a process is over."""
     await until(lambda: not lives(pid))
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -131,7 +115,10 @@ def http_adapter(port: int) -> Generator[subprocess.Popen[bytes]]:
     """Run the stub adapter over HTTP until the end of the block; it listens when this is entered."""
     with subprocess.Popen([sys.executable, str(STUBS / "adapter_server.py"), str(port)]) as process:
         try:
-            while process.poll() is None and not _listens(port):
+            deadline = time.monotonic() + LIMIT
+            while not _listens(port):
+                assert process.poll() is None, f"the stub ended with {process.returncode}"
+                assert time.monotonic() < deadline, f"nobody listens on port {port}"
                 time.sleep(0.01)
             yield process
         finally:

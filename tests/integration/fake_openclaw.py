@@ -5,29 +5,19 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.integration.house import STUBS, free_port
-from tests.integration.real_openclaw import TOKEN, StubCloud
+from tests.integration.real_openclaw import Handles, StubCloud
 
 
 @dataclass(kw_only=True)
-class FakeOpenclaw:
-    """A gateway with a folder of its own, before, while and after it runs."""
+class FakeOpenclaw(Handles):
+    """A stand-in of either generation."""
 
-    folder: Path
-    cloud: StubCloud
     protocol: int = 4
-    port: int = field(default_factory=free_port)
-    token: str = TOKEN
-    _process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def url(self) -> str:
-        """Where it speaks its protocol."""
-        return f"ws://127.0.0.1:{self.port}"
 
     @property
     def sent(self) -> Sequence[dict[str, Any]]:

@@ -20,6 +20,7 @@ from omni_mcp.demo.answers import MARK
 from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.task import new_id
 from tests.integration.fake_openclaw import FakeOpenclaw
+from tests.integration.house import until
 from tests.integration.real_openclaw import RealOpenclaw
 
 ROOT = Path(__file__).parents[2]
@@ -54,21 +55,41 @@ def a_request(*steps: dict[str, Any], **fields: Any) -> RunRequest:
     return RunRequest.model_validate(request(*steps, **fields))
 
 
-async def run(client: Client[Any], asked: dict[str, Any], told: list[str] | None = None, **more: str) -> RunResult:
+class Told(list[str]):
+    """The lines of progress so far; knows when there is another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = anyio.Event()
+
+    async def add(self, line: str) -> None:
+        """Take a line."""
+        self.append(line)
+        self._more.set()
+        self._more = anyio.Event()
+
+    async def heard(self, word: str) -> None:
+        """Wait until a line has a word."""
+        with anyio.fail_after(LIMIT):
+            while not any(word in line for line in self):
+                await self._more.wait()
+
+
+async def run(client: Client[Any], asked: dict[str, Any], told: Told | None = None, **more: str) -> RunResult:
     """Have an adapter run an attempt; what it tells meanwhile is added to `told`."""
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
         assert (total, progress >= 1) == (None, True)
         if told is not None:
-            told.append(message or "")
+            await told.add(message or "")
 
     answer = await client.call_tool(more.get("tool", RUN_TASK), {"request": asked}, progress_handler=note)
     return RunResult.model_validate(answer.structured_content)
 
 
-async def attach(client: Client[Any], asked: dict[str, Any], told: list[str] | None = None) -> RunResult:
+async def attach(client: Client[Any], asked: dict[str, Any]) -> RunResult:
     """Have an adapter follow an earlier attempt."""
-    return await run(client, {**asked, "attempt": 2, "resume": True}, told, tool=ATTACH)
+    return await run(client, {**asked, "attempt": 2, "resume": True}, tool=ATTACH)
 
 
 async def nobody(_asked: Asked) -> Answer:
@@ -82,14 +103,5 @@ async def mute(line: str) -> None:
 
 async def called(gateway: AnyGateway, count: int) -> Sequence[Any]:
     """Wait until the model was asked so often; returns the calls."""
-    with anyio.fail_after(LIMIT):
-        while len(gateway.cloud.calls) < count:
-            await anyio.sleep(0.05)
+    await until(lambda: len(gateway.cloud.calls) >= count, limit=LIMIT)
     return gateway.cloud.calls
-
-
-async def heard(told: list[str], word: str) -> None:
-    """Wait until a line of progress has a word."""
-    with anyio.fail_after(LIMIT):
-        while not any(word in line for line in told):
-            await anyio.sleep(0.02)

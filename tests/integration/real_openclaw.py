@@ -72,14 +72,12 @@ class StubCloud:
 
 
 @dataclass(kw_only=True)
-class RealOpenclaw:
-    """A gateway with a home of its own, before, while and after it runs."""
+class Handles:
+    """A gateway with a folder of its own, before, while and after it runs: the real one, or its stand-in."""
 
     folder: Path
     cloud: StubCloud
     port: int = field(default_factory=free_port)
-    person: int = field(default_factory=free_port)
-    """The port of loopback at which somebody may listen for what it sends to `a2a:person`."""
     token: str = TOKEN
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -88,11 +86,13 @@ class RealOpenclaw:
         """Where it speaks its protocol."""
         return f"ws://127.0.0.1:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        """The process that serves."""
-        assert self._process is not None
-        return self._process.pid
+
+@dataclass(kw_only=True)
+class RealOpenclaw(Handles):
+    """A gateway with a home of its own."""
+
+    person: int = field(default_factory=free_port)
+    """The port of loopback at which somebody may listen for what it sends to `a2a:person`."""
 
     @property
     def home(self) -> Path:

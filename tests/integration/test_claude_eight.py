@@ -14,6 +14,7 @@ from tests.integration.test_claude_code import BINARY, is_alive, of_task, script
 
 pytestmark = [
     pytest.mark.claude,
+    pytest.mark.slow,
     pytest.mark.timeout(240),
     pytest.mark.skipif(BINARY is None, reason="no claude: npm install --prefix .cache/npm @anthropic-ai/claude-code"),
 ]

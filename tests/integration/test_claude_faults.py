@@ -8,7 +8,7 @@ its own, and the fault is at its endpoint. `fake`: a binary that ends as the rea
 import json
 import shlex
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -105,6 +105,8 @@ BROKEN = (
     Row(fault="storm", via="fake", state="cloud", words=("529",)),
 )
 
+ALL = (*ENDPOINT, *BROKEN)
+
 
 def executors(proxy: Place, direct: Cloud, fake: Path) -> dict[str, Any]:
     """Return the rows of servers.yaml: one for each way, and one for each fault that marks its executor."""
@@ -114,7 +116,7 @@ def executors(proxy: Place, direct: Cloud, fake: Path) -> dict[str, Any]:
         "own": {"command": BINARY, "login": "own", "env": own_login},
         "fake": {"command": str(fake), "login": "own", "approvals": "none"},  # it reads its prompt to the end
     }
-    names = {row.name: row.via for row in (*ENDPOINT, *BROKEN)}
+    names = {row.name: row.via for row in ALL}
     rows = {name: {**ways[via], "preset": "claude-code", "parallel": 3} for name, via in names.items()}
     gone = {**own_login, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{free_port()}"}
     all_of_them: dict[str, Any] = {
@@ -185,16 +187,28 @@ def asked(row: Row) -> str:
     return script({"text": "said in the end", **fault}, {"text": "never said"})
 
 
-async def test_each_fault_is_seen_within_our_limit_and_told_with_its_next_step(tmp_path: Path) -> None:
-    rows = (*ENDPOINT, *BROKEN)
+FEW = ("relay 503 ", "relay 401 ", "own 429 40", "own cut ", "fake too_old ", "fake empty_result ")
+"""The ids of one row of each kind of end, for every day."""
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([row for row in ALL if row.id in FEW], id="few"),
+        pytest.param(ALL, id="all", marks=pytest.mark.slow),
+    ],
+)
+async def test_each_fault_is_seen_within_our_limit_and_told_with_its_next_step(
+    rows: Sequence[Row], tmp_path: Path
+) -> None:
     async with scene(tmp_path) as on:
         tasks = {row.id: await on.submit(row.name, asked(row), options=dict(row.options)) for row in rows}
         ends = {row.id: await on.end(task) for row, task in zip(rows, tasks.values(), strict=True)}
-    assert len(ends) == len(rows)
+    assert len(ends) == len(rows) >= len(FEW)
     assert [f"{row.id}: {ends[row.id]}" for row in rows if not is_as_told(row, ends[row.id])] == []
     resets = {row.id: until_reset(ends[row.id]) for row in rows if row.state == "reset"}
-    assert [row for row, seconds in resets.items() if seconds < 55] == ["relay 429 40", "own 429 40"], resets
-    assert 7000 < resets["relay 429 7200"] <= 7200
+    assert [row for row, seconds in resets.items() if (seconds < 55) is not row.endswith(" 40")] == [], resets
+    assert all(7000 < seconds <= 7200 for row, seconds in resets.items() if row.endswith(" 7200")), resets
 
 
 def is_as_told(row: Row, end: Mapping[str, Any]) -> bool:
@@ -218,6 +232,7 @@ DONE = {"text": "done"}
 MEGABYTE = 1 << 20
 
 
+@pytest.mark.slow
 async def test_what_else_goes_wrong_is_told_and_a_quiet_command_is_left_alone(tmp_path: Path) -> None:
     begun, word, outside = (tmp_path / name for name in ("begun", "word", "outside.txt"))
     work = what_else(begun, word, outside)

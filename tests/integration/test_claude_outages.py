@@ -141,6 +141,7 @@ async def test_claude_crosses_degraded_and_brainstem_without_a_step_done_twice(t
     assert len(list(on.at.home.root.glob(".claude/projects/*/*.jsonl"))) == 3
 
 
+@pytest.mark.slow
 async def test_a_session_goes_on_elsewhere_after_kills_in_a_step_and_in_a_call_with_one_bill(tmp_path: Path) -> None:
     async with stage(tmp_path, executors={"claude_code": ROW}) as on:
         job = Job(tmp_path / "a", 3)

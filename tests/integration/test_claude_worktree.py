@@ -48,6 +48,7 @@ async def begun(client: Client[Any], log: Path, times: int) -> None:
             await anyio.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.litellm
 async def test_a_task_keeps_to_its_worktree_over_a_kill(tmp_path: Path) -> None:
     repo, log = watched(tmp_path), tmp_path / "log"

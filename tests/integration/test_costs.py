@@ -71,7 +71,7 @@ def bill_of(tokens: tuple[int, int]) -> float:
 @pytest.mark.parametrize(
     ("way", "priced"),
     [
-        pytest.param(by_router, ("config", "litellm-router"), marks=pytest.mark.litellm),
+        pytest.param(by_router, ("config", "litellm-router"), marks=[pytest.mark.litellm, pytest.mark.slow]),
         (directly, ("litellm", "direct")),
     ],
 )

@@ -67,6 +67,7 @@ async def test_the_demo_proves_what_it_shows_with_a_labelled_stand_in(tmp_path: 
     assert not any(tmp_path.glob("omni-demo-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.claude
 @pytest.mark.skipif(CLAUDE is None, reason="no claude: npm install --prefix .cache/npm @anthropic-ai/claude-code")
 async def test_the_demo_proves_the_same_with_the_real_claude_code(tmp_path: Path):

@@ -23,6 +23,7 @@ def alone() -> str:
     return path if find_proxy(path) is None else os.defpath
 
 
+@pytest.mark.slow
 async def test_the_demo_of_faults_proves_what_it_shows_and_says_what_is_a_stand_in(tmp_path: Path):
     command = [sys.executable, "-m", "omni_mcp", "demo", "--faults", "--json"]
     with anyio.fail_after(LIMIT):

@@ -12,7 +12,8 @@ from omni_mcp.executors.elicitation import Caller
 from omni_mcp.executors.session import Session
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.servers_file import ExecutorRow
-from tests.integration.executors import LIMIT, STUBS, said, session_of
+from tests.integration.executors import said, session_of
+from tests.integration.house import LIMIT, STUBS
 
 FORM = {"type": "object", "properties": {"which": {"type": "string", "enum": ["A", "B"]}}, "required": ["which"]}
 A = "accept {'which': 'A'}"
@@ -29,7 +30,7 @@ class Person:
 
     def __init__(self, task_id: str = "t", answer: Answer | None = None) -> None:
         self.asked: list[Asked] = []
-        self.left = anyio.Event()
+        self.heard, self.left = anyio.Event(), anyio.Event()
         self._answer = answer or Answer(action=Action.ACCEPT, content={"which": "A"})
         self.caller = Caller(task_id, self)
 
@@ -45,6 +46,7 @@ class Absent(Person):
     async def __call__(self, asked: Asked) -> Answer:
         """Wait."""
         self.asked.append(asked)
+        self.heard.set()
         try:
             await anyio.sleep_forever()
         finally:
@@ -87,8 +89,7 @@ async def test_of_calls_that_share_a_session_the_one_that_is_named_is_asked_and_
         other = Absent("other")
         tasks.start_soon(partial(called, session, "ask_as", other, text="x", task_id="other"))
         with anyio.fail_after(LIMIT):
-            while not other.asked:
-                await anyio.sleep(0.01)
+            await other.heard.wait()
         mine, nobody = Person("mine"), Person("nobody")
         assert await called(session, "ask_as", mine, text="may I", task_id="mine") == A
         assert [asked.kind for asked in mine.asked] == [QuestionKind.PERMISSION]
@@ -107,7 +108,7 @@ class Slow(Person):
 
     async def __call__(self, asked: Asked) -> Answer:
         """Answer once that is due."""
-        self.left.set()
+        self.heard.set()
         await self.told.wait()
         return await super().__call__(asked)
 
@@ -123,7 +124,7 @@ async def test_the_time_in_which_a_person_thinks_does_not_count_against_the_call
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call)
-            await slow.left.wait()
+            await slow.heard.wait()
             await anyio.sleep(limit + 0.5)  # what is shown is that real time passes
             slow.told.set()
     (answer,) = answers

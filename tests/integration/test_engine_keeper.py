@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import anyio
 import pytest
 
 from omni_mcp import app, background, keeper
 from omni_mcp.home import Home
 from omni_mcp.testing import a_spec
-from tests.integration.house import LIMIT, house, until
+from tests.integration.house import house, until
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it outlives its Popen
@@ -60,7 +59,9 @@ async def test_an_engine_that_died_before_anybody_saw_its_lock_is_told_by_its_ow
         here.configure(executors={"bench": here.workshop()})
         async with app.running_face(here.home) as service:
             await service.submit(a_spec(type="echo"))
-            with anyio.fail_after(LIMIT):
-                while "2 times in a row right after its start: Boom: no disk" not in (await service.mode()).engine:
-                    await anyio.sleep(0.02)
+
+            async def is_told() -> bool:
+                return "2 times in a row right after its start: Boom: no disk" in (await service.mode()).engine
+
+            await until(is_told)
             assert tries == [2]  # the third waits its turn

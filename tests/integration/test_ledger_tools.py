@@ -44,9 +44,11 @@ async def test_a_ledger_is_checked_copied_and_brought_back(tmp_path: Path) -> No
             await here.engine_pid()
             assert len(here.logged()) == 3  # nothing ran again by itself
             await call(client, "resume_pending", task_ids=[runs["task_id"]])
-            with anyio.fail_after(LIMIT):
-                while (await ended(client, runs["task_id"]))["state"] != "completed":
-                    await anyio.sleep(0.05)
+
+            async def completed() -> bool:
+                return (await ended(client, runs["task_id"]))["state"] == "completed"
+
+            await until(completed)
 
 
 async def test_a_ledger_that_is_not_sound_is_told_and_not_restored(tmp_path: Path) -> None:
@@ -93,9 +95,11 @@ async def older_engine(here: House) -> AsyncGenerator[Process]:
     with (here.home.root / "old.log").open("w") as log:
         async with await anyio.open_process(argv, env=here.env, stdin=None, stdout=log, stderr=log) as process:
             with ended_at_last(process):
-                with anyio.fail_after(LIMIT):
-                    while "version 0.0.9" not in (await here.cli("mode"))[1]:
-                        await anyio.sleep(0.1)
+
+                async def is_up() -> bool:
+                    return "version 0.0.9" in (await here.cli("mode"))[1]
+
+                await until(is_up)
                 yield process
                 with anyio.fail_after(LIMIT):
                     assert await process.wait() == 0
@@ -174,9 +178,11 @@ async def test_an_engine_that_dies_at_its_start_is_told_with_the_reason_and_come
         here.home.owners.write_text("in the way")
         async with here.client() as client:
             task = await call(client, "submit_task", description="x", type="echo")
-            with anyio.fail_after(LIMIT):
-                while "times in a row" not in (await call(client, "system_mode"))["engine"]:
-                    await anyio.sleep(0.1)
+
+            async def died_again() -> bool:
+                return "times in a row" in (await call(client, "system_mode"))["engine"]
+
+            await until(died_again)
             told = (await call(client, "task_status", task_id=task["task_id"]))["engine"]
             assert "right after its start: " in told
             assert "File exists" in told

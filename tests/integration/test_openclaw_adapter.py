@@ -8,7 +8,6 @@ import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,7 +20,7 @@ from mcp import MCPError
 from omni_mcp.contract import CANCEL, HEALTH, CancelResult, Health, RunResult
 from omni_mcp.task import FailureClass
 from tests.integration.fake_openclaw import FakeOpenclaw, fake_openclaw
-from tests.integration.openclaw_runs import AnyGateway, adapter, attach, called, heard, request, run
+from tests.integration.openclaw_runs import AnyGateway, Told, adapter, attach, called, request, run
 from tests.integration.real_openclaw import REAL_OPENCLAW, RealOpenclaw, real_openclaw
 
 PRICE = (1e-6, 2e-6)
@@ -35,15 +34,23 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeOpenclaw]:
 
 
 @pytest.fixture(scope="module", params=["fake", pytest.param("openclaw", marks=REAL_OPENCLAW)])
-def gateway(request: pytest.FixtureRequest) -> AnyGateway:
+def shared(request: pytest.FixtureRequest) -> AnyGateway:
     """Give the gateway that tests share."""
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=REAL_OPENCLAW)])
-def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[AnyGateway]:
-    """Give a gateway that the test may end and start again."""
-    with (real_openclaw if request.param == "real" else fake_openclaw)(tmp_path / "gateway") as it:
+@pytest.fixture
+def gateway(shared: AnyGateway) -> Generator[AnyGateway]:
+    """Give it as it was, whatever a test made of its cloud."""
+    yield shared
+    shared.cloud.fail("ok")
+
+
+@pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=REAL_OPENCLAW)])
+def mortal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[AnyGateway]:
+    """Give a gateway that tests may end and start again."""
+    opened = real_openclaw if request.param == "real" else fake_openclaw
+    with opened(tmp_path_factory.mktemp("mortal") / "gateway") as it:
         yield it
 
 
@@ -59,7 +66,7 @@ def usage(result: RunResult) -> tuple[Any, Any, Any]:
 
 
 @asynccontextmanager
-async def running(client: Client[Any], asked: dict[str, Any], told: list[str]) -> AsyncGenerator[list[RunResult]]:
+async def running(client: Client[Any], asked: dict[str, Any], told: Told) -> AsyncGenerator[list[RunResult]]:
     """Run an attempt while the body does something; its end, if it has one, is in the list after it."""
     ends: list[RunResult] = []
 
@@ -74,7 +81,7 @@ async def running(client: Client[Any], asked: dict[str, Any], told: list[str]) -
 
 async def test_a_run_is_one_model_call_with_progress_text_and_cost(gateway: AnyGateway) -> None:
     before = len(gateway.cloud.calls)
-    told: list[str] = []
+    told = Told()
     async with adapter(gateway) as client:
         result = await run(client, asked := request({"text": "forty-two, and nothing else"}), told)
     assert (result.status, result.text) == ("completed", "forty-two, and nothing else")
@@ -96,7 +103,7 @@ async def test_the_model_of_a_task_is_that_of_its_session(gateway: AnyGateway) -
 
 async def test_a_tool_is_told_of_and_every_call_is_paid_for_once(gateway: AnyGateway) -> None:
     before = len(gateway.cloud.calls)
-    told: list[str] = []
+    told = Told()
     async with adapter(gateway) as client:
         result = await run(client, request({"tool": "exec", "input": {"command": "true"}}, {"text": "used it"}), told)
     assert (result.status, result.text) == ("completed", "used it")
@@ -105,7 +112,7 @@ async def test_a_tool_is_told_of_and_every_call_is_paid_for_once(gateway: AnyGat
 
 
 async def test_another_connection_cancels_a_run_and_sees_that_it_is_over(gateway: AnyGateway) -> None:
-    asked, told = request({"text": "too late", "sleep": 30}), list[str]()
+    asked, told = request({"text": "too late", "sleep": 30}), Told()
     before = len(gateway.cloud.calls)
     async with adapter(gateway) as client, adapter(gateway) as other:
         async with running(client, asked, told) as ends:
@@ -126,7 +133,7 @@ async def test_a_run_that_is_not_known_is_stopped_already(gateway: AnyGateway) -
 async def test_an_adapter_that_is_killed_is_followed_by_one_that_attaches_with_one_model_call_in_all(
     gateway: AnyGateway,
 ) -> None:
-    asked, told = request({"text": "it went on", "sleep": 6}), list[str]()
+    asked, told = request({"text": "it went on", "sleep": 6}), Told()
     before = len(gateway.cloud.calls)
     async with adapter(gateway) as client:
         async with running(client, asked, told) as ends:
@@ -155,7 +162,7 @@ async def test_what_was_never_accepted_is_begun_by_attach(gateway: AnyGateway) -
 
 
 async def test_a_provider_that_is_down_is_told_early_and_nothing_of_the_run_is_left(gateway: AnyGateway) -> None:
-    asked, told = request({"text": "never"}), list[str]()
+    asked, told = request({"text": "never"}), Told()
     gateway.cloud.fail("503")
     async with adapter(gateway) as client:
         result = await run(client, asked, told)
@@ -163,9 +170,10 @@ async def test_a_provider_that_is_down_is_told_early_and_nothing_of_the_run_is_l
         assert (result.failure, result.lives) == (FailureClass.PROVIDER, False)
         answer = await client.call_tool(CANCEL, {"request": asked})
         assert CancelResult.model_validate(answer.structured_content).stopped
+        gateway.cloud.fail("ok")
+        assert (await attach(client, asked)).status == "failed"  # it would be answered now, if it were left
     assert any("try 3 of" in line for line in told)
     assert len(gateway.cloud.calls) == tried
-    gateway.cloud.fail("ok")
 
 
 async def test_health_names_the_gateway(gateway: AnyGateway) -> None:
@@ -175,13 +183,14 @@ async def test_health_names_the_gateway(gateway: AnyGateway) -> None:
 
 
 async def test_a_gateway_that_is_asked_to_go_finishes_the_run_first(mortal: AnyGateway) -> None:
-    asked, told = request({"text": "in the end", "sleep": 5}), list[str]()
+    asked, told = request({"text": "in the end", "sleep": 5}), Told()
+    before = len(mortal.cloud.calls)
     async with adapter(mortal) as client, running(client, asked, told) as ends:
-        await called(mortal, 1)
+        await called(mortal, before + 1)
         await anyio.to_thread.run_sync(finish, mortal)
         await anyio.to_thread.run_sync(mortal.start)
     assert [(end.status, end.text) for end in ends] == [("completed", "in the end")]
-    assert len(mortal.cloud.calls) == 1
+    assert len(mortal.cloud.calls) == before + 1
 
 
 def finish(gateway: AnyGateway) -> None:
@@ -209,17 +218,18 @@ async def test_a_gateway_that_is_killed_costs_one_outcome_and_what_was_answered(
     mortal: AnyGateway, moment: str
 ) -> None:
     steps, asked_before = MOMENTS[moment]
-    asked, told = request(*steps, timeout=600), list[str]()
+    asked, told = request(*steps, timeout=600), Told()
     if isinstance(mortal, FakeOpenclaw):
         mortal.fails(cold=0 if asked_before else 2)
+    before = len(mortal.cloud.calls)
     async with adapter(mortal) as client, running(client, asked, told) as ends:
-        await heard(told, "taken")
-        await called(mortal, asked_before)
+        await told.heard("taken")
+        await called(mortal, before + asked_before)
         await anyio.to_thread.run_sync(mortal.kill)
         await anyio.to_thread.run_sync(mortal.start)
     async with adapter(mortal) as client:
         again = await attach(client, asked)
-    calls = mortal.cloud.calls
+    calls = mortal.cloud.calls[before:]
     assert [end.status for end in ends] == ["completed"], (ends, told)
     assert len(calls) == asked_before + 1
     assert usage(ends[0]) == answered([*calls[: max(asked_before - 1, 0)], calls[-1]])

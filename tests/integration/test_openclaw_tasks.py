@@ -94,16 +94,19 @@ def models(cloud: str) -> dict[str, Any]:
 async def watched(here: House) -> list[str]:
     """Return what `omni-mcp watch` prints until all tasks are over; no process shows a secret meanwhile."""
     argv = [sys.executable, "-m", "omni_mcp", "watch"]
-    said = b""
+    said, looked_at = b"", 0
     async with await anyio.open_process(argv, env=here.env) as watching:
         assert watching.stderr is not None
         async for chunk in watching.stderr:
             said += chunk
-            assert_no_secret()
+            looked_at += adapters_without_a_secret()
+    assert looked_at
     return said.decode().splitlines()
 
 
-def assert_no_secret() -> None:
+def adapters_without_a_secret() -> int:
+    """Return how many adapters of gateways run; neither they nor any other process of ours shows a secret."""
+    adapters = 0
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
@@ -111,6 +114,8 @@ def assert_no_secret() -> None:
             continue
         if "omni_mcp" in line and "stubs" not in line:
             assert not any(secret in line for secret in ("s3cret", TOKEN)), line
+            adapters += "omni_mcp.adapters.openclaw" in line
+    return adapters
 
 
 async def test_a_killed_engine_is_followed_by_one_that_attaches_with_one_model_call_in_all(

@@ -16,7 +16,7 @@ from omni_mcp.contract import RunRef, RunResult
 from omni_mcp.task import FailureClass
 from tests.integration.fake_openclaw import FakeOpenclaw, fake_openclaw, moltworker_edge
 from tests.integration.house import free_port
-from tests.integration.openclaw_runs import a_request, agent, called, heard, mute, nobody
+from tests.integration.openclaw_runs import Told, a_request, agent, called, mute, nobody
 
 ACCESS = {"CF-Access-Client-Id": SecretStr("svc.access"), "CF-Access-Client-Secret": SecretStr("s3cret")}
 HELLO = {"text": "hello"}
@@ -248,35 +248,35 @@ async def test_a_run_at_an_old_gateway_is_attached_to_and_cancelled(old: FakeOpe
     asked, calls = a_request({"text": "too late", "sleep": 30}), len(old.cloud.calls)
     results: list[RunResult] = []
 
+    async def work() -> None:
+        results.append(await agent(old).run(asked, mute, nobody))
+
     async def follow() -> None:
         results.append(await agent(old).attach(asked, mute))
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(agent(old).run, asked, mute, nobody)
+        tasks.start_soon(work)
         await called(old, calls + 1)
         tasks.start_soon(follow)
         assert (await agent(old).cancel(asked)).stopped
+    assert [result.status for result in results] == ["failed", "failed"]
     assert len(old.cloud.calls) == calls + 1
 
 
 async def test_an_old_gateway_that_dies_does_the_work_again(tmp_path: Path) -> None:
-    told: list[str] = []
-
-    async def tell(line: str) -> None:
-        told.append(line)
-
+    told = Told()
     with fake_openclaw(tmp_path / "old", protocol=3) as it:
         results: list[RunResult] = []
 
         async def work() -> None:
-            results.append(await agent(it).run(a_request({"text": "twice", "sleep": 1}), tell, nobody))
+            results.append(await agent(it).run(a_request({"text": "twice", "sleep": 1}), told.add, nobody))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(work)
             await called(it, 1)
             await anyio.to_thread.run_sync(it.kill)
             await anyio.to_thread.run_sync(it.start)
-            await heard(told, "trying again")
+            await told.heard("trying again")
         assert [result.text for result in results] == ["twice"]
         assert len(it.cloud.calls) == 2
 

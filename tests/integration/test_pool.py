@@ -11,16 +11,14 @@ from omni_mcp.executors.pool import Pool, swept
 from omni_mcp.processes import marked
 from omni_mcp.task import Completed, new_id
 from tests.integration.executors import (
-    LIMIT,
     Heard,
     a_request,
     bad,
-    free_port,
     http_adapter,
     remote_adapter,
     settings_of,
-    until,
 )
+from tests.integration.house import LIMIT, free_port, until
 
 
 def ignore(_line: str) -> None:

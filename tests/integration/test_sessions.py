@@ -23,11 +23,9 @@ from omni_mcp.home import Home
 from omni_mcp.processes import marked, sweep
 from omni_mcp.task import Failed, FailureClass, new_id
 from tests.integration.executors import (
-    LIMIT,
     Heard,
     bad,
     ends,
-    free_port,
     http_adapter,
     lives,
     pid_of,
@@ -35,8 +33,8 @@ from tests.integration.executors import (
     said,
     session_of,
     spec_of,
-    until,
 )
+from tests.integration.house import LIMIT, free_port, until
 
 
 async def echo(session: Session, text: str = "hello") -> CallToolResult | Failed:

@@ -74,9 +74,10 @@ async def said_of(client: Client[Any], task_id: str) -> str:
 
 
 async def in_mode(client: Client[Any], mode: str) -> None:
-    with anyio.fail_after(LIMIT):
-        while (await call(client, "system_mode"))["mode"] != mode:
-            await anyio.sleep(0.05)
+    async def it_is() -> bool:
+        return (await call(client, "system_mode"))["mode"] == mode
+
+    await until(it_is, limit=LIMIT)
 
 
 async def test_what_litellm_serves_with_is_kept_and_put_back_when_a_new_file_does_not_serve(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ async def test_an_engine_that_is_killed_in_a_repair_leaves_one_start_which_the_n
     tmp_path: Path,
 ) -> None:
     async with standing(tmp_path, None) as (at, it, client):
-        it.write(stub={"slow": 6})
+        it.write(stub={"slow": 3})
         await call(client, "submit_task", description="wakes the engine")
         await until(it.own)
         started = {process.pid for process in it.own()}
@@ -146,6 +147,7 @@ class Real(LiteLLM):
         return [str(BINARY), "--config", str(self.config), "--port", str(self.port), *host]
 
 
+@pytest.mark.slow
 @pytest.mark.proxy
 @pytest.mark.skipif(not BINARY.exists(), reason="no proxy: make .cache/litellm-proxy/.installed")
 @pytest.mark.timeout(600)

@@ -3,14 +3,11 @@
 import json
 import os
 import signal
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
-from fastmcp import Client
-
-from tests.integration.house import LIMIT, House, call, ended, house, refused, until
+from tests.integration.house import House, call, ended, house, refused, until
 
 
 async def test_tasks_run_one_after_the_other_and_fail_with_the_one_before(tmp_path: Path) -> None:
@@ -40,9 +37,11 @@ async def test_tasks_run_one_after_the_other_and_fail_with_the_one_before(tmp_pa
 
 async def over(here: House, task_id: str) -> None:
     """Wait until a task is over, whatever it waits for."""
-    with anyio.fail_after(LIMIT):
-        while json.loads((await here.cli("status", task_id, "--json"))[1])["state"] in ("waiting", "idle", "executing"):
-            await anyio.sleep(0.05)
+
+    async def is_over() -> bool:
+        return json.loads((await here.cli("status", task_id, "--json"))[1])["state"] in ("completed", "failed")
+
+    await until(is_over)
 
 
 async def test_what_a_task_may_not_ask_for_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -92,20 +91,18 @@ async def test_a_silent_executor_is_told_of_in_status_and_history(tmp_path: Path
         here.configure(executors={"slow": here.workshop("until", argument="path")}, limits={"silent_seconds": 1})
         async with here.client() as client:
             task = await call(client, "submit_task", description=str(gate), type="until")
-            with anyio.fail_after(LIMIT):
-                # its start may take longer than the limit: then it was told of before its first sign of life, too
-                while "watchdog" not in str(status := await look(client, task)) or not status["silent"]:
-                    await anyio.sleep(0.1)
+
+            async def silent() -> dict[str, Any] | None:
+                """Its start may take longer than the limit: then it was told of before its first sign of life, too."""
+                seen = await call(client, "task_status", task_id=task["task_id"], since_seq=0)
+                return seen if "watchdog" in str(seen["events"]) and seen["silent"] else None
+
+            status = await until(silent)
             assert status["text"].startswith("silent for ")
             assert status["state"] == "executing"
             gate.touch()
             done = await ended(client, task["task_id"])
             assert (done["state"], done["attempt"]) == ("completed", 1)
-
-
-async def look(client: Client[Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the status of a task with its whole history."""
-    return await call(client, "task_status", task_id=task["task_id"], since_seq=0)
 
 
 async def test_an_executor_that_hands_its_work_on_is_stopped_at_the_limit(tmp_path: Path) -> None:
@@ -114,9 +111,8 @@ async def test_an_executor_that_hands_its_work_on_is_stopped_at_the_limit(tmp_pa
         here.configure(executors={"loop": here.workshop("hand_on", recovery="retry", env=place)})
         async with here.client() as client:
             await call(client, "submit_task", description="do it", type="hand_on")
-            with anyio.fail_after(LIMIT * 2):
-                while len(here.logged()) < 3 or not await all_over(here):
-                    await anyio.sleep(0.1)
+            await until(lambda: len(here.logged()) == 3)
+            await until(partial(all_over, here))
             tasks = (await call(client, "list_tasks"))["tasks"]
             assert [task["state"] for task in tasks] == ["completed"] * 3
             last = await call(client, "task_result", task_id=tasks[0]["task_id"])

@@ -1,6 +1,5 @@
 """A server whose tools ask in the middle of a call: as the older era of MCP does, and as the newer one does."""
 
-import sys
 from typing import Annotated, Any
 
 import anyio
@@ -64,7 +63,4 @@ async def ask_by_return(text: str, ctx: Context) -> Annotated[Any, "text, or a q
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        mcp.run("http", host="127.0.0.1", port=int(sys.argv[1]), show_banner=False, log_level="WARNING")
-    else:
-        mcp.run("stdio", show_banner=False)
+    mcp.run("stdio", show_banner=False)

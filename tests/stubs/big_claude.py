@@ -5,6 +5,8 @@ import sys
 import uuid
 from typing import Any
 
+SHARE = 1
+"""What the sizes are divided by; whoever copies this writes another number."""
 SIZES = {"whole": 20_000_000, "tool": 30_000_000, "garbage": 70_000_000}
 """Characters; those of `whole` make a line of 50 MB."""
 
@@ -23,7 +25,7 @@ def main() -> None:
     task = sys.stdin.read().strip()
     session = str(uuid.uuid4())
     say(type="system", subtype="init", session_id=session, model="none")
-    size = SIZES.get(task, 0)
+    size = SIZES.get(task, 0) // SHARE
     if task == "tool":
         block = {"type": "tool_result", "tool_use_id": "t", "content": "y" * size}
         say(type="user", message={"role": "user", "content": [block]})

@@ -1,14 +1,12 @@
 """Behaves like a LiteLLM proxy as far as a repair goes: reads its file at the start, dies of a bad one, or serves.
 
 Tests copy it under the name `litellm`. What its file says decides: `stub: {dies: words}` ends it with these words,
-`stub: {silent: true}` has it take connections and say nothing, `stub: {slow: seconds}` has it take its time.
+`stub: {slow: seconds}` has it take its time.
 """
 
 import argparse
 import json
-import os
 import sys
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,12 +19,9 @@ class Handler(BaseHTTPRequestHandler):
     """The two doors that are asked."""
 
     key = "sk-master"
-    silent = False
 
     def do_GET(self) -> None:
         """Answer a probe."""
-        if self.silent:
-            threading.Event().wait()
         good = self.headers.get("authorization") == f"Bearer {self.key}"
         pages: dict[str, tuple[int, Any]] = {
             "/health/liveliness": (200, "I'm alive!"),
@@ -59,8 +54,6 @@ def main() -> None:
     if words := stub.get("dies"):
         sys.exit(words)
     time.sleep(stub.get("slow", 0))
-    Handler.silent = stub.get("silent", False)
-    sys.stderr.write(f"pid {os.getpid()}\n")
     ThreadingHTTPServer(("127.0.0.1", given.port), Handler).serve_forever()
 
 

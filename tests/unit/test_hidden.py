@@ -59,7 +59,7 @@ def test_values_are_gone_from_proc_and_still_there_for_us_for_libraries_and_for_
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
 def test_another_process_of_the_same_user_cannot_look_into_it_at_all():
-    assert "PermissionError" not in looked("open")
+    assert int(looked("open")) > 0
     assert "PermissionError" in looked("hidden")
 
 

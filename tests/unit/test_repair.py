@@ -310,7 +310,7 @@ async def test_two_repairs_never_run_at_a_time(tmp_path: Path):
         async with anyio.create_task_group() as attempts:
             await engine.step(attempts)
             await engine.step(attempts)
-            with anyio.move_on_after(LIMIT):
+            with anyio.fail_after(LIMIT):
                 await script.begun()
             assert len(engine.running) == 1
             script.let_go()
