@@ -129,7 +129,7 @@ class Agent:
         schema = self.tools[tool]
         before = self.calls[-1]
         named = {name: value for name, each in schema["properties"].items() if (value := self._value(name, each, clause))}
-        kept = dict(before.arguments) if before.refused and before.tool == tool else {}
+        kept = dict(before.arguments) if before.tool == tool and (before.refused or "again" in clause) else {}
         for name in re.findall(r"without (?:an? )?(\w+)", clause):
             kept.pop(name, None)
         missing = {name: self._known(name) for name in schema.get("required", ()) if name not in {**kept, **named}}

@@ -147,7 +147,6 @@ async def held_in_brainstem(agent: Agent, at: Desk) -> None:
     await at.mode(Mode.BRAINSTEM, "every provider is unreachable")
     await agent.call("submit_task", description="think when you can", wait_seconds=5)
     assert agent.last["mode"].startswith("brainstem since")
-    await agent.follow()
     await at.mode(Mode.NORMAL, "LiteLLM answers again")
     await agent.until(*ENDED)
     assert (agent.last["state"], agent.last["attempt"]) == ("completed", 1)

@@ -39,7 +39,7 @@ P = ParamSpec("P")
 OpenService = Callable[[], AbstractAsyncContextManager[Service]]
 
 TaskId = Annotated[str, Field(description="The id, or its first 6 or more characters", min_length=1, max_length=200)]
-WaitSeconds = Annotated[float, Field(ge=0, le=50, description="Wait up to so long for an end or a wait")]
+WaitSeconds = Annotated[float, Field(ge=0, le=50, description="Wait up to so long for an end or a new wait")]
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -82,7 +82,7 @@ class Refusals(Middleware):
             return _refused(_bad_arguments(error, context.message.name))
         except ToolError as error:
             logger.warning("%s", error, extra={"action": "tool_error"})
-            return _refused(ErrorView(code="internal", message=str(error)[:500], retryable=False))
+            return _refused(_error_view(OmniError(str(error)[:500]), context.message.name, code="internal"))
 
 
 def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
@@ -90,6 +90,17 @@ def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
     said = "; ".join(line.strip().split(" [type=")[0] for line in lines)[:600]
     return ErrorView(
         code="bad_request", message=said, retryable=False, next_step=f"call {tool} again with these arguments mended"
+    )
+
+
+def _error_view(error: OmniError, tool: str, *, code: str | None = None) -> ErrorView:
+    """Show an error; `call again` names the tool, and where nothing is named to be done, that is to look."""
+    step = error.next_step or ("call again in a moment" if error.retryable else "system_mode says how the whole is")
+    return ErrorView(
+        code=code or error.code,
+        message=error.message,
+        retryable=error.retryable,
+        next_step=step.replace("call again", f"call {tool} again"),
     )
 
 
@@ -106,9 +117,7 @@ def answering(tool: Callable[P, Awaitable[View]]) -> Callable[P, Awaitable[ToolR
         try:
             view = await tool(*args, **kwargs)
         except OmniError as error:
-            view = ErrorView(
-                code=error.code, message=error.message, retryable=error.retryable, next_step=error.next_step
-            )
+            view = _error_view(error, tool.__name__)
         return ToolResult(
             structured_content={**await _mode_of(service), **view.shown()}, is_error=isinstance(view, ErrorView)
         )
@@ -200,7 +209,8 @@ async def task_status(
 ) -> TaskView:
     """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
 
-    With wait_seconds it answers when the task ends or waits, at the latest then: still running is a normal answer.
+    With wait_seconds it answers when the task ends or begins to wait, at the latest then: still running is a normal
+    answer.
     """
     return await service.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
 
