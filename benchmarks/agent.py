@@ -1,6 +1,6 @@
 """A scripted agent that knows nothing but what the tools say: it calls what `next_step` names, with what it names.
 
-It is as good as our texts are: where a text names no call, it is stuck; where it names a wrong one, the call is refused.
+It is as good as our texts are: where one names no call, it is stuck; where one names a wrong call, that is refused.
 """
 
 import importlib.util
@@ -90,7 +90,7 @@ class Agent:
     async def call(self, tool: str, *, refused: bool = False, **arguments: Any) -> Mapping[str, Any]:
         """Call a tool for the user; `refused`: the user wants what cannot be."""
         answer = await self.client.call_tool_mcp(tool, arguments)
-        said = answer.structured_content or {}
+        said: Mapping[str, Any] = answer.structured_content or {}
         self.calls.append(
             Call(tool=tool, arguments=arguments, answer=said, refused=bool(answer.is_error), meant=refused)
         )
@@ -128,7 +128,9 @@ class Agent:
     def _arguments(self, tool: str, clause: str) -> dict[str, Any]:
         schema = self.tools[tool]
         before = self.calls[-1]
-        named = {name: value for name, each in schema["properties"].items() if (value := self._value(name, each, clause))}
+        named = {
+            name: value for name, each in schema["properties"].items() if (value := self._value(name, each, clause))
+        }
         kept = dict(before.arguments) if before.tool == tool and (before.refused or "again" in clause) else {}
         for name in re.findall(r"without (?:an? )?(\w+)", clause):
             kept.pop(name, None)

@@ -1,6 +1,6 @@
 """Where the scripted dialogues happen: the real face, service, ledger and engine in one process; executors are told."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ WHICH = Asked(
     schema={"type": "object", "properties": {"branch": {"type": "string"}}, "required": ["branch"]},
 )
 MAY_I = Asked(kind=QuestionKind.PERMISSION, text="May I run: rm -r build?")
-SERVERS = {
+SERVERS: Mapping[str, Any] = {
     "executors": {
         "worker": ExecutorRow(url="http://127.0.0.1:9/never-opened", handles=("general", "coding"), parallel=4),
         "bench": ExecutorRow(url="http://127.0.0.1:9/never-opened", tool="run", handles=("echo",), parallel=4),
@@ -119,9 +119,7 @@ class Desk:
         now = self.clock.now()
         self.modes.state = replace(begin(now), mode=mode, cause=cause)
         await self.ledger.lead("engine", over=None, until=now + LEAD)
-        await self.ledger.save_mode(
-            "engine", state=dumped(self.modes.state), mode=mode, cause=cause, notice=cause
-        )
+        await self.ledger.save_mode("engine", state=dumped(self.modes.state), mode=mode, cause=cause, notice=cause)
         self.engine.doorbell.ring()
 
     async def add(self, task_id: str, description: str) -> None:

@@ -354,6 +354,24 @@ class Service:
         """Return the executors as configured."""
         return [executor_view(spec) for spec in resolve(self.settings()).values()]
 
+    async def executors_seen(self) -> Sequence[ExecutorView]:
+        """Return the executors as configured and as last seen at work."""
+        health = await self.ledger.health()
+        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        return [
+            view.model_copy(update={"usable": False, "detail": view.detail or troubles[view.name]})
+            if view.name in troubles
+            else view
+            for view in self.executors()
+        ]
+
+    def types(self) -> Sequence[str]:
+        """Return the types of tasks that somebody here handles, or a rule names."""
+        settings = self.settings()
+        handled = [name for spec in resolve(settings).values() for name in sorted(spec.handles)]
+        ruled = [rule.type for rule in settings.servers.routing.rules if rule.type]
+        return [name for name in dict.fromkeys([*handled, *ruled]) if name != SYSTEM_REPAIR]
+
     async def explain(self, spec: TaskSpec) -> RouteView:
         """Say where a task would go, and why, without submitting it."""
         settings = self.settings()

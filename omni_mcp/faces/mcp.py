@@ -1,9 +1,11 @@
-"""The MCP face: eight tools over a Service. It translates arguments and answers, and decides nothing."""
+"""The MCP face: eight tools over a Service. It translates arguments and answers, and decides nothing.
+
+What else a client may ask for stands beside it: `resources.py`, `prompts.py`, `completion.py`.
+"""
 
 import functools
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -17,7 +19,11 @@ from pydantic import Field
 
 from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
+from omni_mcp.faces.completion import completer
+from omni_mcp.faces.icon import ICON
 from omni_mcp.faces.own_task import in_own_task
+from omni_mcp.faces.prompts import add_prompts
+from omni_mcp.faces.resources import add_resources
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
@@ -33,6 +39,7 @@ safe: a task is on disk before submit_task answers, and goes on when this window
 2. task_status with that task_id and wait_seconds=50, again until state is completed, failed or cancelled. \
 `waiting` is not a failure: `text` says what it waits for, `next_step` what to call.
 3. task_result returns the whole result.
+Each answer names the call that makes sense next (`next_step`), each error the one that mends it.
 Do other things between the calls; do not submit the same work twice: an idempotency_key makes a repeat harmless."""
 
 P = ParamSpec("P")
@@ -59,13 +66,22 @@ def create_face(open_service: OpenService) -> FastMCP[dict[str, Service]]:
         "Omni-Orchestrator",
         instructions=INSTRUCTIONS,
         version=__version__,
+        icons=[ICON],
         lifespan=lifespan,
         middleware=[Refusals()],
     )
     for function, annotations, view in TOOLS:
-        face.tool(function, annotations=annotations, output_schema=output_schema(view))
-    face.resource("omni://mode", name="mode", mime_type="application/json")(mode_resource)
-    face.resource("omni://costs", name="costs", mime_type="application/json")(costs_resource)
+        title = function.__name__.replace("_", " ").capitalize()
+        face.tool(function, title=title, annotations=annotations, output_schema=output_schema(view))
+    add_resources(face, AService)
+    add_prompts(face, AService)
+
+    @asynccontextmanager
+    async def asked() -> AsyncGenerator[Service]:
+        async with Context(face) as context:
+            yield the_service(context)
+
+    face.completion(completer(asked))
     return face
 
 
@@ -300,16 +316,6 @@ async def system_mode(
             raise BadRequest("for_minutes comes with set", next_step="call system_mode with both, or with neither")
         return await service.mode()
     return await service.set_mode(None if set == "auto" else Mode(set), minutes=for_minutes)
-
-
-async def mode_resource(service: Service = AService) -> str:
-    """How the whole is, as system_mode says it."""
-    return json.dumps((await service.mode()).shown(), ensure_ascii=False)
-
-
-async def costs_resource(service: Service = AService) -> str:
-    """What everything cost in the last 30 days, by day, executor, model and task, and the daily budgets."""
-    return json.dumps((await service.costs()).shown(), ensure_ascii=False)
 
 
 TOOLS: tuple[tuple[Callable[..., Awaitable[ToolResult]], ToolAnnotations, type[View]], ...] = (
