@@ -54,7 +54,7 @@ TOOLS = ("submit_task", "task_status", "task_result", "list_tasks", "cancel_task
 """What a next step of a tool may be, in one word."""
 
 AS_THEY_ARE = {
-    *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "Claude Code: {}", "Claude Desktop:  {}"),
+    *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "LM Studio", "Claude Code: {}", "Claude Desktop:  {}"),
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
     *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
     *("json", "user", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
