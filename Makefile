@@ -91,7 +91,7 @@ check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-reference: install ## Renew what follows from servers_file.py: the JSON schema and the tables of docs/settings.md
+reference: install ## Renew what follows from the source: servers.schema.json, the tables of docs/settings.md, tests/data/face.json
 	$(BIN)/python -m tools.reference
 
 bench: install ## Measure start, round trip, memory, throughput and relay against bare FastMCP, aiosqlite, httpx

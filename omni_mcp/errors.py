@@ -88,7 +88,7 @@ class IdempotencyConflict(BadRequest):
     def __init__(self, key: str, task_id: str) -> None:
         super().__init__(
             f"idempotency_key {key[:64]!r} already belongs to task {task_id} with other arguments",
-            next_step=f"call task_status with task_id {task_id!r}, or submit with a new key",
+            next_step=f"call task_status with task_id {task_id!r}, or submit_task with a new idempotency_key",
         )
         self.task_id = task_id
 
@@ -101,7 +101,7 @@ class TaskPurged(BadRequest):
     def __init__(self, key: str, task_id: str, state: str) -> None:
         super().__init__(
             f"idempotency_key {key[:64]!r} belongs to task {task_id}, which is {state} and was purged since",
-            next_step="submit with a new key to have it done again",
+            next_step="call submit_task with a new idempotency_key to have it done again",
         )
         self.task_id = task_id
 
@@ -142,8 +142,8 @@ class ForPeople(BadRequest):
         super().__init__(
             f"question {question_id} of task {task_id} asks for a permission, which only a person gives",
             next_step=(
-                f"tell the user to run in a terminal: omni-mcp answer {task_id}; or to set approvals: client in the "
-                "executor's row of servers.yaml"
+                f"tell the user to run in a terminal: omni-mcp answer {task_id} (or to set approvals: client in the "
+                "executor's row of servers.yaml); then task_status with wait_seconds=50"
             ),
         )
 
@@ -168,7 +168,7 @@ class UnknownExecutor(BadRequest):
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(
             f"no executor is called {name[:64]!r}; there are: {', '.join(known) or 'none'}",
-            next_step="submit again with one of these names, or without executor to let routing choose",
+            next_step="call submit_task again with one of these names, or without executor to let routing choose",
         )
 
 

@@ -35,6 +35,7 @@ from omni_mcp.question import Answer, Question
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
+    ENDS_BY_ITSELF,
     LOCAL,
     PARTIAL,
     SYSTEM_REPAIR,
@@ -176,7 +177,10 @@ class Service:
         return task
 
     async def status(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> TaskView:
-        """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`."""
+        """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`.
+
+        One that waits already for what ends by itself is waited for, too, or callers would ask without end.
+        """
         task = await self._find(task_id)
         task = await self._settled(task, wait_seconds, since_seq=since_seq)
         more = await self._told(task)
@@ -208,7 +212,8 @@ class Service:
         """Return short rows, newest first."""
         page = await self.ledger.page(principal=self._whose, states=states, limit=limit, cursor=cursor)
         rows = [task_view(task, whole=False, **self._silence(task)) for task in page.tasks]
-        return ListView(tasks=rows, cursor=page.cursor)
+        onward = "call list_tasks again with this cursor" if page.cursor else None
+        return ListView(tasks=rows, cursor=page.cursor, next_step=onward)
 
     async def cancel(self, task_id: str, *, reason: str | None = None, limit: float = CANCEL_LIMIT) -> TaskView:
         """Stop a task; returns when that is confirmed, or after `limit` seconds with what is known then.
@@ -380,6 +385,24 @@ class Service:
         """Return the executors as configured."""
         return [executor_view(spec) for spec in resolve(self.settings()).values()]
 
+    async def executors_seen(self) -> Sequence[ExecutorView]:
+        """Return the executors as configured and as last seen at work."""
+        health = await self.ledger.health()
+        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        return [
+            view.model_copy(update={"usable": False, "detail": view.detail or troubles[view.name]})
+            if view.name in troubles
+            else view
+            for view in self.executors()
+        ]
+
+    def types(self) -> Sequence[str]:
+        """Return the types of tasks that somebody here handles, or a rule names."""
+        settings = self.settings()
+        handled = [name for spec in resolve(settings).values() for name in sorted(spec.handles)]
+        ruled = [rule.type for rule in settings.servers.routing.rules if rule.type]
+        return [name for name in dict.fromkeys([*handled, *ruled]) if name != SYSTEM_REPAIR]
+
     async def explain(self, spec: TaskSpec) -> RouteView:
         """Say where a task would go, and why, without submitting it."""
         settings = self.settings()
@@ -409,7 +432,7 @@ class Service:
         try:
             return point(said, self.clock.now())
         except (ValueError, OverflowError) as error:
-            raise BadRequest(f"deadline {error}", next_step='call submit_task with one such as "2h"') from error
+            raise BadRequest(f"deadline {error}", next_step='call submit_task again with deadline "2h"') from error
 
     async def _ancestors(self, settings: Settings, client: str | None) -> tuple[str, ...]:
         """Return the tasks that this call comes from inside of: the loop guard. Raises TooDeep."""
@@ -482,7 +505,8 @@ class Service:
 
         def news(seen: Task) -> bool:
             moved = seen.state is not start.state or seen.attempt != start.attempt
-            return seen.terminal or seen.state is TaskState.WAITING or (told and moved)
+            known = seen.waiting_for in ENDS_BY_ITSELF and seen.waiting_for is start.waiting_for
+            return seen.terminal or (seen.state is TaskState.WAITING and not known) or (told and moved)
 
         return await self._until(task, news, min(wait_seconds, WAIT_LIMIT))
 
@@ -621,7 +645,7 @@ def _checked(spec: TaskSpec, settings: Settings) -> TaskSpec:
     if size > limit:
         raise BadRequest(
             f"description has {size} bytes, the limit is {limit}",
-            next_step="put the material into a file below cwd and name the file in the description",
+            next_step="call submit_task with the material in a file below cwd, which the description names",
         )
     if spec.priority not in PRIORITIES:
         raise BadRequest(f"priority {spec.priority} is not in -100..100", next_step="call submit_task with one that is")

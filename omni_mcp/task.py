@@ -85,6 +85,10 @@ class WaitingFor(StrEnum):
     """Another task has to complete first."""
 
 
+ENDS_BY_ITSELF = frozenset({WaitingFor.CLOUD, WaitingFor.RETRY, WaitingFor.RESET, WaitingFor.DEPENDENCY})
+"""Waits about which nobody has to do anything."""
+
+
 TERMINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 
 TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {

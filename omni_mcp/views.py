@@ -29,10 +29,13 @@ NEXT_STEP_WAITING: Mapping[WaitingFor, str] = {
     WaitingFor.BUDGET: "do what the text says; task_result has what it produced, if anything; cancel_task ends it",
     WaitingFor.CONSENT: "resume_pending with this task_id runs it again, cancel_task ends it",
     WaitingFor.INPUT: "answer_task with its question_id; what is for_people a person answers: omni-mcp answer",
-    WaitingFor.DEPENDENCY: "it goes on when those have completed; cancel_task ends it",
+    WaitingFor.DEPENDENCY: "task_status with wait_seconds=50, when those have completed; cancel_task ends it",
     WaitingFor.EXECUTOR: "mend what the text says; it goes on by itself, at once with resume_pending",
 }
-"""The other waits end by themselves."""
+"""What is to be done about a wait."""
+
+BY_ITSELF = "it goes on by itself: do other things, then task_status with wait_seconds=50"
+"""The other waits."""
 
 
 class View(BaseModel):
@@ -138,6 +141,7 @@ class ListView(View):
 
     tasks: list[TaskView]
     cursor: str | None = None
+    next_step: str | None = None
 
 
 class ResumedView(View):
@@ -433,7 +437,7 @@ def task_view(
         events=None if events is None else [event_view(event) for event in events],
         source=None if task.spec.principal == LOCAL else task.spec.principal,
         retry_of=task.spec.retry_of,
-        next_step=next_step(task),
+        next_step=_to_answer(task, more.get("questions")) or next_step(task),
         **more,
     )
 
@@ -461,10 +465,19 @@ def event_view(event: Event) -> EventView:
     return EventView(seq=event.seq, at=event.at, attempt=event.attempt, kind=event.kind, text=event.text)
 
 
+def _to_answer(task: Task, questions: Sequence[QuestionView] | None) -> str | None:
+    """Name who answers what is asked; None: nothing is shown to be asked."""
+    if not questions:
+        return None
+    if all(question.for_people for question in questions):
+        return f"tell the user to run in a terminal: omni-mcp answer {task.id}; then task_status with wait_seconds=50"
+    return "answer_task with its question_id"
+
+
 def next_step(task: Task) -> str:
     """Name the call that makes sense now."""
     if task.waiting_for is not None:
-        return NEXT_STEP_WAITING.get(task.waiting_for, "it goes on by itself; task_status with wait_seconds=50")
+        return NEXT_STEP_WAITING.get(task.waiting_for, BY_ITSELF)
     if task.spec.type == SYSTEM_REPAIR and task.terminal:
         return REPAIRED
     return NEXT_STEP[task.state]

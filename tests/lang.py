@@ -33,8 +33,13 @@ NOT_FOR_PEOPLE = {
     "decide/repair_text.py": "what a model reads",
     "decide/words.py": "patterns",
     "doctor/shell.py": "commands for a shell",
+    "faces/completion.py": "what a client reads",
     "faces/hooks.py": "what another program reads",
+    "faces/icon.py": "a picture",
     "faces/mcp.py": "what a model reads",
+    "faces/prompts.py": "what a model reads",
+    "faces/refused.py": "what a client reads",
+    "faces/resources.py": "what a client reads",
     "ledger/question_statements.py": "statements",
     "ledger/statements.py": "statements",
     "ledger/usage.py": "statements",
@@ -49,7 +54,7 @@ TOOLS = ("submit_task", "task_status", "task_result", "list_tasks", "cancel_task
 """What a next step of a tool may be, in one word."""
 
 AS_THEY_ARE = {
-    *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "Claude Code: {}", "Claude Desktop:  {}"),
+    *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "LM Studio", "Claude Code: {}", "Claude Desktop:  {}"),
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
     *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
     *("json", "user", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),

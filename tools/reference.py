@@ -1,23 +1,30 @@
-"""Write what follows from the models of servers.yaml: its JSON schema for editors, and the tables of docs/settings.md.
+"""Write what follows from the source: the JSON schema of servers.yaml, the tables of docs/settings.md, the MCP surface.
 
-`python -m tools.reference` writes both; a test fails when they are not what this makes of the models.
+`python -m tools.reference` writes them; a test fails when they are not what this makes of the source. The surface
+(`tests/data/face.json`) is what clients are told of tools, resources and prompts: a change there is seen in a diff.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
+from fastmcp import Client
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from omni_mcp.faces.mcp import create_face
 from omni_mcp.servers_file import ServersFile
+from omni_mcp.service import Service
 from omni_mcp.settings import TABLES
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "omni_mcp" / "servers.schema.json"
 DOCS = ROOT / "docs" / "settings.md"
+FACE = ROOT / "tests" / "data" / "face.json"
 
 VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
 """A variable may stand wherever a number or a word of a list does."""
@@ -109,10 +116,35 @@ def _listed(values: tuple[Any, ...]) -> str:
     return ", ".join(words) or "see below"
 
 
+@asynccontextmanager
+async def nobody() -> AsyncGenerator[Any]:
+    """Stand in for a service that is not asked."""
+    yield Service.__new__(Service)
+
+
+async def face_text() -> str:
+    """Return what a client is told of tools, resources and prompts."""
+    async with Client(face := create_face(nobody)) as client:
+        told: Mapping[str, Any] = {
+            "instructions": face.instructions,
+            "tools": await client.list_tools(),
+            "resources": await client.list_resources(),
+            "resource_templates": await client.list_resource_templates(),
+            "prompts": await client.list_prompts(),
+        }
+    rows = {kind: _rows_of(each) if isinstance(each, list) else each for kind, each in told.items()}
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+
+
+def _rows_of(models: Any) -> list[Any]:
+    return [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in models]
+
+
 def main() -> None:
-    """Write both."""
+    """Write them."""
     SCHEMA.write_text(schema_text(), encoding="utf-8")
     DOCS.write_text(docs_text(DOCS.read_text(encoding="utf-8")), encoding="utf-8")
+    FACE.write_text(anyio.run(face_text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,13 @@ def _openclaw(place: Place) -> Path:
     return place.named("OPENCLAW_CONFIG_PATH", state / "openclaw.json")
 
 
+def _zed(place: Place) -> Path:
+    """https://zed.dev/docs/configuring-zed; on macOS it is not in the folder of applications."""
+    if place.platform == "win32":
+        return place.app_data / "Zed/settings.json"
+    return place.named("XDG_CONFIG_HOME", place.user / ".config") / "zed/settings.json"
+
+
 CLIENTS: Mapping[str, ClientKind] = {
     "claude-code": ClientKind(
         title="Claude Code",
@@ -114,6 +121,11 @@ CLIENTS: Mapping[str, ClientKind] = {
         editor=toml_edit,
     ),
     "gemini-cli": ClientKind(title="Gemini CLI", path=lambda place: place.user / ".gemini/settings.json"),
+    "windsurf": ClientKind(title="Windsurf", path=lambda place: place.user / ".codeium/windsurf/mcp_config.json"),
+    "zed": ClientKind(title="Zed", path=_zed, keys=("context_servers", SERVER)),
+    "cline": ClientKind(title="Cline", path=lambda place: place.user / ".cline/data/settings/cline_mcp_settings.json"),
+    "kiro": ClientKind(title="Kiro", path=lambda place: place.user / ".kiro/settings/mcp.json"),
+    "lm-studio": ClientKind(title="LM Studio", path=lambda place: place.user / ".lmstudio/mcp.json"),
     "openclaw": ClientKind(
         title="OpenClaw",
         path=_openclaw,

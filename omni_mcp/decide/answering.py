@@ -27,12 +27,15 @@ def check_answer(asked: Asked, answer: Answer, *, limit: int) -> None:
     content = answer.content or {}
     size = len(json.dumps(content, ensure_ascii=False).encode(errors="surrogatepass"))
     if size > limit:
-        raise BadRequest(f"the answer has {size} bytes, the limit is {limit}", next_step="say it in fewer words")
+        raise BadRequest(
+            f"the answer has {size} bytes, the limit is {limit}", next_step="call answer_task again in fewer words"
+        )
     form = asked.schema if answer.action is Action.ACCEPT else {"properties": {MESSAGE: {"type": "string"}}}
     if flaws := list(_flaws(form, content)):
+        fits = json.dumps(example(form), ensure_ascii=False)[:1000]
         raise BadRequest(
             f"the answer does not fit the question: {'; '.join(flaws)[:1000]}",
-            next_step=f"answer again with content like {json.dumps(example(form), ensure_ascii=False)[:1000]}",
+            next_step=f"call answer_task again with content like {fits}",
         )
 
 

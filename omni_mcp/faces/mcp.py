@@ -1,9 +1,11 @@
-"""The MCP face: eight tools over a Service. It translates arguments and answers, and decides nothing."""
+"""The MCP face: eight tools over a Service. It translates arguments and answers, and decides nothing.
+
+What else a client may ask for stands beside it: `resources.py`, `prompts.py`, `completion.py`.
+"""
 
 import functools
-import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -21,8 +23,12 @@ from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces.answers import call_result
 from omni_mcp.faces.caller import service_of
+from omni_mcp.faces.completion import completer
+from omni_mcp.faces.icon import ICON
 from omni_mcp.faces.native_tasks import NativeTasks
 from omni_mcp.faces.own_task import in_own_task
+from omni_mcp.faces.prompts import add_prompts
+from omni_mcp.faces.resources import add_resources
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.faces.waiting import ACallingClient, CallingClient
 from omni_mcp.question import Action, Answer
@@ -39,13 +45,14 @@ safe: a task is on disk before submit_task answers, and goes on when this window
 2. task_status with that task_id and wait_seconds=50, again until state is completed, failed or cancelled. \
 `waiting` is not a failure: `text` says what it waits for, `next_step` what to call.
 3. task_result returns the whole result.
+Each answer names the call that makes sense next (`next_step`), each error the one that mends it.
 Do other things between the calls; do not submit the same work twice: an idempotency_key makes a repeat harmless."""
 
 P = ParamSpec("P")
 OpenService = Callable[[], AbstractAsyncContextManager[Service]]
 
 TaskId = Annotated[str, Field(description="The id, or its first 6 or more characters", min_length=1, max_length=200)]
-WaitSeconds = Annotated[float, Field(ge=0, le=50, description="Wait up to so long for an end or a wait")]
+WaitSeconds = Annotated[float, Field(ge=0, le=50, description="Wait up to so long for an end or a new wait")]
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -75,6 +82,7 @@ def create_face(
         "Omni-Orchestrator",
         instructions=INSTRUCTIONS,
         version=__version__,
+        icons=[ICON],
         lifespan=lifespan,
         auth=auth,
         middleware=[Refusals(), *gate],
@@ -82,9 +90,17 @@ def create_face(
     )
     face.add_extension(NativeTasks())
     for function, annotations, view in TOOLS:
-        face.tool(function, annotations=annotations, output_schema=output_schema(view))
-    face.resource("omni://mode", name="mode", mime_type="application/json")(mode_resource)
-    face.resource("omni://costs", name="costs", mime_type="application/json")(costs_resource)
+        title = function.__name__.replace("_", " ").capitalize()
+        face.tool(function, title=title, annotations=annotations, output_schema=output_schema(view))
+    add_resources(face, AService)
+    add_prompts(face, AService)
+
+    @asynccontextmanager
+    async def asked() -> AsyncGenerator[Service]:
+        async with Context(face) as context:
+            yield the_service(context)
+
+    face.completion(completer(asked))
     return face
 
 
@@ -101,7 +117,7 @@ class Refusals(Middleware):
             return _refused(_bad_arguments(error, context.message.name))
         except ToolError as error:
             logger.warning("%s", error, extra={"action": "tool_error"})
-            return _refused(ErrorView(code="internal", message=str(error)[:500], retryable=False))
+            return _refused(_error_view(OmniError(str(error)[:500]), context.message.name, code="internal"))
 
 
 def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
@@ -110,6 +126,13 @@ def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
     return ErrorView(
         code="bad_request", message=said, retryable=False, next_step=f"call {tool} again with these arguments mended"
     )
+
+
+def _error_view(error: OmniError, tool: str, *, code: str | None = None) -> ErrorView:
+    """Show an error; `call again` names the tool, and where nothing is named to be done, that is to look."""
+    step = error.next_step or ("call again in a moment" if error.retryable else "system_mode says how the whole is")
+    said = {"code": code or error.code, "next_step": step.replace("call again", f"call {tool} again")}
+    return error_view(error).model_copy(update=said)
 
 
 def _refused(error: ErrorView) -> ToolResult:
@@ -125,7 +148,7 @@ def answering(tool: Callable[P, Awaitable[View | ToolResult]]) -> Callable[P, Aw
         try:
             view = await tool(*args, **kwargs)
         except OmniError as error:
-            view = error_view(error)
+            view = _error_view(error, tool.__name__)
         return view if isinstance(view, ToolResult) else await call_result(service, view)
 
     return answer
@@ -210,7 +233,8 @@ async def task_status(
 ) -> TaskView | ToolResult:
     """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
 
-    With wait_seconds it answers when the task ends or waits, at the latest then: still running is a normal answer.
+    With wait_seconds it answers when the task ends or begins to wait, at the latest then: still running is a normal
+    answer.
     """
     if since_seq is not None:
         return await service.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
@@ -302,16 +326,6 @@ async def system_mode(
             raise BadRequest("for_minutes comes with set", next_step="call system_mode with both, or with neither")
         return await service.mode()
     return await service.set_mode(None if set == "auto" else Mode(set), minutes=for_minutes)
-
-
-async def mode_resource(service: Service = AService) -> str:
-    """How the whole is, as system_mode says it."""
-    return json.dumps((await service.mode()).shown(), ensure_ascii=False)
-
-
-async def costs_resource(service: Service = AService) -> str:
-    """What everything cost in the last 30 days, by day, executor, model and task, and the daily budgets."""
-    return json.dumps((await service.costs()).shown(), ensure_ascii=False)
 
 
 TOOLS: tuple[tuple[Callable[..., Awaitable[ToolResult]], ToolAnnotations, type[View]], ...] = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from omni_mcp.views import View
 
-DROPPED = frozenset({"title", "default", "description", "required", "$defs", "additionalProperties"})
+DROPPED = frozenset({"title", "default", "description", "format", "required", "$defs", "additionalProperties"})
 
 
 def output_schema(view: type[View]) -> dict[str, Any]:

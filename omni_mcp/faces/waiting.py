@@ -23,7 +23,7 @@ from omni_mcp.faces.caller import service_of
 from omni_mcp.faces.elicit import answer_of, for_the_client, may_be_asked
 from omni_mcp.question import Action
 from omni_mcp.service import Service
-from omni_mcp.task import TERMINAL, TaskState
+from omni_mcp.task import ENDS_BY_ITSELF, TERMINAL, TaskState
 from omni_mcp.views import TaskView
 
 HEARTBEAT = 5.0
@@ -99,8 +99,9 @@ class CallingClient:
         beats = 0
         while True:
             left = max(ends - anyio.current_time(), 0.0)
-            view = await self.service.status(view.task_id, wait_seconds=min(left, HEARTBEAT))
-            if view.state in TERMINAL or view.state is TaskState.WAITING or left <= HEARTBEAT:
+            before, view = view, await self.service.status(view.task_id, wait_seconds=min(left, HEARTBEAT))
+            known = view.waiting_for in ENDS_BY_ITSELF and view.waiting_for is before.waiting_for
+            if view.state in TERMINAL or (view.state is TaskState.WAITING and not known) or left <= HEARTBEAT:
                 return view
             beats += 1
             await self.context.report_progress(beats, None, view.progress or view.text or view.state)

@@ -16,7 +16,10 @@ MOST = 100
 def needed(db: sqlite3.Connection, after: tuple[str, ...], principal: str) -> dict[str, TaskState]:
     """Return the tasks that are meant, and where they stand. Raises TaskNotFound, TaskAmbiguous, BadRequest."""
     if len(after) > MOST:
-        raise BadRequest(f"after names {len(after)} tasks, the limit is {MOST}", next_step="name the last ones only")
+        raise BadRequest(
+            f"after names {len(after)} tasks, the limit is {MOST}",
+            next_step="call submit_task again with the last ones only",
+        )
     return dict(_named(db, said, principal) for said in after)
 
 

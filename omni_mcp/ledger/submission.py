@@ -55,7 +55,7 @@ def _refuse_past(values: Values) -> None:
     if values["deadline"] is not None and values["deadline"] <= values["now"]:
         raise BadRequest(
             f"deadline {moment(values['deadline']).isoformat()} has passed already",
-            next_step='call submit_task with a later one, or a span such as "2h"',
+            next_step='call submit_task again with deadline "2h", or another later one',
         )
 
 

@@ -169,10 +169,10 @@ async def refused(client: Client[Any], tool: str, **arguments: Any) -> dict[str,
 async def ended(client: Client[Any], task_id: str, *, limit: float = LIMIT) -> dict[str, Any]:
     """Wait until a task is over, or waits for somebody."""
     with anyio.fail_after(limit):
-        while True:
+        status = await call(client, "task_status", task_id=task_id)
+        while status["state"] not in ("completed", "failed", "cancelled", "waiting"):
             status = await call(client, "task_status", task_id=task_id, wait_seconds=20)
-            if status["state"] in ("completed", "failed", "cancelled", "waiting"):
-                return status
+        return status
 
 
 async def connected(port: int, *, limit: float = LIMIT) -> None:

@@ -10,14 +10,12 @@ import anyio
 import pytest
 from fastmcp import Client
 
-from tests.integration.house import LIMIT, STUBS, House, call, ended, house, refused
+from tests.integration.asking import asking_server
+from tests.integration.house import LIMIT, House, call, ended, house, refused
 
 
 def configure(here: House) -> None:
-    args = [str(STUBS / "asking_server.py")]
-    arguments = {"text": "{description}", "times": 2}
-    row = {"command": sys.executable, "args": args, "tool": "ask", "arguments": arguments, "protocol": "legacy"}
-    here.configure(executors={"asker": {**row, "handles": ["ask"]}})
+    here.configure(executors={"asker": asking_server(times=2)})
 
 
 async def answered(client: Client[Any], told: list[str], **answer: Any) -> None:

@@ -15,6 +15,7 @@ from fastmcp import Client
 from omni_mcp.contract import TASK_MARK
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import Cloud, running_cloud
+from tests.integration.asking import asking_server
 from tests.integration.house import LIMIT, House, call, ended, house, until
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +138,7 @@ def cloud_bill(cloud: Cloud) -> float:
 async def claude(here: House, cloud: Cloud, prompt: str) -> str:
     """Run `claude -p` as a client of our face, in a clean environment; returns its events."""
     server = {"command": sys.executable, "args": ["-m", "omni_mcp"], "env": here.env}
-    tools = ["submit_task", "task_status", "task_result"]
+    tools = ["submit_task", "task_status", "task_result", "answer_task", "cancel_task"]
     argv = [
         str(BINARY),
         "-p",
@@ -173,3 +174,27 @@ async def test_claude_code_hands_off_a_task_and_a_later_session_reads_its_result
         assert [line["text"] for line in here.logged()] == ["from claude"]
         assert "completed" in told
         assert "echo: from claude" in told
+
+
+async def test_claude_code_answers_a_question_and_cancels_another_task(tmp_path: Path) -> None:
+    async with house(tmp_path) as here, running_cloud() as cloud:
+        slow = here.workshop("until", argument="path")
+        here.configure(executors={"asker": asking_server(), "slow": slow})
+        async with here.client() as client:
+            asks = {"task_id": (await call(client, "submit_task", description="which", type="ask"))["task_id"]}
+            lasts = {"task_id": (await call(client, "submit_task", description="/nowhere", type="until"))["task_id"]}
+        wait = {"tool": "mcp__omni__task_status", "input": {**asks, "wait_seconds": 40}}
+        given = {**asks, "question_id": "q1", "action": "accept", "content": {"which": "A"}}
+        steps = (
+            wait,
+            {"tool": "mcp__omni__answer_task", "input": given},
+            wait,
+            {"tool": "mcp__omni__task_result", "input": asks},
+            {"tool": "mcp__omni__cancel_task", "input": lasts},
+            {"text": "both are over"},
+        )
+        told = await claude(here, cloud, script(*steps))
+        assert "accept {'which': 'A'}" in told
+        assert "both are over" in told
+        listed = {task["task_id"]: task["state"] for task in json.loads((await here.cli("list", "--json"))[1])["tasks"]}
+        assert listed == {asks["task_id"]: "completed", lasts["task_id"]: "cancelled"}

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from fastmcp import Client
 
 from omni_mcp import background
+from omni_mcp.faces.mcp import TOOLS
 from tests.integration.house import LIMIT, House, call, ended, house
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +23,11 @@ NODE = shutil.which("node")
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 
 
-async def inspect(here: House, *arguments: str) -> dict[str, Any]:
-    """Ask our stdio face through the public inspector."""
+async def inspect(here: House, *arguments: str, url: str | None = None) -> dict[str, Any]:
+    """Ask a face through the public inspector: the one at the url, else one on stdio."""
     face = [sys.executable, "-m", "omni_mcp"]
-    argv = [str(NODE), str(INSPECTOR), "--cli", "-e", f"OMNI_HOME={here.home.root}", *face, *arguments]
+    reached = ["-e", f"OMNI_HOME={here.home.root}", *face] if url is None else [url, "--transport", "http"]
+    argv = [str(NODE), str(INSPECTOR), "--cli", *reached, *arguments]
     with anyio.fail_after(LIMIT):
         done = await anyio.run_process(argv, env=here.env, check=False)
     assert done.returncode == 0, done.stderr
@@ -48,6 +50,85 @@ async def test_the_public_inspector_lists_submits_awaits_and_pages(tmp_path: Pat
         assert first["structuredContent"]["text"] == "echo"
         rest = await inspect(here, *use, "task_result", "--tool-arg", told, "offset=4")
         assert rest["structuredContent"]["text"] == ": by hand"
+
+
+def called(tool: str, *arguments: str) -> Sequence[str]:
+    """Return the words with which the inspector calls a tool."""
+    given = ("--tool-arg", *arguments) if arguments else ()
+    return "--method", "tools/call", "--tool-name", tool, *given
+
+
+async def inspected(here: House, url: str | None, rounds: Sequence[Sequence[str]]) -> list[str]:
+    """Ask one after the other; returns the answers as they are printed."""
+    return [json.dumps(await inspect(here, *words, url=url), ensure_ascii=False) for words in rounds]
+
+
+def everything(task_id: str) -> Mapping[Sequence[str], str]:
+    """Return the words for every tool, resource and prompt, each with what its answer has."""
+    task, none = f"task_id={task_id}", '"isError": true'
+    get = ("--method", "prompts/get", "--prompt-name")
+    return {
+        called("task_status", task): '"state": "completed"',
+        called("task_result", task): "echo: by hand",
+        called("list_tasks", "state=completed"): task_id,
+        called("cancel_task", task): '"state": "completed"',
+        called("answer_task", task, "question_id=q1", "action=decline"): none,
+        called("resume_pending", "dry_run=true"): '"dry_run": true',
+        called("system_mode"): '"mode": "normal"',
+        ("--method", "resources/list"): "omni://executors",
+        ("--method", "resources/templates/list"): "task://{task_id}/events",
+        **{
+            ("--method", "resources/read", "--uri", uri): said
+            for uri, said in {
+                f"task://{task_id}": "completed",
+                f"task://{task_id}/events": "executing → completed",
+                "omni://mode": "normal",
+                "omni://executors": "bench",
+                "omni://costs": "total",
+            }.items()
+        },
+        ("--method", "prompts/list"): "Hand off a task",
+        (*get, "hand_off", "--prompt-args", "task=写诗"): "写诗",
+        (*get, "what_is_waiting"): "(none)",
+        (*get, "report_task", "--prompt-args", task): "executing → completed",
+    }
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not INSPECTOR.exists() or NODE is None, reason="no inspector: make test installs it")
+async def test_the_public_inspector_finds_every_tool_resource_and_prompt_over_http(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        here.configure(executors={"bench": here.workshop()})
+        async with here.served() as server:
+            url = server.url
+            submit = called("submit_task", "description=by hand", "type=echo", "wait_seconds=40")
+            task = (await inspect(here, *submit, url=url))["structuredContent"]
+            expected = everything(task["task_id"])
+            answers = await inspected(here, url, list(expected))
+    missing = [words for (words, said), told in zip(expected.items(), answers, strict=True) if said not in told]
+    assert missing == []
+    assert {tool for words in expected for tool in words} >= {*map(tool_name, TOOLS)} - {"submit_task"}
+
+
+def tool_name(row: Sequence[Any]) -> str:
+    return row[0].__name__
+
+
+@pytest.mark.npm
+@pytest.mark.skipif(not INSPECTOR.exists() or NODE is None, reason="no inspector: make test installs it")
+async def test_the_public_inspector_reads_resources_and_prompts_over_stdio(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        mode, waiting = await inspected(
+            here,
+            None,
+            [
+                ("--method", "resources/read", "--uri", "omni://mode"),
+                ("--method", "prompts/get", "--prompt-name", "what_is_waiting"),
+            ],
+        )
+        assert "normal" in mode
+        assert "(none)" in waiting
 
 
 @pytest.mark.parametrize(
@@ -75,10 +156,13 @@ async def test_http_serves_face_and_engine_in_one_process_says_whether_it_is_wel
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
         async with here.served() as it, httpx.AsyncClient(base_url=it.base) as web:
-            while (health := await web.get("/health")).status_code != 200:
-                assert (health.status_code, health.json()) == (503, {"engine": False})
-            assert health.json() == {"engine": True}
-            assert (await web.get("/health", headers={"Host": "evil.example"})).status_code == 421
+            with anyio.fail_after(LIMIT):
+                while (ready := await web.get("/readyz")).status_code != 200:
+                    assert (ready.status_code, ready.json()) == (503, {"ledger": True, "engine": False})
+                    await anyio.sleep(0.02)
+            assert ready.json() == {"ledger": True, "engine": True}
+            assert (await web.get("/healthz")).json() == {"alive": True}
+            assert (await web.get("/readyz", headers={"Host": "evil.example"})).status_code == 421
             assert (await web.post("/mcp", json={}, headers={"Host": "evil.example"})).status_code == 421
             assert (await web.post("/mcp", json={}, headers={"Origin": "http://evil.example"})).status_code == 403
             async with Client(it.url) as client:
@@ -176,18 +260,6 @@ async def test_the_face_without_a_client_says_how_it_is_started_from_outside(tmp
         assert "stdin is closed" in closed.stderr.decode()
         assert empty.stdout == closed.stdout == b""
         assert list(here.home.root.iterdir()) == []
-
-
-async def test_http_says_whether_it_is_well(tmp_path: Path) -> None:
-    async with house(tmp_path) as here, here.served() as server, httpx.AsyncClient() as client:
-        ready = server.url.replace("/mcp", "/readyz")
-        with anyio.fail_after(LIMIT):
-            while (answer := await client.get(ready)).status_code != 200:
-                assert (answer.status_code, answer.json()) == (503, {"ledger": True, "engine": False})
-                await anyio.sleep(0.02)
-        assert answer.json() == {"ledger": True, "engine": True}
-        assert (await client.get(server.url.replace("/mcp", "/healthz"))).json() == {"alive": True}
-        assert (await client.get(ready, headers={"Host": "evil.example"})).status_code == 421
 
 
 async def test_tasks_of_a_stopped_home_go_on_with_the_next_client(tmp_path: Path) -> None:

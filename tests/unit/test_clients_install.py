@@ -146,7 +146,9 @@ def test_uninstalling_what_is_not_there_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in BY_FILE if name != "codex"])
-@pytest.mark.parametrize("content", ["not json", '{"a": 1', "[]", '{"mcpServers": 1, "servers": 1, "mcp": 1}'])
+@pytest.mark.parametrize(
+    "content", ["not json", '{"a": 1', "[]", '{"mcpServers": 1, "servers": 1, "mcp": 1, "context_servers": 1}']
+)
 def test_a_file_that_is_no_configuration_is_named_and_left_as_it_is(tmp_path: Path, name: str, content: str) -> None:
     path = config(name, place_in(tmp_path), content)
     with pytest.raises(SettingsError) as refused:
@@ -315,6 +317,13 @@ def test_what_each_client_is_given(tmp_path: Path) -> None:
         ("linux", {}, "openclaw", "/u/.openclaw/openclaw.json"),
         ("linux", {"OPENCLAW_STATE_DIR": "/s"}, "openclaw", "/s/openclaw.json"),
         ("linux", {"OPENCLAW_STATE_DIR": "/s", "OPENCLAW_CONFIG_PATH": "/c.json"}, "openclaw", "/c.json"),
+        ("linux", {}, "windsurf", "/u/.codeium/windsurf/mcp_config.json"),
+        ("linux", {"XDG_CONFIG_HOME": "/x"}, "zed", "/x/zed/settings.json"),
+        ("darwin", {}, "zed", "/u/.config/zed/settings.json"),
+        ("win32", {"APPDATA": "/roaming"}, "zed", "/roaming/Zed/settings.json"),
+        ("linux", {}, "cline", "/u/.cline/data/settings/cline_mcp_settings.json"),
+        ("win32", {}, "kiro", "/u/.kiro/settings/mcp.json"),
+        ("darwin", {}, "lm-studio", "/u/.lmstudio/mcp.json"),
         ("linux", {}, "json", "/f/.mcp.json"),
     ],
 )

@@ -231,7 +231,7 @@ async def test_what_a_task_runs_after_is_told_as_it_is_now(tmp_path: Path) -> No
         await here.executing(other)
         view = await here.service.status(last)
         assert view.text == f"runs after 2 tasks, not yet completed: {other} (executing)"
-        assert view.next_step == "it goes on when those have completed; cancel_task ends it"
+        assert view.next_step == "task_status with wait_seconds=50, when those have completed; cancel_task ends it"
         (told,) = (await here.service.resume([last])).tasks
         assert (told.action, "runs after other tasks" in (told.text or "")) == ("left alone", True)
 
