@@ -55,7 +55,7 @@ async def costs_view(
     ledger: Ledger, servers: ServersFile, *, principal: str | None, since: datetime, now: datetime
 ) -> CostsView:
     """Return what the calls that began since then cost, and what of the daily budgets is gone now."""
-    limits = {"total": 1, "day": ROWS, "executor": ROWS, "model": ROWS, "task": TASKS}
+    limits = {"total": 1, "day": ROWS, "executor": ROWS, "model": ROWS, "route": ROWS, "task": TASKS}
     by = {
         group: await ledger.costs(group, since=since, principal=principal, limit=limit)
         for group, limit in limits.items()

@@ -27,6 +27,8 @@ class Spent:
     endpoint: str | None = None
     """The name of the gateway that served."""
     provider: str | None = None
+    route: str | None = None
+    """Which layer served, where a model has several: its model and where that is."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
@@ -46,6 +48,8 @@ class ModelError(OmniError):
         kind: FailureClass,
         retry_after: float | None = None,
         broken: bool = False,
+        layer: str | None = None,
+        policy: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -54,6 +58,12 @@ class ModelError(OmniError):
         """Seconds until it may go again, if the other side said so."""
         self.broken = broken
         """True: whom we asked is not there at all, so that a look at its door says whether it still is so."""
+        self.layer = layer
+        """The id of the layer that failed in the middle of an answer, so that LiteLLM has asked no other one."""
+        self.policy = policy
+        """True: this call is against the rules of the model that was asked; another one may have others."""
+        self.elsewhere = False
+        """True: the next call goes to another layer, so this one says nothing of whom we asked."""
 
 
 class Answer(Protocol):

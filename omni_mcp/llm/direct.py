@@ -28,6 +28,7 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
+from omni_mcp.llm.routes import named
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import DirectRow, dialect_of
 from omni_mcp.task import FailureClass
@@ -164,6 +165,7 @@ class _Provider:
             model=model,
             endpoint=DirectGateway.name,
             provider=self.name,
+            route=named({"model": model, "api_base": self._row.base_url}),
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             cost_usd=cost,

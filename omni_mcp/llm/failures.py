@@ -46,6 +46,10 @@ SECRET = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|key|gh[a-z]|xox[a-z])[-_][\w
 """What looks like a key: providers repeat a refused one in their message."""
 
 
+POLICY = re.compile(r"(?i)content_?policy_?violation|content_filter|content management policy")
+"""What a model says that does not answer this text, while another one may: OpenAI's, LiteLLM's and Azure's words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Exception:
     """What the body says where the status says something else."""
@@ -103,7 +107,8 @@ def model_error(error: Exception) -> ModelError:
         return ModelError(f"no answer in time: {said}", status=NO_ANSWER, kind=FailureClass.PROVIDER)
     if isinstance(status, int):
         status, kind = _meaning(status, str(error))
-        return ModelError(said, status=status, kind=kind, retry_after=_seconds(_headers_of(error)))
+        retry_after, policy = _seconds(_headers_of(error)), _is_policy(status, str(error))
+        return ModelError(said, status=status, kind=kind, retry_after=retry_after, policy=policy)
     if isinstance(error, ValueError) and (rest := getattr(error, "cooldown_time", None)) is not None:
         return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, retry_after=float(rest))
     said = f"LiteLLM failed: {type(error).__name__}: {said}"
@@ -130,7 +135,8 @@ def answer_error(status: int, raw: bytes, headers: Mapping[str, str], *, who: st
     if status < 400:
         status = status_in(told)
     status, kind = _meaning(status, json.dumps(told))
-    return ModelError(f"{who}: {_message(told)}", status=status, kind=kind, retry_after=_seconds(headers))
+    message, policy = f"{who}: {_message(told)}", _is_policy(status, json.dumps(told))
+    return ModelError(message, status=status, kind=kind, retry_after=_seconds(headers), policy=policy)
 
 
 def parsed(raw: bytes) -> Mapping[str, Any] | None:
@@ -169,6 +175,10 @@ def _meaning(status: int, said: str) -> tuple[int, FailureClass]:
         if status in known.statuses and re.search(known.said, said):
             return known.status, known.kind
     return status, KINDS.get(status, FailureClass.PROVIDER)
+
+
+def _is_policy(status: int, said: str) -> bool:
+    return status == 400 and POLICY.search(said) is not None
 
 
 def _strange(status: int, raw: bytes, headers: Mapping[str, str], *, who: str) -> ModelError:
