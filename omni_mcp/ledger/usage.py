@@ -50,7 +50,8 @@ OPEN = """
 
 CLOSE = """
     update usage set model = :model, provider = :provider, route = :route, endpoint = coalesce(:endpoint, endpoint),
-        closed_at = :now, input_tokens = :input_tokens, output_tokens = :output_tokens, cost_usd = :cost_usd, price_source = :price_source
+        closed_at = :now, input_tokens = :input_tokens, output_tokens = :output_tokens, cost_usd = :cost_usd,
+        price_source = :price_source
     where id = :id and closed_at is null
 """
 

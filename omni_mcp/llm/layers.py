@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
@@ -85,7 +86,7 @@ class WithLayers:
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
     ) -> Answer:
-        """Make one call; a stream has said its first word when this returns. Raises ModelError: that of the first layer."""
+        """Make one call; a stream has said its first word when this returns. Raises the ModelError of the first layer."""
         model, tried, ends_at = str(body.get("model")), list[str](), self._now() + self._deadline
         layers = await self._gateway.layers(model)
         first: ModelError | None = None
@@ -103,7 +104,7 @@ class WithLayers:
             else:
                 if answer.body is not None and target is not None:
                     self._rests.end(target)
-                return _Named(answer, model, lambda error: self._ended(error, target, layers))
+                return _Named(answer, model, partial(self._ended, target, layers))
 
     async def aclose(self) -> None:
         """Let go of the connections."""
@@ -112,7 +113,7 @@ class WithLayers:
     def _failed(
         self, error: ModelError, target: str | None, layers: Sequence[str], tried: Collection[str]
     ) -> str | None:
-        """Return the layer that failed while others were not asked, and let it rest; None: LiteLLM has asked them all."""
+        """Return the layer that failed, and let it rest; None: LiteLLM has asked them all, or the task is at fault."""
         if error.policy:  # the layer is well: it is this call that it refuses
             return target or next((layer for layer in layers if layer not in tried), None)
         failed = error.layer or (target if error.kind is not FailureClass.TASK else None)
@@ -120,7 +121,7 @@ class WithLayers:
             self._rests.begin(failed)
         return failed
 
-    def _ended(self, error: ModelError | None, target: str | None, layers: Sequence[str]) -> None:
+    def _ended(self, target: str | None, layers: Sequence[str], error: ModelError | None) -> None:
         """Hear how a stream ended; one that broke says nothing of LiteLLM where the next call goes elsewhere."""
         layer = target if error is None else error.layer or target
         if error is None and layer is not None:

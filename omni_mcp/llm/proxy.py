@@ -56,7 +56,7 @@ class _Route:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """Return a row of the proxy's list."""
-        params = row["litellm_params"]
+        params: Mapping[str, Any] = row.get("litellm_params") or {}
         return cls(model=row["model_name"], order=in_order(params), name=named(params), prices=row["model_info"])
 
 
@@ -108,7 +108,7 @@ class ProxyGateway:
         return [key for _, key in sorted(mine, key=lambda each: each[0])]
 
     async def _learn_routes(self) -> None:
-        """Ask which there are and what they cost: a stream's headers cannot say it, and those of a free route do not."""
+        """Ask which there are and what they cost: a stream's headers cannot say that, those of a free route do not."""
         if time.monotonic() < self._routes_until:
             return
         url, headers = self._gateway.base_url + ROUTES, self._headers(None)

@@ -176,7 +176,7 @@ class _Stream:
         self._said = False
 
     async def begun(self) -> "_Stream":
-        """Wait for the first word, so that a refusal still has its status and another may be asked. Raises ModelError."""
+        """Wait for the first word, so that a refusal has its status, or another may be asked. Raises ModelError."""
         await self._advance()
         while self._piece is not None and not self._said:
             self._held.append(self._piece)

@@ -24,20 +24,25 @@ def is_answer(dialect: Dialect, body: Mapping[str, Any]) -> bool:
 
 
 def says_something(dialect: Dialect, piece: Mapping[str, Any]) -> bool:
-    """Return whether a piece of a stream says something: text, a thought, a tool call; heads and ends do not."""
+    """Return whether a piece of a stream says something: text, a thought, a tool call; heads and ends do not.
+
+    A `ping` does: the model is at work, and whoever waits for it should hear that.
+    """
     if dialect is Dialect.ANTHROPIC:
         kind = piece.get("type")
-        return kind == "content_block_delta" or (kind == "content_block_start" and _is_whole(piece))
-    deltas = (choice.get("delta") or {} for choice in _tables(piece.get("choices")))
-    return any(delta.get(field) for delta in deltas for field in _SAYING)
+        return kind in ("content_block_delta", "ping") or (kind == "content_block_start" and _is_whole(piece))
+    return any(_table(choice.get("delta")).get(field) for choice in _tables(piece) for field in _SAYING)
 
 
 def _is_whole(piece: Mapping[str, Any]) -> bool:
     """Whether a block says something before its deltas: a tool's name, a search result; not an empty text."""
-    block = piece.get("content_block")
-    return isinstance(block, Mapping) and cast("Mapping[str, Any]", block).get("type") not in ("text", "thinking")
+    return _table(piece.get("content_block")).get("type", "text") not in ("text", "thinking")
 
 
-def _tables(value: Any) -> Iterable[Mapping[str, Any]]:
-    rows: Iterable[Any] = cast("Iterable[Any]", value) if isinstance(value, list) else ()
-    return (row for row in rows if isinstance(row, Mapping))
+def _tables(piece: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    rows: Any = piece.get("choices")
+    return map(_table, cast("list[Any]", rows)) if isinstance(rows, list) else ()
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
