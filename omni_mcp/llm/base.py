@@ -35,6 +35,15 @@ class Spent:
     price_source: str | None = None
 
 
+class Refusal(StrEnum):
+    """Why a model does not take a call that another one may take."""
+
+    POLICY = "policy"
+    """It is against its rules."""
+    CONTEXT = "context"
+    """It is too long for it."""
+
+
 class ModelError(OmniError):
     """The call failed; `status` is the HTTP status to pass on, `kind` what it means."""
 
@@ -49,7 +58,7 @@ class ModelError(OmniError):
         retry_after: float | None = None,
         broken: bool = False,
         layer: str | None = None,
-        policy: bool = False,
+        refuses: Refusal | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -60,8 +69,8 @@ class ModelError(OmniError):
         """True: whom we asked is not there at all, so that a look at its door says whether it still is so."""
         self.layer = layer
         """The id of the layer that failed in the middle of an answer, so that LiteLLM has asked no other one."""
-        self.policy = policy
-        """True: this call is against the rules of the model that was asked; another one may have others."""
+        self.refuses = refuses
+        """Why the model that was asked does not take this call, where another one may."""
         self.elsewhere = False
         """True: the next call goes to another layer, so this one says nothing of whom we asked."""
 

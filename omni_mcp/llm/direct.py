@@ -9,8 +9,8 @@ Both dialects have a home with both kinds of provider:
   (https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages).
 
 Who speaks the caller's dialect by birth is asked first. One that fails is left for the next; only what is the task's
-own fault is not, since it would fail everywhere. How each took it is told of each (`Doors`), and one that has failed
-several times is not asked at all for a while.
+own fault is not, since it would fail everywhere: unless it is too long for that model, or against its rules. How each
+took it is told of each (`Doors`), and one that has failed several times is not asked at all for a while.
 """
 
 import logging
@@ -41,7 +41,10 @@ ANTHROPIC_VERSION = "2023-06-01"
 SOON = 1.0
 """Seconds after which a call that nobody was asked for may come again."""
 
-_TELLING = (FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG)
+_TELLING = (
+    *(FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG),
+    FailureClass.TASK,  # too long, or against the rules, for each of them
+)
 """When all have failed: which failure says best what to wait for."""
 
 
@@ -86,7 +89,7 @@ class DirectGateway:
                 with self._doors.through(provider.name):
                     return await send(provider.client, call)
             except ModelError as error:
-                if error.kind is FailureClass.TASK:
+                if error.kind is FailureClass.TASK and error.refuses is None:
                     raise
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
                 errors.append(error)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
+from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Refusal, Spent
 from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.task import FailureClass
 
@@ -86,7 +86,7 @@ class WithLayers:
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
     ) -> Answer:
-        """Make one call; a stream has said its first word when this returns. Raises the ModelError of the first layer."""
+        """Make one call; a stream has said its first word when this returns. Raises ModelError: the first layer's."""
         model, tried, ends_at = str(body.get("model")), list[str](), self._now() + self._deadline
         layers = await self._gateway.layers(model)
         first: ModelError | None = None
@@ -114,7 +114,7 @@ class WithLayers:
         self, error: ModelError, target: str | None, layers: Sequence[str], tried: Collection[str]
     ) -> str | None:
         """Return the layer that failed, and let it rest; None: LiteLLM has asked them all, or the task is at fault."""
-        if error.policy:  # the layer is well: it is this call that it refuses
+        if error.refuses is Refusal.POLICY:  # the layer is well: it is this call that it refuses
             return target or next((layer for layer in layers if layer not in tried), None)
         failed = error.layer or (target if error.kind is not FailureClass.TASK else None)
         if failed is not None:

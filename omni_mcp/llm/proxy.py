@@ -180,5 +180,5 @@ def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
         retry_after=error.retry_after,
         broken=error.broken,
         layer=error.layer,
-        policy=error.policy,
+        refuses=error.refuses,
     )
