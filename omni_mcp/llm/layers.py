@@ -39,6 +39,8 @@ class Layered(ModelGateway, Protocol):
 class _Rest:
     until: float
     seconds: float
+    tried: bool = False
+    """Whether a call tries it again, while the others still pass over it."""
 
 
 class Rests:
@@ -52,7 +54,7 @@ class Rests:
         """Pass over a layer from now on; one that failed before for twice as long."""
         before = self._rests.get(layer)
         seconds = FIRST_REST if before is None else min(LONGEST_REST, before.seconds * 2)
-        if before is None or before.until <= self._now():
+        if before is None or before.tried or before.until <= self._now():
             self._rests[layer] = _Rest(until=self._now() + seconds, seconds=seconds)
 
     def end(self, layer: str) -> None:
@@ -64,10 +66,9 @@ class Rests:
         left = [layer for layer in layers if layer not in tried]
         if not tried and (not left or left[0] not in self._rests):
             return None
-        over = [layer for layer in left if layer in self._rests and self._rests[layer].until <= self._now()]
-        if over and over[0] == left[0] and not tried:  # this call tries it; meanwhile the others still pass over it
-            self._rests[over[0]].until = self._now() + self._rests[over[0]].seconds
-            return over[0]
+        if not tried and (rest := self._rests[left[0]]).until <= self._now():
+            rest.until, rest.tried = self._now() + rest.seconds, True
+            return left[0]
         awake = [layer for layer in left if layer not in self._rests]
         return next(iter(awake or left), None) if tried or awake else None
 

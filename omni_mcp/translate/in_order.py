@@ -26,8 +26,10 @@ def in_order(text: str, path: Path) -> str:
     A text that has both comes back as it is. Raises SettingsError for what cannot be read, or not be changed by lines.
     """
     document = read_yaml(text, path)
-    lines = text.split("\n")
+    lines = [*text.removesuffix("\n").split("\n"), ""]
     wanted = {**_orders(document), **_settings(document)}
+    if not wanted:
+        return text
     for at in sorted(wanted, key=document.line, reverse=True):  # from below, so that lines keep their numbers
         _write(lines, document, at, wanted[at])
     changed = "\n".join(lines)
