@@ -40,7 +40,7 @@ PYTEST_ARGS ?=
 # In tests names are sentences, fixtures are arguments, and the exact value or type is what is claimed.
 TESTS_MAY := missing-function-docstring,redefined-outer-name,unidiomatic-typecheck,use-implicit-booleaness-not-comparison
 
-.PHONY: help install run demo-faults test test-openclaw check reference bench breakers chaos endurance outage repairs mutants words wheel wheel-check image-check lock clean
+.PHONY: help install run demo-faults test test-openclaw check reference bench breakers chaos endurance outage layers primary-outage repairs mutants words wheel wheel-check image-check lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -92,6 +92,12 @@ endurance: install ## Measure take-overs, 1,000 submissions of dying clients, fo
 
 outage: install $(PROXY_INSTALLED) ## Replay a public incident in real time: 200 tasks queued, 8 running, no cloud for 2 minutes
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/python -m chaos.outage $(if $(DARK),--dark $(DARK))
+
+layers: install $(PROXY_INSTALLED) ## Kill the first of four layers in every known way, in three ways of serving (TASKS=200 of each row)
+	$(BIN)/python -m chaos.layers $(if $(TASKS),--tasks $(TASKS)) $(if $(WAY),--way $(WAY))
+
+primary-outage: install $(PROXY_INSTALLED) ## Measure what an outage of the first layer costs the calls, in real time (7 minutes)
+	$(BIN)/python -m benchmarks.primary_outage $(if $(WAY),--way $(WAY))
 
 repairs: install $(PROXY_INSTALLED) ## Break a real LiteLLM proxy in every known way and see the ladder repair or refuse it (15 to 30 minutes)
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/python -m chaos.repairs $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -1,9 +1,10 @@
-"""A virtual router as people write it, behind us: its layers are shuffled, doctor says so, and its fix makes them hold."""
+"""A virtual router as people write it: its layers are shuffled, doctor says so, and its fix makes them hold."""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +29,7 @@ BASES: Sequence[Sequence[str]] = (
     ("ARK_OPENAI_BASE", "ARK_CLAUDE_BASE", "VOLCES_KIMI_BASE"),
 )
 """Variables with the address of each layer."""
+FILES = [OURS, pytest.param(USERS, marks=pytest.mark.skipif(not USERS.exists(), reason="the user's own is not here"))]
 KEYS = ("FREE_API_KEY", "CHAT_AUTO_API_KEY", "NEW_API_KEY", "ZHIPU_API_KEY", "ARK_API_KEY", "VOLCES_KIMI_API_KEY")
 CALLS = 40
 
@@ -85,7 +87,7 @@ async def test_the_layers_hold_once_doctors_fix_was_run(tmp_path: Path, file: Pa
 
 async def behind(
     here: House, config: Path, port: int, clouds: Sequence[Cloud]
-) -> tuple[int, Sequence[Mapping[str, object]]]:
+) -> tuple[int, Sequence[Mapping[str, Any]]]:
     """Run the proxy with its file; returns how many calls layer 1 served, and what doctor finds of the layers."""
     async with proxy_of(config, port=port, variables=variables(clouds)) as proxy:
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
