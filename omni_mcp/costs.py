@@ -58,7 +58,7 @@ async def costs_view(
 
     Of one principal alone: its calls, and no budgets, which tell what the others spend.
     """
-    limits = {"total": 1, "day": ROWS, "executor": ROWS, "model": ROWS, "task": TASKS}
+    limits = {"total": 1, "day": ROWS, "executor": ROWS, "model": ROWS, "route": ROWS, "task": TASKS}
     by = {
         group: await ledger.costs(group, since=since, principal=principal, limit=limit)
         for group, limit in limits.items()

@@ -148,7 +148,9 @@ def _hear(modes: Modes, target: str | None, error: ModelError, *, trial: bool = 
 
 
 def _verdict(error: ModelError) -> Verdict | None:
-    """Return what a failed call says of who was asked; None: nothing, it is the caller's own."""
+    """Return what a failed call says of who was asked; None: nothing, it is the caller's own or one layer's."""
+    if error.elsewhere:
+        return None
     match error.kind:
         case FailureClass.PROVIDER:
             return Verdict.BROKEN if error.broken else Verdict.UPSTREAM

@@ -292,6 +292,8 @@ class Used:
 
     model: str | None = None
     provider: str | None = None
+    route: str | None = None
+    """Which layer of the model served: its model and where that is."""
     input_tokens: int | None = None
     """What a cache read or stored is part of it."""
     output_tokens: int | None = None
@@ -347,6 +349,8 @@ class Usage:
     run_id: str | None = None
     """Of a run that lives on elsewhere: an attempt that attaches to it goes on with its row."""
     provider: str | None = None
+    route: str | None = None
+    """Which layer of the model served: its model and where that is."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None

@@ -201,7 +201,7 @@ class CostsView(View):
     since: datetime
     total: CostView
     by: dict[str, list[CostView]]
-    """`day`, `executor`, `model` and `task`: the newest day first, else what cost most."""
+    """`day`, `executor`, `model`, `route` (which layer served), `task`: the newest day first, else what cost most."""
     budgets: list[BudgetView] | None = None
     """The daily ones."""
     resets_at: datetime

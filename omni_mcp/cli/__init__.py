@@ -2,7 +2,7 @@
 
 # The order is that of --help.
 # isort: off
-from omni_mcp.cli import face, init, tasks, answer, costs, system, notify, doctor, engine, ledger, clients
+from omni_mcp.cli import face, init, tasks, answer, costs, system, notify, doctor, layers, engine, ledger, clients
 from omni_mcp.cli.base import app
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "engine",
     "face",
     "init",
+    "layers",
     "ledger",
     "notify",
     "system",

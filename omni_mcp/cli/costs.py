@@ -17,6 +17,7 @@ class Group(StrEnum):
     DAY = "day"
     EXECUTOR = "executor"
     MODEL = "model"
+    ROUTE = "route"
     TASK = "task"
 
 

@@ -3,8 +3,9 @@
 `python -m omni_mcp.demo.cloud --port 0 --log FILE` prints `listening PORT`; in process use `running_cloud()`.
 `POST /_ctl {"mode": "500", "times": 2, "retry_after": 7}` sets a fault: a status (401 403 404 429 500 503 529),
 `hang` (never answers), `drop` (hangs up before the answer), `empty` or `garbage` (200 with nothing or a sign-in page),
-`cut` (hangs up in the middle of the answer) or `stall` (falls silent there); `ok` ends it. A step of a script may have
-a fault of its own.
+`error` (200 with an error in it), `context` or `policy` (400: too long for this model, or against its rules), `cut`
+(hangs up in the middle of the answer) or `stall` (falls silent there); `ok` ends it. A step of a script may have a
+fault of its own.
 `drop` without an end is darkness: whoever still waits for an answer is cut off too. `GET /v1/models` is a door to
 knock at: no model call, logged like one, and under the same fault.
 """
@@ -33,6 +34,13 @@ from omni_mcp.llm.loopback import serving
 
 OK, HANG, DROP, EMPTY, GARBAGE = "ok", "hang", "drop", "empty", "garbage"
 CUT, STALL = "cut", "stall"
+
+TOLD: Mapping[str, tuple[int, Mapping[str, Any]]] = {
+    "error": (200, wire.error(500, "the stub cloud says error")),
+    "context": (400, wire.error(400, "maximum context length is 9 tokens", code="context_length_exceeded")),
+    "policy": (400, wire.error(400, "rejected by the safety system", code="content_policy_violation")),
+}
+"""Faults that are told in words: status and body, as OpenAI's API says it (https://platform.openai.com/docs/guides/error-codes)."""
 
 SIGN_IN = "<html><title>Sign in</title></html>"
 
@@ -236,6 +244,9 @@ async def _refuse(request: Request, fault: Fault) -> Response | None:
         return Response()
     if fault.mode in (EMPTY, GARBAGE):
         return Response(SIGN_IN if fault.mode == GARBAGE else "")
+    if fault.mode in TOLD:
+        status, body = TOLD[fault.mode]
+        return JSONResponse(body, status)
     if not fault.mode.isdigit():
         return None
     headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}

@@ -37,9 +37,9 @@ class Reply:
         return [self.step.text[at : at + PIECE] for at in range(0, len(self.step.text), PIECE)]
 
 
-def error(status: int, message: str) -> dict[str, Any]:
+def error(status: int, message: str, *, code: str | None = None) -> dict[str, Any]:
     """Return an error body that clients of both APIs understand."""
-    return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": message, "code": None}}
+    return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": message, "code": code}}
 
 
 def anthropic_body(reply: Reply) -> dict[str, Any]:

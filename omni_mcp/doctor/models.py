@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.settings_file import given
-from omni_mcp.doctor.shell import edit, first_keys, replaced
+from omni_mcp.doctor.shell import edit, first_keys, ours, replaced
 from omni_mcp.servers_file import Gateway
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.this_machine import leads_here
@@ -52,7 +52,7 @@ def gateway(scene: Scene) -> Iterator[Finding]:
     else:
         yield ok("gateway", f"the gateway at {row.base_url} answers and takes our key")
         yield from _unknown(_names(listed) or (), scene)
-        yield from _proxy_layers(layers)
+        yield from _proxy_layers(layers, scene)
 
 
 def _down(row: Gateway, why: str, scene: Scene) -> Finding:
@@ -164,7 +164,7 @@ def _first_key(path: tuple[str, ...], scene: Scene) -> tuple[int, str] | None:
     return (line, first) if line and first.isidentifier() and in_braces == (line == begins) else None
 
 
-def _proxy_layers(info: "httpx.Response") -> Iterator[Finding]:
+def _proxy_layers(info: "httpx.Response", scene: Scene) -> Iterator[Finding]:
     """Yield the models of a proxy whose layers are shuffled, where it tells."""
     layers: dict[str, list[Any]] = defaultdict(list)
     try:
@@ -174,10 +174,20 @@ def _proxy_layers(info: "httpx.Response") -> Iterator[Finding]:
         return
     for name, rows in layers.items():
         if _shuffled(rows):
-            fix = '${EDITOR:-vi} "${LITELLM_CONFIG:?is the config.yaml of your proxy}"'
-            yield _layers(
-                name, len(rows), fix=fix, needs="LITELLM_CONFIG to name the config of your proxy, and an edit"
-            )
+            fix, needs = _in_order_there(scene)
+            yield _layers(name, len(rows), fix=fix, needs=needs)
+
+
+def _in_order_there(scene: Scene) -> tuple[str, str]:
+    """Return the command that changes the proxy's own file, which is not ours to change unasked, and what it needs."""
+    repair = scene.settings.servers.fault_handler.repair
+    restart = (
+        "your consent: it shows what it changes in the proxy's file, keeps a copy, and the proxy has to be restarted"
+    )
+    if repair is not None and repair.config is not None:
+        return f"{ours(scene.home, 'layers', str(repair.config))} --yes", restart
+    place = '"${LITELLM_CONFIG:?is the config.yaml of your proxy}"'
+    return f"{ours(scene.home, 'layers')} {place} --yes", f"LITELLM_CONFIG to name that file, and {restart}"
 
 
 def _shuffled(layers: Iterable[Mapping[str, Any]]) -> bool:

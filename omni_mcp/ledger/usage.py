@@ -49,8 +49,9 @@ OPEN = """
 """
 
 CLOSE = """
-    update usage set model = :model, provider = :provider, endpoint = coalesce(:endpoint, endpoint), closed_at = :now,
-        input_tokens = :input_tokens, output_tokens = :output_tokens, cost_usd = :cost_usd, price_source = :price_source
+    update usage set model = :model, provider = :provider, route = :route, endpoint = coalesce(:endpoint, endpoint),
+        closed_at = :now, input_tokens = :input_tokens, output_tokens = :output_tokens, cost_usd = :cost_usd,
+        price_source = :price_source
     where id = :id and closed_at is null
 """
 
@@ -59,6 +60,7 @@ GROUPS: Mapping[str, str] = {
     "day": "date(u.opened_at / 1000000, 'unixepoch', 'localtime')",
     "executor": "u.executor",
     "model": "u.model",
+    "route": "u.route",
     "asked": "u.asked",
     "task": "t.id",
 }

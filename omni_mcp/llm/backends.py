@@ -7,6 +7,7 @@
 from omni_mcp.llm.base import Doors, ModelGateway
 from omni_mcp.llm.direct import DirectGateway
 from omni_mcp.llm.fields import WithDefaults
+from omni_mcp.llm.layers import WithLayers
 from omni_mcp.llm.proxy import ProxyGateway
 from omni_mcp.llm.router import RouterGateway
 from omni_mcp.settings import Settings
@@ -17,12 +18,12 @@ def primary(settings: Settings) -> ModelGateway | None:
 
     The model of a call is the one in its body, as `Models.model_for` chose it.
     """
-    models = settings.servers.models
+    models, silence = settings.servers.models, settings.servers.limits.silent_seconds
     if models.gateway is not None:
-        return WithDefaults(
-            ProxyGateway(models.gateway, silence=settings.servers.limits.silent_seconds), models.defaults.said
-        )
-    return WithDefaults(RouterGateway(models), models.defaults.said) if models.model_list else None
+        return WithDefaults(WithLayers(ProxyGateway(models.gateway, silence=silence)), models.defaults.said)
+    if models.model_list:
+        return WithDefaults(WithLayers(RouterGateway(models, silence=silence)), models.defaults.said)
+    return None
 
 
 def direct(settings: Settings, doors: Doors) -> ModelGateway | None:

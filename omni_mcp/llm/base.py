@@ -27,10 +27,21 @@ class Spent:
     endpoint: str | None = None
     """The name of the gateway that served."""
     provider: str | None = None
+    route: str | None = None
+    """Which layer served, where a model has several: its model and where that is."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
     price_source: str | None = None
+
+
+class Refusal(StrEnum):
+    """Why a model does not take a call that another one may take."""
+
+    POLICY = "policy"
+    """It is against its rules."""
+    CONTEXT = "context"
+    """It is too long for it."""
 
 
 class ModelError(OmniError):
@@ -46,6 +57,8 @@ class ModelError(OmniError):
         kind: FailureClass,
         retry_after: float | None = None,
         broken: bool = False,
+        layer: str | None = None,
+        refuses: Refusal | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -54,6 +67,12 @@ class ModelError(OmniError):
         """Seconds until it may go again, if the other side said so."""
         self.broken = broken
         """True: whom we asked is not there at all, so that a look at its door says whether it still is so."""
+        self.layer = layer
+        """The id of the layer that failed in the middle of an answer, so that LiteLLM has asked no other one."""
+        self.refuses = refuses
+        """Why the model that was asked does not take this call, where another one may."""
+        self.elsewhere = False
+        """True: the next call goes to another layer, so this one says nothing of whom we asked."""
 
 
 class Answer(Protocol):

@@ -9,8 +9,8 @@ Both dialects have a home with both kinds of provider:
   (https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages).
 
 Who speaks the caller's dialect by birth is asked first. One that fails is left for the next; only what is the task's
-own fault is not, since it would fail everywhere. How each took it is told of each (`Doors`), and one that has failed
-several times is not asked at all for a while.
+own fault is not, since it would fail everywhere: unless it is too long for that model, or against its rules. How each
+took it is told of each (`Doors`), and one that has failed several times is not asked at all for a while.
 """
 
 import logging
@@ -28,6 +28,7 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
+from omni_mcp.llm.routes import named
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import DirectRow, dialect_of
 from omni_mcp.task import FailureClass
@@ -40,7 +41,10 @@ ANTHROPIC_VERSION = "2023-06-01"
 SOON = 1.0
 """Seconds after which a call that nobody was asked for may come again."""
 
-_TELLING = (FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG)
+_TELLING = (
+    *(FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG),
+    FailureClass.TASK,  # too long, or against the rules, for each of them
+)
 """When all have failed: which failure says best what to wait for."""
 
 
@@ -85,7 +89,7 @@ class DirectGateway:
                 with self._doors.through(provider.name):
                     return await send(provider.client, call)
             except ModelError as error:
-                if error.kind is FailureClass.TASK:
+                if error.kind is FailureClass.TASK and error.refuses is None:
                     raise
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
                 errors.append(error)
@@ -164,6 +168,7 @@ class _Provider:
             model=model,
             endpoint=DirectGateway.name,
             provider=self.name,
+            route=named({"model": model, "api_base": self._row.base_url}),
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             cost_usd=cost,

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import httpx
 
-from omni_mcp.llm.base import ModelError
+from omni_mcp.llm.base import ModelError, Refusal
 from omni_mcp.task import FailureClass
 
 KINDS: Mapping[int, FailureClass] = {
@@ -44,6 +44,16 @@ LONGEST = 500
 
 SECRET = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|key|gh[a-z]|xox[a-z])[-_][\w*.-]{6,}")
 """What looks like a key: providers repeat a refused one in their message."""
+
+
+REFUSALS: Mapping[Refusal, re.Pattern[str]] = {
+    Refusal.POLICY: re.compile(r"(?i)content_?policy_?violation|content_filter|content management policy"),
+    Refusal.CONTEXT: re.compile(
+        r"(?i)context_length_exceeded|context_?window_?exceeded|maximum context length"
+        r"|prompt is too long"
+    ),
+}
+"""What a model says that does not take this call, in the words of OpenAI, Azure, Anthropic and LiteLLM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +113,8 @@ def model_error(error: Exception) -> ModelError:
         return ModelError(f"no answer in time: {said}", status=NO_ANSWER, kind=FailureClass.PROVIDER)
     if isinstance(status, int):
         status, kind = _meaning(status, str(error))
-        return ModelError(said, status=status, kind=kind, retry_after=_seconds(_headers_of(error)))
+        retry_after, refuses = _seconds(_headers_of(error)), _refusal(status, str(error))
+        return ModelError(said, status=status, kind=kind, retry_after=retry_after, refuses=refuses)
     if isinstance(error, ValueError) and (rest := getattr(error, "cooldown_time", None)) is not None:
         return ModelError(said, status=UNAVAILABLE, kind=FailureClass.PROVIDER, retry_after=float(rest))
     said = f"LiteLLM failed: {type(error).__name__}: {said}"
@@ -130,7 +141,8 @@ def answer_error(status: int, raw: bytes, headers: Mapping[str, str], *, who: st
     if status < 400:
         status = status_in(told)
     status, kind = _meaning(status, json.dumps(told))
-    return ModelError(f"{who}: {_message(told)}", status=status, kind=kind, retry_after=_seconds(headers))
+    message, refuses = f"{who}: {_message(told)}", _refusal(status, json.dumps(told))
+    return ModelError(message, status=status, kind=kind, retry_after=_seconds(headers), refuses=refuses)
 
 
 def parsed(raw: bytes) -> Mapping[str, Any] | None:
@@ -169,6 +181,10 @@ def _meaning(status: int, said: str) -> tuple[int, FailureClass]:
         if status in known.statuses and re.search(known.said, said):
             return known.status, known.kind
     return status, KINDS.get(status, FailureClass.PROVIDER)
+
+
+def _refusal(status: int, said: str) -> Refusal | None:
+    return next((why for why, words in REFUSALS.items() if status in (400, 413) and words.search(said)), None)
 
 
 def _strange(status: int, raw: bytes, headers: Mapping[str, str], *, who: str) -> ModelError:

@@ -15,6 +15,7 @@ import httpx
 from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
 from omni_mcp.llm.failures import BAD_GATEWAY, answer_error, error_in, parsed, transport_error
 from omni_mcp.llm.sse import DONE
+from omni_mcp.llm.substance import is_answer, says_something
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.task import FailureClass
 from omni_mcp.this_machine import leads_here
@@ -55,6 +56,8 @@ class HttpCall:
     begins_by: float
     """Until then a whole answer is there, or the first piece of a stream; on the monotonic clock, as `ends_at`."""
     ends_at: float
+    layer: str = ""
+    """The header of an answer that says which layer gave it; empty: there are none."""
 
 
 def http_client(base_url: str) -> httpx.AsyncClient:
@@ -72,6 +75,10 @@ async def send(client: httpx.AsyncClient, call: HttpCall) -> Answer:
         if stream and _is_stream(response):
             return await _Stream(call, response).begun()
         whole = _whole(call, response, await _by(call.begins_by, _read(response), who=call.who), stream=stream)
+    except ModelError as error:
+        _blame(error, call, response)
+        await response.aclose()
+        raise
     except BaseException:
         await response.aclose()
         raise
@@ -84,6 +91,12 @@ async def _sent(client: httpx.AsyncClient, call: HttpCall, body: Mapping[str, An
     timeout = httpx.Timeout(silence, connect=CONNECT_LIMIT)
     request = client.build_request("POST", call.url, json=body, headers=call.headers, timeout=timeout)
     return await client.send(request, stream=True)
+
+
+def _blame(error: ModelError, call: HttpCall, response: httpx.Response) -> None:
+    """Name the layer that failed within an answer; a refusal is LiteLLM's own, after it has asked them all."""
+    if response.status_code == OK:
+        error.layer = response.headers.get(call.layer) if call.layer else None
 
 
 def _counted(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,20 +121,12 @@ async def _read(response: httpx.Response) -> bytes:
 def _whole(call: HttpCall, response: httpx.Response, raw: bytes, *, stream: bool) -> Answer:
     """Return a whole answer. Raises ModelError for what is none."""
     body = parsed(raw)
-    answered = response.status_code == OK and body is not None and _is_answer(call.dialect, body)
+    answered = response.status_code == OK and body is not None and is_answer(call.dialect, body)
     if body is None or not answered or stream:
         raise answer_error(response.status_code, raw, response.headers, who=call.who)
     tokens = Tokens()
     tokens.take(call.dialect, body)
     return _Whole(body, call.price(tokens, response.headers))
-
-
-def _is_answer(dialect: Dialect, body: Mapping[str, Any]) -> bool:
-    if error_in(body) is not None:
-        return False
-    if dialect is Dialect.ANTHROPIC:
-        return body.get("type") == "message" and isinstance(body.get("content"), list)
-    return isinstance(body.get("choices"), list)
 
 
 class _Whole:
@@ -151,6 +156,9 @@ class _Stream:
         self._response = response
         self._events = _events(response)
         self._event: bytes | None = None
+        self._held: list[bytes] = []
+        """What came before the first word."""
+        self._said = False
         self._tokens = Tokens()
         self._finished = False
         """The model has said its last word."""
@@ -158,18 +166,27 @@ class _Stream:
         """The end of the stream was announced."""
 
     async def begun(self) -> "_Stream":
-        """Wait for the first event that says something, so that a refusal still has its status. Raises ModelError."""
+        """Wait for the first word, so that a refusal has its status, or another may be asked. Raises ModelError."""
         await self._advance(self._call.begins_by)
-        while self._event is not None and _payload(self._event) is None:  # keep-alives
+        while self._event is not None and not self._said:
+            self._held.append(self._event)
             await self._advance(self._call.begins_by)
+        if not (self._said or self._tokens.output):
+            raise _broken(f"{self._call.who} answered with nothing")
         return self
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Yield the events. Raises ModelError."""
         try:
+            for event in self._held:
+                yield event
             while self._event is not None:
                 yield self._event
                 await self._advance(self._call.ends_at)
+        except ModelError as error:
+            _blame(error, self._call, self._response)
+            raise
+        else:
             if self._call.dialect is Dialect.OPENAI and not self._closed:
                 yield DONE
         finally:
@@ -184,11 +201,7 @@ class _Stream:
         if self._event is not None:
             self._take(_payload(self._event))
         elif not self._finished:
-            raise ModelError(
-                f"{self._call.who} broke off in the middle of its answer",
-                status=BAD_GATEWAY,
-                kind=FailureClass.PROVIDER,
-            )
+            raise _broken(f"{self._call.who} broke off in the middle of its answer")
 
     def _take(self, payload: bytes | None) -> None:
         if payload is None:
@@ -200,7 +213,12 @@ class _Stream:
         if piece is None or error_in(piece) is not None:
             raise answer_error(OK, payload, self._response.headers, who=self._call.who)
         self._tokens.take(self._call.dialect, piece)
+        self._said = self._said or says_something(self._call.dialect, piece)
         self._finished = self._finished or _is_last(piece)
+
+
+def _broken(said: str) -> ModelError:
+    return ModelError(said, status=BAD_GATEWAY, kind=FailureClass.PROVIDER)
 
 
 def _is_last(piece: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omni_mcp.llm.base import Spent
+from omni_mcp.llm.routes import named
 
 ENDPOINT = "litellm-router"
 """What a usage row says of who served."""
@@ -21,13 +22,15 @@ def spent(litellm: Any, row: Any, model: str, usage: Any) -> Spent:
     if row is None:
         return Spent(model=model, endpoint=ENDPOINT)
     _, provider, _, _ = litellm.get_llm_provider(row.litellm_params.model)
+    route = named(row.litellm_params.model_dump())
     if usage is None:
-        return Spent(model=model, endpoint=ENDPOINT, provider=provider)
+        return Spent(model=model, endpoint=ENDPOINT, provider=provider, route=route)
     cost, source = _cost(litellm, row, usage, provider=provider)
     return Spent(
         model=model,
         endpoint=ENDPOINT,
         provider=provider,
+        route=route,
         input_tokens=usage.prompt_tokens,
         output_tokens=usage.completion_tokens,
         cost_usd=cost,

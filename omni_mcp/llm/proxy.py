@@ -5,9 +5,10 @@ not have the model.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -16,6 +17,7 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.fields import FIELDS
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import cost_by
+from omni_mcp.llm.routes import in_order, named
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import Gateway
 from omni_mcp.task import FailureClass
@@ -27,17 +29,35 @@ COST, ROUTE, SERVED = "x-litellm-response-cost", "x-litellm-model-id", "x-litell
 
 KEPT = frozenset({"model", "stream", "stream_options"})
 
-PRICES = "/v1/model/info"
-"""What its routes cost, its own prices included: no call of a model, 30 to 85 ms."""
+ROUTES = "/v1/model/info"
+"""Which routes it has and what they cost, its own prices included: no call of a model, 30 to 85 ms."""
 
-PRICES_KEPT = 300.0
-"""Seconds until it is asked for its prices again."""
+ROUTES_KEPT = 300.0
+"""Seconds until it is asked for its routes again."""
 
-PRICES_PAUSE = 30.0
+ROUTES_PAUSE = 30.0
 """Seconds until then where it gave no answer."""
 
-PRICES_LIMIT = 5.0
-"""Seconds that the prices may take; a call does not fail for want of them."""
+ROUTES_LIMIT = 5.0
+"""Seconds that the routes may take; a call does not fail for want of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """A row of the proxy's `model_list`."""
+
+    model: str
+    """By which name it is called."""
+    order: float
+    name: str
+    """As it stands on the books."""
+    prices: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Return a row of the proxy's list."""
+        params: Mapping[str, Any] = row.get("litellm_params") or {}
+        return cls(model=row["model_name"], order=in_order(params), name=named(params), prices=row["model_info"])
 
 
 class ProxyGateway:
@@ -51,8 +71,8 @@ class ProxyGateway:
         self._deadline = deadline
         self._silence = silence
         self._client = http_client(gateway.base_url)
-        self._prices: Mapping[str, Mapping[str, Any]] = {}
-        self._prices_until = 0.0
+        self._routes: Mapping[str, _Route] = {}
+        self._routes_until = 0.0
 
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
@@ -69,8 +89,9 @@ class ProxyGateway:
             silence=self._silence,
             begins_by=ends_at,
             ends_at=ends_at,
+            layer=ROUTE,
         )
-        await self._learn_prices()
+        await self._learn_routes()
         try:
             return await send(self._client, call)
         except ModelError as error:
@@ -80,28 +101,35 @@ class ProxyGateway:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _learn_prices(self) -> None:
-        """Ask what the routes cost: a stream's headers cannot say it, and those of a free route do not."""
-        if time.monotonic() < self._prices_until:
+    async def layers(self, model: str) -> Sequence[str]:
+        """Return the ids of the proxy's routes of this name, in the order in which it tries them."""
+        await self._learn_routes()
+        mine = [(route.order, key) for key, route in self._routes.items() if route.model == model]
+        return [key for _, key in sorted(mine, key=lambda each: each[0])]
+
+    async def _learn_routes(self) -> None:
+        """Ask which there are and what they cost: a stream's headers cannot say that, those of a free route do not."""
+        if time.monotonic() < self._routes_until:
             return
-        url, headers = self._gateway.base_url + PRICES, self._headers(None)
+        url, headers = self._gateway.base_url + ROUTES, self._headers(None)
         try:
-            self._prices = _rows(await self._client.get(url, headers=headers, timeout=PRICES_LIMIT))
+            self._routes = _rows(await self._client.get(url, headers=headers, timeout=ROUTES_LIMIT))
         except (httpx.HTTPError, httpx.InvalidURL):
-            self._prices_until = time.monotonic() + PRICES_PAUSE
+            self._routes_until = time.monotonic() + ROUTES_PAUSE
         else:
-            self._prices_until = time.monotonic() + PRICES_KEPT
+            self._routes_until = time.monotonic() + ROUTES_KEPT
 
     def _spent(self, model: str, tokens: Tokens, headers: Mapping[str, str]) -> Spent:
         """Return what a call used, priced by the proxy: by its header, else by the answer, else by its list."""
-        listed = self._prices.get(headers.get(ROUTE, ""), {})
-        said = [_number(headers.get(COST)), tokens.cost_usd, cost_by(listed, tokens)]
+        route = self._routes.get(headers.get(ROUTE, ""))
+        said = [_number(headers.get(COST)), tokens.cost_usd, cost_by(route.prices, tokens) if route else None]
         cost = next((cost for cost in said if cost is not None), None)
         provider, slash, _ = headers.get(SERVED, "").partition("/")
         return Spent(
             model=model,
             endpoint=self.name,
             provider=provider if slash else None,
+            route=route.name if route else None,
             input_tokens=tokens.input,
             output_tokens=tokens.output,
             cost_usd=cost,
@@ -116,11 +144,11 @@ class ProxyGateway:
         }
 
 
-def _rows(answer: httpx.Response) -> Mapping[str, Mapping[str, Any]]:
-    """Return the prices of the routes by their ids; none where the answer is another one."""
+def _rows(answer: httpx.Response) -> Mapping[str, _Route]:
+    """Return the routes by their ids; none where the answer is another one."""
     try:
-        return {row["model_info"]["id"]: dict(row["model_info"]) for row in answer.raise_for_status().json()["data"]}
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
+        return {row["model_info"]["id"]: _Route.of(row) for row in answer.raise_for_status().json()["data"]}
+    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -145,4 +173,12 @@ def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
     elif error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
         fix = "set models.gateway.api_key, if the proxy has a master key"
     said = f"{error.message}; {fix}" if fix else error.message
-    return ModelError(said, status=error.status, kind=error.kind, retry_after=error.retry_after, broken=error.broken)
+    return ModelError(
+        said,
+        status=error.status,
+        kind=error.kind,
+        retry_after=error.retry_after,
+        broken=error.broken,
+        layer=error.layer,
+        refuses=error.refuses,
+    )

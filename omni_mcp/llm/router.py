@@ -11,10 +11,11 @@ chat completions only serves such callers as `hosted_vllm/...`: for `openai/...`
 """
 
 import importlib
+import json
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,9 +25,12 @@ from anyio.to_thread import run_sync
 from omni_mcp.llm import prices
 from omni_mcp.llm.base import Answer, Dialect, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
-from omni_mcp.llm.failures import UNAVAILABLE, model_error
+from omni_mcp.llm.failures import BAD_GATEWAY, UNAVAILABLE, answer_error, model_error
 from omni_mcp.llm.fields import FIELDS
+from omni_mcp.llm.http_call import SILENCE_LIMIT
+from omni_mcp.llm.routes import in_order
 from omni_mcp.llm.sse import DONE, message_events
+from omni_mcp.llm.substance import is_answer, says_something
 from omni_mcp.servers_file import LitellmSettings, Models
 from omni_mcp.task import FailureClass
 
@@ -56,10 +60,11 @@ class RouterGateway:
 
     name = prices.ENDPOINT
 
-    def __init__(self, models: Models, *, deadline: float = DEADLINE) -> None:
-        """Take the models and the seconds that a call may take; nothing is imported or checked yet."""
+    def __init__(self, models: Models, *, deadline: float = DEADLINE, silence: float = SILENCE_LIMIT) -> None:
+        """Take the models, and the seconds that a call may take and a stream may be silent; nothing is imported yet."""
         self._models = models
         self._deadline = deadline
+        self._silence = silence
         self._loading = anyio.Lock()
         self._litellm: Any = None
         self._router: Any = None
@@ -76,16 +81,23 @@ class RouterGateway:
             return self._message(await _by(ends_at, self._router.aanthropic_messages(**fields)), fields, stream=stream)
         if stream:
             answer = await _by(ends_at, self._router.acompletion(**fields, **STREAMED))
-            return await _Stream(answer, ends_at=ends_at, price=self._price(fields, answer)).begun()
+            pieces = _Stream(answer, ends_at=ends_at, silence=self._silence, price=self._price(fields, answer))
+            return await pieces.begun()
         return self._completion(await _by(ends_at, self._router.acompletion(**fields)), fields)
 
     async def aclose(self) -> None:
         """Do nothing: the connections are litellm's, which keeps them for the process."""
 
+    async def layers(self, model: str) -> Sequence[str]:
+        """Return the ids of the rows of this name, in the order in which the Router tries them. Raises ModelError."""
+        await self._load()
+        rows = self._router.get_model_list(model_name=model) or ()
+        return [row["model_info"]["id"] for row in sorted(rows, key=lambda row: in_order(row["litellm_params"]))]
+
     def _known(self, model: Any) -> str:
-        """Return the name if `model_list` has it; litellm would also try what it can guess."""
+        """Return the name if `model_list` has it, or the id of a row; litellm would also try what it can guess."""
         names = sorted({str(row["model_name"]) for row in self._models.model_list})
-        if model in names:
+        if model in names or (self._router is not None and self._router.has_model_id(model)):
             return str(model)
         raise ModelError(
             f"no model is called {str(model)[:64]!r}; models.model_list has: {', '.join(names) or 'none'}",
@@ -101,7 +113,12 @@ class RouterGateway:
                 logger.info("litellm loaded in %.1f s", time.monotonic() - began, extra={"action": "litellm_loaded"})
 
     def _message(self, message: dict[str, Any], fields: Mapping[str, Any], *, stream: bool) -> Answer:
-        row = self._row(message.pop("_hidden_params", {}))
+        hidden = message.pop("_hidden_params", {})
+        row = self._row(hidden)
+        if not is_answer(Dialect.ANTHROPIC, message):
+            error = answer_error(200, json.dumps(message, default=str).encode(), {}, who=f"LiteLLM, {fields['model']}")
+            error.layer = hidden.get("model_id")
+            raise error
         usage = prices.anthropic_usage(self._litellm, message.get("usage") or {})
         return _Whole(message, prices.spent(self._litellm, row, fields["model"], usage), stream=stream)
 
@@ -147,23 +164,35 @@ class _Stream:
 
     body = None
 
-    def __init__(self, answer: Any, *, ends_at: float, price: Callable[[Any], Spent]) -> None:
+    def __init__(self, answer: Any, *, ends_at: float, silence: float, price: Callable[[Any], Spent]) -> None:
         self._answer = answer
         self._ends_at = ends_at
+        self._silence = silence
         self._price = price
         self._usage: Any = None
         self._piece: Any = None
+        self._held: list[Any] = []
+        """What came before the first word."""
+        self._said = False
 
     async def begun(self) -> "_Stream":
-        """Wait for the first piece, so that a refusal still has its status. Raises ModelError."""
+        """Wait for the first word, so that a refusal has its status, or another may be asked. Raises ModelError."""
         await self._advance()
+        while self._piece is not None and not self._said:
+            self._held.append(self._piece)
+            await self._advance()
+        if not (self._said or getattr(self._usage, "completion_tokens", 0)):
+            said = f"{self.spent().route or 'LiteLLM'} answered with nothing"
+            raise ModelError(said, status=BAD_GATEWAY, kind=FailureClass.PROVIDER, layer=self._layer)
         return self
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Yield the pieces as events. Raises ModelError."""
         try:
+            for piece in self._held:
+                yield _event(piece)
             while self._piece is not None:
-                yield b"data: " + self._piece.model_dump_json(exclude_none=True).encode() + b"\n\n"
+                yield _event(self._piece)
                 await self._advance()
             yield DONE
         finally:
@@ -173,9 +202,24 @@ class _Stream:
         """Return what it used; tokens are unknown until the last piece."""
         return self._price(self._usage)
 
+    @property
+    def _layer(self) -> str | None:
+        return getattr(self._answer, "_hidden_params", {}).get("model_id")
+
     async def _advance(self) -> None:
-        self._piece = await _by(self._ends_at, anext(self._answer, None))
+        try:
+            self._piece = await _by(min(self._ends_at, time.monotonic() + self._silence), anext(self._answer, None))
+        except ModelError as error:
+            error.layer = self._layer
+            raise
         self._usage = getattr(self._piece, "usage", None) or self._usage
+        self._said = self._said or (
+            self._piece is not None and says_something(Dialect.OPENAI, self._piece.model_dump())
+        )
+
+
+def _event(piece: Any) -> bytes:
+    return b"data: " + piece.model_dump_json(exclude_none=True).encode() + b"\n\n"
 
 
 def _loaded(models: Models) -> tuple[Any, Any]:

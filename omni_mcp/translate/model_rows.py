@@ -111,21 +111,41 @@ def _with_provider(name: str, base: str) -> str:
     return name if name.startswith(f"{prefix}/") or (not host and "/" in name) else f"{prefix}/{name}"
 
 
+def orders_of(rows: Sequence[Any]) -> Mapping[int, int]:
+    """Return the order that is meant for each row that shares its name with others, none of which has one.
+
+    It is that of `model_info.fallback_order`, which LiteLLM does not know, else that of the lines.
+    """
+    return {place: order for places in _shuffled(rows).values() for place, order in _orders(rows, places)}
+
+
 def _ordered(rows: list[Any], draft: Draft) -> list[Any]:
     """Return the rows; those that share a name without any order get one."""
+    for name, places in _shuffled(rows).items():
+        _put_in_order(rows, places, name, draft)
+    return rows
+
+
+def _shuffled(rows: Sequence[Any]) -> Mapping[str, Sequence[int]]:
+    """Return the places of the rows that share a name, and of which none has an order."""
     groups: dict[str, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         if isinstance(row, Mapping) and isinstance(cast("Row", row).get("litellm_params"), Mapping):
             groups[str(cast("Row", row).get("model_name"))].append(place)
-    for name, places in groups.items():
-        if len(places) > 1 and not any("order" in rows[place]["litellm_params"] for place in places):
-            _put_in_order(rows, places, name, draft)
-    return rows
+    return {
+        name: places
+        for name, places in groups.items()
+        if len(places) > 1 and not any("order" in rows[place]["litellm_params"] for place in places)
+    }
+
+
+def _orders(rows: Sequence[Any], places: Sequence[int]) -> Iterable[tuple[int, int]]:
+    wanted = {place: _wanted_order(rows[place], nth) for nth, place in enumerate(places, 1)}
+    return ((place, order) for order, place in enumerate(sorted(places, key=lambda place: wanted[place]), 1))
 
 
 def _put_in_order(rows: list[Any], places: Sequence[int], name: str, draft: Draft) -> None:
-    wanted = {place: _wanted_order(rows[place], nth) for nth, place in enumerate(places, 1)}
-    for order, place in enumerate(sorted(places, key=lambda place: wanted[place]), 1):
+    for place, order in _orders(rows, places):
         rows[place] = {**rows[place], "litellm_params": {**rows[place]["litellm_params"], "order": order}}
     source = "fallback_order" if any("fallback_order" in _info(rows[place]) for place in places) else "their lines"
     draft.note(

@@ -54,13 +54,22 @@ async def real_proxy(
     folder: Path, model_list: Sequence[Mapping[str, Any]], *, port: int | None = None, **sections: Any
 ) -> AsyncGenerator[RealProxy]:
     """Run one until the body ends; gives it when it is live. Its log is `proxy.log` in the folder."""
-    port = port or free_port()
     config = folder / "litellm.yaml"
     config.write_text(
         json.dumps({"model_list": model_list, "general_settings": {"master_key": MASTER_KEY}, **sections})
     )
+    async with proxy_of(config, port=port) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def proxy_of(
+    config: Path, *, port: int | None = None, variables: Mapping[str, str] | None = None
+) -> AsyncGenerator[RealProxy]:
+    """Run one with a file of its own and these variables, in the file's folder, until the body ends."""
+    port, folder = port or free_port(), config.parent
     argv = [str(BINARY), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"]
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), **OFFLINE}
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), **OFFLINE, **(variables or {})}
     with (folder / "proxy.log").open("ab") as log:
         async with await anyio.open_process(argv, cwd=folder, env=env, stdout=log, stderr=log) as process:
             proxy = RealProxy(port=port, process=process)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
+import yaml
 
 from omni_mcp import background
 from omni_mcp.clients.launch import console_script
@@ -472,7 +473,8 @@ class Proxy(ThreadingHTTPServer):
         if authorization != "Bearer sk-good":
             return 400, '{"error": {"message": "No connected db."}}'
         models = '{"data": [{"id": "auto-chat"}]}'
-        return 200, self.config.read_text(encoding="utf-8") if path == "/model/info" else models
+        rows = yaml.safe_load(self.config.read_text(encoding="utf-8"))["model_list"]
+        return 200, json.dumps({"data": rows}) if path == "/model/info" else models
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -505,11 +507,13 @@ def a_model_that_the_proxy_lacks(patient: Patient) -> None:
 
 
 def layers_of_the_proxy_by_chance(patient: Patient) -> None:
-    patient.more["LITELLM_CONFIG"] = str(patient.root / "proxy.json")
-    patient.spoil(patient.root / "proxy.json", json.dumps({"data": [LAYER, LAYER]}))
+    patient.more["LITELLM_CONFIG"] = str(patient.root / "proxy.yaml")
+    (patient.root / "proxy.yaml").write_text(layers_of_a_proxy(2), encoding="utf-8")
 
 
-LAYER: Mapping[str, Any] = {"model_name": "auto-chat", "litellm_params": {"model": "openai/x"}}
+def layers_of_a_proxy(many: int) -> str:
+    """Return the configuration of a proxy whose one model has so many layers."""
+    return "model_list:\n" + "- model_name: auto-chat\n  litellm_params:\n    model: openai/x\n" * many
 
 
 @pytest.mark.parametrize(
@@ -524,8 +528,8 @@ LAYER: Mapping[str, Any] = {"model_name": "auto-chat", "litellm_params": {"model
 def test_each_fault_of_a_gateway_is_named_alone_and_its_fix_mends_it(
     patient: Patient, code: str, inject: Callable[[Patient], None]
 ) -> None:
-    proxy = Proxy(patient.root / "proxy.json")
-    proxy.config.write_text(json.dumps({"data": [LAYER]}), encoding="utf-8")
+    proxy = Proxy(patient.root / "proxy.yaml")
+    proxy.config.write_text(layers_of_a_proxy(1), encoding="utf-8")
     with proxy.serving() as port:
         row = f"{{base_url: 'http://127.0.0.1:{port}', api_key: '${{PROXY_KEY}}', for: {{default: auto-chat}}}}"
         patient.configure(f"{BENCH}models:\n  gateway: {row}\n")
