@@ -132,6 +132,31 @@ class ResultView(View):
     next_step: str | None = None
 
 
+class AttemptView(View):
+    """One try at a task."""
+
+    attempt: int
+    executor: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    began_at: datetime
+    bound_at: datetime | None = None
+    """When the executor was told."""
+    ended_at: datetime | None = None
+    end: str | None = None
+    """The state that it ended in, or `released`: it was given back to be run again."""
+
+
+class AttemptsView(View):
+    """How a task came to where it stands."""
+
+    task_id: str
+    created_at: datetime
+    over_at: datetime | None = None
+    attempts: list[AttemptView]
+    """The newest ones, oldest first."""
+
+
 class ListView(View):
     """A page of short rows."""
 
@@ -190,6 +215,13 @@ class BudgetView(View):
     reached: bool
 
 
+class CellView(CostView):
+    """What the calls of one executor with one model came to on one day, its `name`."""
+
+    executor: str | None = None
+    model: str
+
+
 class CostsView(View):
     """What everything cost."""
 
@@ -197,6 +229,8 @@ class CostsView(View):
     total: CostView
     by: dict[str, list[CostView]]
     """`day`, `executor`, `model` and `task`: the newest day first, else what cost most."""
+    cells: list[CellView] | None = None
+    """For each day, executor and model together, where that was asked for."""
     budgets: list[BudgetView] | None = None
     """The daily ones."""
     resets_at: datetime
@@ -272,6 +306,27 @@ class ModeView(View):
     executors: dict[str, str]
     told_by: dict[str, str] | None = None
     problems: list[str] | None = None
+
+
+class ModeChangeView(View):
+    """One change of mode."""
+
+    at: datetime
+    was: Mode
+    mode: Mode
+    cause: str
+
+
+class OutagesView(View):
+    """When the mode changed, and why."""
+
+    now: datetime
+    mode: Mode
+    since: datetime
+    changes: list[ModeChangeView]
+    """The newest first."""
+    older: bool = False
+    """There are more."""
 
 
 class ToldView(View):
