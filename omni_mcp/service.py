@@ -49,11 +49,14 @@ from omni_mcp.task import (
     new_id,
 )
 from omni_mcp.views import (
+    AttemptsView,
     CostsView,
     EngineView,
     ExecutorView,
     ListView,
+    ModeChangeView,
     ModeView,
+    OutagesView,
     PurgeView,
     QuestionView,
     ResultView,
@@ -61,6 +64,7 @@ from omni_mcp.views import (
     ResumeView,
     RouteView,
     TaskView,
+    attempts_view,
     question_view,
     task_view,
 )
@@ -92,6 +96,12 @@ LONGEST_OVERRIDE = 7 * 24 * 60.0
 """Minutes; it ends by itself, because nobody remembers to end it."""
 HISTORY = 5
 """Changes of mode that are shown."""
+CHANGES = 200
+"""Changes of mode that are shown where they are asked for."""
+MOST_CHANGES = 5000
+"""Of them in one answer."""
+ATTEMPTS = 50
+"""Attempts that are shown of one task."""
 
 
 def _outside() -> Origin | None:
@@ -161,7 +171,10 @@ class Service:
         )
 
     async def status(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> TaskView:
-        """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`."""
+        """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`.
+
+        Below zero `since_seq` means the newest so many lines of its history.
+        """
         task = await self._find(task_id)
         task = await self._settled(task, wait_seconds, since_seq=since_seq)
         more = await self._told(task)
@@ -305,14 +318,37 @@ class Service:
             problems=[str(problem) for problem in settings.problems] or None,
         )
 
-    async def costs(self, *, days: int | None = None, since: str | None = None) -> CostsView:
-        """Say what everything cost, since a day or for so many days, today included. Raises BadRequest."""
+    async def attempts(self, task_id: str) -> AttemptsView:
+        """Say how a task came to where it stands, attempt by attempt."""
+        task = await self._find(task_id)
+        return attempts_view(task, await self.ledger.attempts(task.id, limit=ATTEMPTS))
+
+    async def outages(self, *, limit: int = CHANGES) -> OutagesView:
+        """Say when the mode changed, and why. Raises BadRequest."""
+        if not 1 <= limit <= MOST_CHANGES:
+            raise BadRequest(f"limit {limit} is not in 1..{MOST_CHANGES}", next_step="omni-mcp outages --limit 50")
+        mode = await self.mode()
+        changes = await self.ledger.mode_changes(limit=limit + 1)
+        return OutagesView(
+            now=self.clock.now(),
+            mode=mode.mode,
+            since=mode.since,
+            changes=[ModeChangeView(at=c.at, was=c.was, mode=c.mode, cause=c.cause) for c in changes[:limit]],
+            older=len(changes) > limit,
+        )
+
+    async def costs(self, *, days: int | None = None, since: str | None = None, cells: bool = False) -> CostsView:
+        """Say what everything cost, since a day or for so many days, today included. Raises BadRequest.
+
+        With `cells` also for each day, executor and model together.
+        """
         return await costs_view(
             self.ledger,
             self.settings().servers,
             principal=None if self.principal == LOCAL else self.principal,
             since=begins(self.clock.now(), days=days, since=since),
             now=self.clock.now(),
+            cells=cells,
         )
 
     async def told_by(self) -> dict[str, str]:

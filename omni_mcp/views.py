@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from omni_mcp.question import Question
-from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
+from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Attempt, Event, Mode, Task, TaskState, WaitingFor
 
 NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.IDLE: "task_status with wait_seconds=50",
@@ -495,6 +495,25 @@ def question_view(question: Question, *, limit: int | None = None) -> QuestionVi
         for_people=question.for_people or None,
         asked_at=question.asked_at,
     )
+
+
+def attempts_view(task: Task, attempts: Sequence[Attempt]) -> AttemptsView:
+    """Show the attempts of a task."""
+    shown = [
+        AttemptView(
+            attempt=each.number,
+            executor=each.executor,
+            model=each.model,
+            endpoint=each.endpoint,
+            began_at=each.began_at,
+            bound_at=each.bound_at,
+            ended_at=each.ended_at,
+            end=each.end,
+        )
+        for each in attempts
+    ]
+    over_at = task.since if task.terminal else None
+    return AttemptsView(task_id=task.id, created_at=task.created_at, over_at=over_at, attempts=shown)
 
 
 def event_view(event: Event) -> EventView:
