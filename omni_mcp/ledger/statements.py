@@ -69,7 +69,7 @@ PAGE = f"""
 """
 OF_STATE = """
     select * from (
-        select t.n from tasks t where t.state = :{name} and {seen} and t.n < :before order by t.n desc limit :limit
+        select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before order by t.n desc limit :limit
     )
 """
 """The newest of one state; of several states each is read by itself, in the order of its index."""
@@ -231,7 +231,7 @@ EXPIRE = """
     returning id
 """
 _DUE = """
-    where +state = 'waiting' and (:cloud or waiting_for <> 'cloud')
+    where state = 'waiting' and (:cloud or waiting_for <> 'cloud')
         and (due_at <= :now or (due_at > :now and since > :now and waiting_for <> 'reset'))
 """
 """What began to wait in the future was put to sleep before the clock was set back: its span means nothing any more."""
