@@ -1,13 +1,14 @@
-"""The face over Streamable HTTP, with the engine in the same process."""
+"""The face over Streamable HTTP and the web page, with the engine in the same process."""
 
 import signal
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from types import FrameType
 
 import anyio
+from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -15,6 +16,10 @@ from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces import hooks
 from omni_mcp.faces.mcp import create_face
+from omni_mcp.faces.web import door
+from omni_mcp.faces.web.keys import Keys
+from omni_mcp.faces.web.site import Site, mounted
+from omni_mcp.faces.web.where import address, announced
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
@@ -34,19 +39,22 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
-    house = _House(home, f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
+    house = _House(home, f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp", page_at=address(host, port))
     face = create_face(house.opened)
     face.custom_route("/health", methods=["GET"])(partial(_health, home))
     face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
+    for path in (door.ROOT, f"{door.ROOT}/{{page:path}}"):
+        face.custom_route(path, methods=["GET", "POST"])(mounted(Site(house.service, Keys(home.page_keys))))
     face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
 
 
 class _House:
     """What is open while this process serves: webhooks use the service of the face."""
 
-    def __init__(self, home: Home, url: str) -> None:
+    def __init__(self, home: Home, url: str, *, page_at: str) -> None:
         self._home = home
         self._url = url
+        self._page_at = page_at
         self._service: Service | None = None
 
     @asynccontextmanager
@@ -55,10 +63,12 @@ class _House:
         note = anyio.Path(self._home.served_at)
         async with running_all(self._home) as self._service:
             await note.write_text(self._url, encoding="utf-8")
-            try:
-                yield self._service
-            finally:
-                await note.unlink(missing_ok=True)
+            with ExitStack() as stack:
+                await run_sync(stack.enter_context, announced(self._home, self._page_at))
+                try:
+                    yield self._service
+                finally:
+                    await note.unlink(missing_ok=True)
 
     def service(self) -> Service:
         """Return what was opened; nothing is served before that."""

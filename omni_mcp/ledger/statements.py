@@ -69,7 +69,8 @@ PAGE = f"""
 """
 OF_STATE = """
     select * from (
-        select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before order by t.n desc limit :limit
+        select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before
+        order by t.n desc limit :limit
     )
 """
 """The newest of one state; of several states each is read by itself, in the order of its index."""
