@@ -21,7 +21,7 @@ from omni_mcp.keeper import EngineInside
 from tools.stage import staged
 
 FOLDER = Path(__file__).parents[1] / "docs/pictures"
-DESK, PHONE = (1280, 900), (390, 844)
+DESK, PHONE = (1280, 1000), (390, 844)
 COLOURS = 128
 """Of a picture that is kept: flat colours lose nothing by it."""
 SHOTS: Sequence[tuple[str, str, str, tuple[int, int], str]] = (
@@ -74,7 +74,7 @@ async def shoot(browser: Browser, home: Home, at: str, task: str, only: Sequence
             viewport={"width": width, "height": height},
             color_scheme="dark" if colours == "dark" else "light",
             locale=language,
-            device_scale_factor=1.5 if width > PHONE[0] else 2,
+            device_scale_factor=1 if width > PHONE[0] else 1.5,
             reduced_motion="reduce",
         )
         page = await seen.new_page()
@@ -82,9 +82,22 @@ async def shoot(browser: Browser, home: Home, at: str, task: str, only: Sequence
         await page.wait_for_url("**/web/")
         await page.goto(at + path.format(task=task))
         file = FOLDER / f"{name}.png"
-        await page.screenshot(path=file, full_page=width > PHONE[0])
+        await page.screenshot(path=file)
         await seen.close()
-        run([str(shutil.which("convert")), file, "-colors", str(COLOURS), "-depth", "8", "-strip", f"PNG8:{file}"], check=True)
+        run(
+            [
+                str(shutil.which("convert")),
+                file,
+                "+dither",
+                "-colors",
+                str(COLOURS),
+                "-depth",
+                "8",
+                "-strip",
+                f"PNG8:{file}",
+            ],
+            check=True,
+        )
 
 
 async def main(only: Sequence[str]) -> None:

@@ -51,7 +51,11 @@ SETTINGS: Mapping[str, Any] = {
         "gateway": {"base_url": "http://127.0.0.1:4000", "for": {"coding": "auto-claude", "general": "auto-chat"}}
     },
     "direct": {
-        "anthropic": {"base_url": "https://api.anthropic.com", "key": "a-key", "models": {"coding": "claude-sonnet-4-6"}},
+        "anthropic": {
+            "base_url": "https://api.anthropic.com",
+            "key": "a-key",
+            "models": {"coding": "claude-sonnet-4-6"},
+        },
         "openrouter": {"base_url": "https://openrouter.ai/api", "key": "a-key", "models": {"general": "qwen3"}},
     },
     "executors": {
@@ -64,7 +68,7 @@ SETTINGS: Mapping[str, Any] = {
             "recovery": "retry",
         }
         for name, handles, parallel in (
-            ("claude_code", ["coding", "system_repair"], 3),
+            ("claude_code", ["coding"], 3),
             ("openclaw", ["general"], 2),
             ("assistant", ["general", "research"], 4),
             ("moltworker", ["always_on"], 1),
@@ -101,7 +105,9 @@ class Stage:
 
     async def called(self, task: Task, model: str, usd: float | None) -> None:
         """Write down a call of a model."""
-        usage = Usage(task_id=task.id, attempt=task.attempt, model=model, endpoint="litellm-proxy", provider="anthropic")
+        usage = Usage(
+            task_id=task.id, attempt=task.attempt, model=model, endpoint="litellm-proxy", provider="anthropic"
+        )
         row = await self.ledger.open_usage(usage)
         tokens = {"input_tokens": self.chance.randint(900, 9000), "output_tokens": self.chance.randint(100, 2200)}
         await self.ledger.close_usage(row, replace(usage, cost_usd=usd, price_source="litellm", **tokens))
@@ -149,12 +155,12 @@ async def _a_day(stage: Stage, begins: datetime) -> None:
 
 
 OUTAGES = (
-    (5, 9, Mode.DEGRADED, "LiteLLM does not answer: connection refused"),
-    (5, 9.4, Mode.NORMAL, "LiteLLM answers again"),
-    (2, 14, Mode.DEGRADED, "LiteLLM answers 503: all routes rest"),
-    (2, 14.3, Mode.BRAINSTEM, "no provider answers"),
-    (2, 16.5, Mode.DEGRADED, "a provider answers again"),
-    (2, 16.8, Mode.NORMAL, "LiteLLM answers again"),
+    (5, 9, Mode.DEGRADED, "no connection: refused"),
+    (5, 9.4, Mode.NORMAL, "LiteLLM is back"),
+    (2, 14, Mode.DEGRADED, "no answer in 1.0 s"),
+    (2, 14.3, Mode.BRAINSTEM, "no cloud answers (anthropic: no answer in 10 s); it goes on by itself"),
+    (2, 16.5, Mode.DEGRADED, "a cloud answers again: anthropic"),
+    (2, 16.8, Mode.NORMAL, "LiteLLM is back"),
 )
 
 
@@ -183,10 +189,10 @@ async def _standing(stage: Stage, now: datetime) -> None:
         litellm=health.pop("litellm"),
         providers=health,
         probe_at=now + timedelta(seconds=24),
-        cause="LiteLLM answers again",
+        cause="LiteLLM is back",
     )
     await stage.ledger.lead(OWNER, over=None, until=now + timedelta(hours=1))
-    said = {"state": dumped(state), "mode": Mode.NORMAL, "cause": "LiteLLM answers again"}
+    said = {"state": dumped(state), "mode": Mode.NORMAL, "cause": "LiteLLM is back"}
     await stage.ledger.save_mode(OWNER, notice="mode normal", **said)
     await stage.ledger.announce(
         EngineMark(owner=OWNER, pid=4711, version="0.1.0", log="~/.local/share/omni-mcp/logs/engine.log",
@@ -196,7 +202,7 @@ async def _standing(stage: Stage, now: datetime) -> None:
     await stage.ledger.report_health(ExecutorHealth(name="moltworker", usable=False, detail=trouble, seen_at=now))
 
 
-_SAID = (("litellm", "answers in 12 ms"), ("anthropic", "answers in 84 ms"), ("openrouter", "answers in 131 ms"))
+_SAID = (("litellm", "LiteLLM answers and lists its models"), ("anthropic", "served a call"), ("openrouter", "HTTP 200"))
 
 
 async def _with_a_story(stage: Stage) -> str:
@@ -230,7 +236,7 @@ async def _with_a_story(stage: Stage) -> str:
         kind=QuestionKind.PERMISSION,
         text="Bash: ./ship.sh --to production\n\nIt replaces the files that customers see.",
     )
-    await stage.ledger.ask(task.id, attempt=3, owner=OWNER, asked=asked, for_people=True, text="it asks for permission",
+    await stage.ledger.ask(task.id, attempt=3, owner=OWNER, asked=asked, for_people=True, text="claude_code asks for permission: Bash",
                            notice="a task asks for permission")  # fmt: skip
     return task.id
 
@@ -265,7 +271,10 @@ async def _open(stage: Stage) -> None:
         await stage.says(task, said)
         stage.clock.advance(timedelta(seconds=40))
     task = await stage.began("Order the spare parts", "openclaw", "claude-haiku-4-5")
-    unknown = "the line broke while openclaw worked on it, so its outcome is unknown"
+    unknown = (
+        "the engine died while openclaw worked on it, so its outcome is unknown; resume_pending with this task_id "
+        "runs it again"
+    )
     held = {"attempt": 1, "owner": OWNER}
     await stage.ledger.park(task.id, waiting_for=WaitingFor.CONSENT, text=unknown, **held)
     for text in ("Draft the release notes", "Check the licences of all packages"):

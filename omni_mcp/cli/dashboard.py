@@ -26,7 +26,7 @@ def dashboard(
 ) -> None:
     """Show the web page: what runs, tasks, costs, outages; where no `omni-mcp serve` runs, serve it until Ctrl-C.
 
-    It prints a link that lets one browser in, once. Example: `omni-mcp dashboard`
+    It prints a link that lets one browser in, once.
     """
     from omni_mcp.dashboard import show_page
 

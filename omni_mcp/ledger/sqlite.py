@@ -491,7 +491,7 @@ class SqliteLedger(Ledger):
         names = {f"state{n}": state for n, state in enumerate(states)}
         values = {"principal": principal, "before": _from_cursor(cursor), "limit": limit + 1, **names}
         seen = sql.OWN_AND_HOOKS if principal == LOCAL else sql.OWN
-        newest = " union all ".join(sql.OF_STATE.format(name=name, seen=seen) for name in names)
+        newest = sql.BOTH.join(sql.OF_STATE.format(name=name, seen=seen) for name in names)
         only = f"and t.n in ({newest})" if names else ""
         rows = await self._read(sql.PAGE.format(states=only, seen=seen), values)
         shown = rows[:limit]

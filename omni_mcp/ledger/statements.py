@@ -73,6 +73,7 @@ OF_STATE = """
         order by t.n desc limit :limit
     )
 """
+BOTH = " union all "
 """The newest of one state; of several states each is read by itself, in the order of its index."""
 OWN, OWN_AND_HOOKS = "t.principal = :principal", SEEN.format("t.")
 """What of it is `seen`: the second reads through the newest tasks of all, of which few are anybody else's."""

@@ -163,7 +163,7 @@ PAGES = (
         path=f"{ROOT}/tasks/{{task_id}}",
         template="task.html",
         values=_task,
-        parts=("head", "questions", "story", "result", "events"),
+        parts=("head", "questions", "result", "story", "events"),
     ),
     Page(path=f"{ROOT}/costs", template="costs.html", values=_costs, parts=("money",)),
     Page(path=f"{ROOT}/outages", template="outages.html", values=_outages, parts=("outages",)),

@@ -109,7 +109,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (ago, choices, clock, day, money, percent, seen, short)
+    filters = (ago, choices, clock, day, hour, money, percent, seen, short)
     cast("dict[str, Any]", made.filters).update({each.__name__: each for each in filters}, fields=fields_of)
     cast("dict[str, Any]", made.globals).update(_known())
     return made
@@ -152,6 +152,11 @@ def ago(when: datetime) -> Markup:
 def day(when: datetime) -> str:
     """Return a day as calendars show it here."""
     return f"{when.astimezone():%Y-%m-%d}"
+
+
+def hour(when: datetime) -> str:
+    """Return a time of the day as clocks show it here."""
+    return f"{when.astimezone():%H:%M:%S}"
 
 
 def short(task_id: str) -> str:

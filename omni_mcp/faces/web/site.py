@@ -204,7 +204,9 @@ class Site:
 
     async def _no_such_page(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
-        told = NotLetIn(error.status_code, f"there is no page at {request.url.path[:100]!r}", next_step="the tasks")
+        told = NotLetIn(
+            error.status_code, f"there is no page at {request.url.path[:100]!r}", next_step="go on from the tasks"
+        )
         return await self._told(request, told)
 
     def _renderer(self, request: Request) -> Renderer:
