@@ -2,9 +2,10 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from subprocess import run
 
@@ -15,7 +16,7 @@ from playwright.async_api import Browser, async_playwright
 from omni_mcp.app import running_face
 from omni_mcp.faces.web.keys import Keys
 from omni_mcp.faces.web.site import Site
-from omni_mcp.faces.web.where import new_link
+from omni_mcp.faces.web.where import address, new_link
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside
 from tools.stage import staged
@@ -47,9 +48,12 @@ SHOTS: Sequence[tuple[str, str, str, tuple[int, int], str]] = (
 """Name, page, colours, size of the screen and language of each."""
 
 
+PAGES = tuple(dict.fromkeys(path for _, path, *_ in SHOTS))
+
+
 @asynccontextmanager
-async def served(home: Home) -> AsyncGenerator[str]:
-    """Serve the page of a home on a free port of loopback; yields its address."""
+async def served(home: Home) -> AsyncGenerator[tuple[str, Callable[[], str]]]:
+    """Serve the page of a home on a free port of loopback; yields its address, and what makes links into it."""
     async with running_face(home, watch=False) as service:
         still = replace(service, engines=EngineInside())
         config = uvicorn.Config(
@@ -61,11 +65,12 @@ async def served(home: Home) -> AsyncGenerator[str]:
             tasks.start_soon(server.serve)
             while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
                 await anyio.sleep(0.02)
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+            at = address("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
+            yield at, partial(new_link, home, at)
             server.should_exit = True
 
 
-async def shoot(browser: Browser, home: Home, at: str, task: str, only: Sequence[str]) -> None:
+async def shoot(browser: Browser, at: str, link: Callable[[], str], task: str, only: Sequence[str]) -> None:
     """Take every picture."""
     for name, path, colours, (width, height), language in SHOTS:
         if only and not name.startswith(tuple(only)):
@@ -78,7 +83,7 @@ async def shoot(browser: Browser, home: Home, at: str, task: str, only: Sequence
             reduced_motion="reduce",
         )
         page = await seen.new_page()
-        await page.goto(new_link(home, at))
+        await page.goto(link())
         await page.wait_for_url("**/web/")
         await page.goto(at + path.format(task=task))
         file = FOLDER / f"{name}.png"
@@ -105,11 +110,11 @@ async def main(only: Sequence[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
-        async with staged(home) as task, served(home) as at, async_playwright() as chrome:
+        async with staged(home) as task, served(home) as (at, link), async_playwright() as chrome:
             browser = await chrome.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
             )
-            await shoot(browser, home, at, task, only)
+            await shoot(browser, at, link, task, only)
             await browser.close()
 
 

@@ -202,7 +202,11 @@ async def _standing(stage: Stage, now: datetime) -> None:
     await stage.ledger.report_health(ExecutorHealth(name="moltworker", usable=False, detail=trouble, seen_at=now))
 
 
-_SAID = (("litellm", "LiteLLM answers and lists its models"), ("anthropic", "served a call"), ("openrouter", "HTTP 200"))
+_SAID = (
+    ("litellm", "LiteLLM answers and lists its models"),
+    ("anthropic", "served a call"),
+    ("openrouter", "HTTP 200"),
+)
 
 
 async def _with_a_story(stage: Stage) -> str:
