@@ -311,7 +311,7 @@ class Service:
             held={waits.value: n for waits, n in (await self.ledger.waits()).items()} or None,
             held_ids={waits.value: ids for waits, ids in first.items()} or None,
             engine=await self._engine_text(mark),
-            settings=str(settings),
+            settings=await run_sync(str, settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
             told_by=await self.told_by(),

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from subprocess import run
 
 import anyio
 import uvicorn
@@ -23,8 +22,8 @@ from tools.stage import staged
 
 FOLDER = Path(__file__).parents[1] / "docs/pictures"
 DESK, PHONE = (1280, 1000), (390, 844)
-COLOURS = 128
-"""Of a picture that is kept: flat colours lose nothing by it."""
+COMPRESS = ("convert", "+dither", "-colors", "128", "-depth", "8", "-strip")
+"""ImageMagick's; flat colours lose nothing by it."""
 SHOTS: Sequence[tuple[str, str, str, tuple[int, int], str]] = (
     ("now-light", "/web/", "light", DESK, "en"),
     ("now-dark", "/web/", "dark", DESK, "en"),
@@ -71,7 +70,7 @@ async def served(home: Home) -> AsyncGenerator[tuple[str, Callable[[], str]]]:
 
 
 async def shoot(browser: Browser, at: str, link: Callable[[], str], task: str, only: Sequence[str]) -> None:
-    """Take every picture."""
+    """Take every picture, and keep it small."""
     for name, path, colours, (width, height), language in SHOTS:
         if only and not name.startswith(tuple(only)):
             continue
@@ -89,20 +88,7 @@ async def shoot(browser: Browser, at: str, link: Callable[[], str], task: str, o
         file = FOLDER / f"{name}.png"
         await page.screenshot(path=file)
         await seen.close()
-        run(
-            [
-                str(shutil.which("convert")),
-                file,
-                "+dither",
-                "-colors",
-                str(COLOURS),
-                "-depth",
-                "8",
-                "-strip",
-                f"PNG8:{file}",
-            ],
-            check=True,
-        )
+        await anyio.run_process([COMPRESS[0], str(file), *COMPRESS[1:], f"PNG8:{file}"])
 
 
 async def main(only: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from omni_mcp.testing import ToldClock
 
 OWNER = "stage"
 DAYS = 24
-"""Days of costs."""
+"""Days of costs in the pictures."""
 MODELS: Mapping[str, tuple[tuple[str, float], ...]] = {
     "claude_code": (("claude-sonnet-4-6", 0.42), ("claude-haiku-4-5", 0.06)),
     "assistant": (("gpt-5-mini", 0.03), ("qwen3-local", 0.0)),
@@ -131,15 +131,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(home: Home) -> AsyncGenerator[str]:
-    """Fill a home with a week; yields the id of the task that has most to show."""
+async def staged(home: Home, *, days: int = DAYS) -> AsyncGenerator[str]:
+    """Fill a home with a week, and days of costs; yields the id of the task that has most to show."""
     home.servers.write_text(yaml.safe_dump(dict(SETTINGS)), encoding="utf-8")
     now = datetime.now(UTC)
-    clock = ToldClock(now - timedelta(days=DAYS))
+    clock = ToldClock(now - timedelta(days=max(days, 7)))
     async with SqliteLedger(home.ledger, clock=clock) as ledger:
-        stage = Stage(ledger, clock, random.Random(7))
-        for day in range(DAYS):
-            await _a_day(stage, now - timedelta(days=DAYS - day))
+        stage = Stage(ledger, clock, random.Random(7))  # noqa: S311 - the same week each time
+        for day in range(days, 0, -1):
+            await _a_day(stage, now - timedelta(days=day))
         yield await _today(stage, now)
 
 
@@ -240,8 +240,8 @@ async def _with_a_story(stage: Stage) -> str:
         kind=QuestionKind.PERMISSION,
         text="Bash: ./ship.sh --to production\n\nIt replaces the files that customers see.",
     )
-    await stage.ledger.ask(task.id, attempt=3, owner=OWNER, asked=asked, for_people=True, text="claude_code asks for permission: Bash",
-                           notice="a task asks for permission")  # fmt: skip
+    told = {"text": "claude_code asks for permission: Bash", "notice": "a task asks for permission"}
+    await stage.ledger.ask(task.id, attempt=3, owner=OWNER, asked=asked, for_people=True, **told)
     return task.id
 
 

@@ -94,7 +94,7 @@ async def test_a_person_submits_watches_answers_cancels_and_sees_the_bill(tmp_pa
 
             await submit(page, f"which one {HOSTILE}", type="ask")
             await expect(page.locator("#questions blockquote")).to_contain_text(HOSTILE)
-            await page.get_by_label("B").check()
+            await page.get_by_label("B", exact=True).check()
             await page.get_by_role("button", name="Answer").click()
             await stands(page, "completed")
             await expect(page.locator("#result .result")).to_have_text("accept {'which': 'B'}")
@@ -130,15 +130,18 @@ def _read(cell: str) -> Any:
     return float(text) if cell.startswith("$") else int(text) if text.isdigit() else text
 
 
-NAMELESS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), select, textarea, [role=img]')]
-    .filter(each => !(each.innerText || each.ariaLabel || each.labels?.length || each.title)).map(each => each.outerHTML)"""
+NAMELESS = """
+() => [...document.querySelectorAll('a, button, input:not([type=hidden]), select, textarea, [role=img]')]
+    .filter(each => !(each.textContent.trim() || each.ariaLabel || each.labels?.length || each.title))
+    .map(each => each.outerHTML)
+"""
 """What a screen reader would have no word for."""
 CONTRASTS = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 async def test_every_page_fits_a_phone_has_its_words_and_breaks_no_rule(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    async with staged(home) as task, served(home) as (at, link), browsing() as browser:
+    async with staged(home, days=3) as task, served(home) as (at, link), browsing() as browser:
         for language, theme, width, head in (("en", "dark", 1280, "Costs"), ("zh-CN", "light", 360, "费用")):
             how: Any = {"locale": language, "color_scheme": theme, "viewport": {"width": width, "height": 800}}
             async with looking(browser, **how) as page:

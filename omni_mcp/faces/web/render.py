@@ -105,6 +105,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("omni_mcp.faces.web"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

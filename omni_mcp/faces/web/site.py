@@ -57,7 +57,7 @@ class Site:
                 Route(f"{ROOT}/look", self._look, methods=["POST"]),
                 Route(f"{ROOT}/find", self._find),
                 Route(f"{ROOT}/tasks", self._submit, methods=["POST"]),
-                Mount(STATIC, StaticFiles(directory=FOLDER / "static")),
+                Mount(STATIC, StaticFiles(directory=FOLDER / "static", check_dir=False)),
                 *doing,
                 *lives,
                 *pages,
@@ -93,18 +93,17 @@ class Site:
 
     async def _shown(self, page: Page, request: Request, values: Mapping[str, Any], status: int = 200) -> Response:
         renderer = self._renderer(request)
-        await run_sync(_warm, renderer)
-        parts = _parts(page, renderer, values)
+        parts = await run_sync(_parts, page, renderer, values)
         said = self._said.pop(_session(request), None)
-        inside = renderer.page(page.template, parts=parts, live=_live(page) and _live_of(request), said=said, **values)
-        return HTMLResponse(inside, status)
+        live = _live(page) and _live_of(request)
+        return await _filled(renderer, page.template, status, parts=parts, live=live, said=said, **values)
 
     async def _follow(self, page: Page, request: Request) -> Response:
         """Answer with the parts of a page that change, for as long as somebody looks."""
         service, renderer = self._service(), self._renderer(request)
 
         async def parts() -> Mapping[str, Part]:
-            return _parts(page, renderer, await page.values(service, request))
+            return await run_sync(_parts, page, renderer, await page.values(service, request))
 
         await page.values(service, request)
         stream = live.news(
@@ -155,7 +154,7 @@ class Site:
     async def _door(self, request: Request) -> Response:
         if await self._is_in(request):
             return RedirectResponse(f"{ROOT}/", 303)
-        return HTMLResponse(self._renderer(request).page("enter.html", bare=True, error=None))
+        return await _filled(self._renderer(request), "enter.html", bare=True, error=None)
 
     async def _enter(self, request: Request) -> Response:
         """Let a browser in that has a link."""
@@ -199,8 +198,8 @@ class Site:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.warning("page: %s", error.message, extra={"action": "page_failed"})
         bare = status == HTTPStatus.UNAUTHORIZED
-        inside = self._renderer(request).page("enter.html" if bare else "error.html", bare=bare, error=error)
-        return HTMLResponse(inside, status)
+        template = "enter.html" if bare else "error.html"
+        return await _filled(self._renderer(request), template, status, bare=bare, error=error)
 
     async def _no_such_page(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -232,6 +231,11 @@ def mounted(site: Site) -> Handler:
     return page
 
 
+async def _filled(renderer: Renderer, template: str, status: int = 200, **values: Any) -> Response:
+    """Fill a template where it may take its time."""
+    return HTMLResponse(await run_sync(partial(renderer.page, template, **values)), status)
+
+
 def _parts(page: Page, renderer: Renderer, values: Mapping[str, Any]) -> Mapping[str, Part]:
     return {name: renderer.part(f"parts/{name}.html", **values) for name in page.parts}
 
@@ -253,11 +257,6 @@ def _here(request: Request) -> str:
 
 def _session(request: Request) -> str:
     return request.cookies.get(door.cookie_name(request), "")
-
-
-def _warm(renderer: Renderer) -> None:
-    """Read the catalogue of the language where it may take its time."""
-    renderer.say("")
 
 
 async def _to_the_first(_request: Request) -> Response:
