@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claude, face, first_task, ledger, lightness
+from benchmarks import claude, face, first_task, ledger, lightness, page
 
 Row = Mapping[str, Any]
 """name, unit, ours; where there is something to compare with: other, ratio, and its goal, at_most or at_least.
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
-    rows: list[Row] = [*face.main(), ledger.main(), *lightness.main(), *first_task.main(), *claude.main()]
+    rows: list[Row] = [*face.main(), ledger.main(), *lightness.main(), *first_task.main(), *page.main(), *claude.main()]
     if as_json:
         json.dump([{**row, "met": met(row)} for row in rows], sys.stdout, indent=2)
     else:

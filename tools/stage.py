@@ -114,7 +114,7 @@ class Stage:
 
     async def says(self, task: Task, progress: str) -> None:
         """Let an executor say something."""
-        held = {"attempt": task.attempt, "owner": OWNER}
+        held: dict[str, Any] = {"attempt": task.attempt, "owner": OWNER}
         await self.ledger.checkpoint(task.id, progress=progress, snapshot=None, **held)
 
     async def over(self, task: Task, state: TaskState = TaskState.COMPLETED, **said: Any) -> None:
@@ -192,7 +192,7 @@ async def _standing(stage: Stage, now: datetime) -> None:
         cause="LiteLLM is back",
     )
     await stage.ledger.lead(OWNER, over=None, until=now + timedelta(hours=1))
-    said = {"state": dumped(state), "mode": Mode.NORMAL, "cause": "LiteLLM is back"}
+    said: dict[str, Any] = {"state": dumped(state), "mode": Mode.NORMAL, "cause": "LiteLLM is back"}
     await stage.ledger.save_mode(OWNER, notice="mode normal", **said)
     await stage.ledger.announce(
         EngineMark(owner=OWNER, pid=4711, version="0.1.0", log="~/.local/share/omni-mcp/logs/engine.log",
@@ -218,7 +218,7 @@ async def _with_a_story(stage: Stage) -> str:
         stage.clock.advance(timedelta(minutes=2))
         await stage.says(task, step)
         await stage.called(task, "claude-sonnet-4-6", 0.031)
-    held = {"attempt": 1, "owner": OWNER}
+    held: dict[str, Any] = {"attempt": 1, "owner": OWNER}
     due = stage.clock.now() + timedelta(minutes=6)
     limit = "the usage limit of the account is reached"
     await stage.ledger.park(task.id, waiting_for=WaitingFor.RESET, text=limit, due_at=due, **held)
@@ -279,7 +279,7 @@ async def _open(stage: Stage) -> None:
         "the engine died while openclaw worked on it, so its outcome is unknown; resume_pending with this task_id "
         "runs it again"
     )
-    held = {"attempt": 1, "owner": OWNER}
+    held: dict[str, Any] = {"attempt": 1, "owner": OWNER}
     await stage.ledger.park(task.id, waiting_for=WaitingFor.CONSENT, text=unknown, **held)
     for text in ("Draft the release notes", "Check the licences of all packages"):
         choice = Choice(executor="assistant", requested="assistant", model=None, reason="default")

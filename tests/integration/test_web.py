@@ -149,7 +149,7 @@ async def test_every_page_fits_a_phone_has_its_words_and_breaks_no_rule(tmp_path
                 page.on("console", lambda said, to=refused: to.append(said.text) if said.type == "error" else None)
                 await page.goto(link())
                 await page.wait_for_url("**/web/")
-                for path in PAGES:
+                for path in (*PAGES, "/web/tasks?state=waiting&state=idle", "/web/tasks/none"):
                     await page.goto(at + path.format(task=task))
                     await expect(page.get_by_role("main")).to_be_visible()
                     assert await page.evaluate("document.documentElement.scrollWidth") <= width, path

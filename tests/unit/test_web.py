@@ -1,6 +1,7 @@
 """Who may come in to the web page, what it says to whoever may not, and what its forms mean."""
 
 import os
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ class Browser:
     place: Place
     session: str
 
-    async def sends(self, path: str, headers: Mapping[str, str] = OURS, **form: str) -> httpx.Response:
+    async def sends(self, path: str, headers: Mapping[str, str] = OURS, **form: Any) -> httpx.Response:
         """Send a form of the page."""
         data = {"form_key": form_key(self.session), **form}
         return await self.client.post(f"/web{path}", data=data, headers=dict(headers))
@@ -100,7 +101,7 @@ def test_links_and_sessions_end_and_no_key_is_on_disk(tmp_path: Path) -> None:
 
 
 def aged(keys: Keys, kind: str, key: str, seconds: float) -> None:
-    (file,) = [each for each in keys.folder.iterdir() if each == keys._file(kind, key)]
+    (file,) = [each for each in keys.folder.iterdir() if each == keys.file(kind, key)]
     at = file.stat().st_mtime - seconds
     os.utime(file, (at, at))
 
@@ -250,6 +251,20 @@ def test_the_language_is_the_first_that_there_is(header: str, language: str) -> 
     assert preferred(header) == language
 
 
+async def test_a_list_shows_the_states_that_were_asked_for_and_leads_on(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as browser:
+        over = await browser.place.ended(await browser.place.submitted(description="it went wrong"))
+        for number in range(51):
+            await browser.place.submitted(description=f"number {number}.")
+        first = (await browser.client.get("/web/tasks?state=idle&state=waiting&state=nonsense")).text
+        assert (first.count('<li class="task">'), "it went wrong" in first, "number 0." in first) == (50, False, False)
+        (older,) = re.findall(r'rel="next" href="([^"]+)"', first)
+        last = (await browser.client.get(older.replace("&amp;", "&"))).text
+        assert (last.count('<li class="task">'), "number 0." in last) == (1, True)
+        failed = (await browser.client.get("/web/tasks?state=failed")).text
+        assert (failed.count('<li class="task">'), over in failed) == (1, True)
+
+
 # what a person does
 
 
@@ -281,7 +296,7 @@ async def test_a_permission_is_a_persons_to_give_and_no_runs(tmp_path: Path, mon
         assert "\u202e" not in shown
         assert "Allow" in shown
         answer = {"question_id": "q1", "action": "accept"}
-        monkeypatch.setattr("omni_mcp.faces.web.deeds.run_behind", lambda _request: Origin(task="t", owner="o"))
+        monkeypatch.setattr("omni_mcp.faces.web.deeds.run_behind", from_a_run)
         refused = await browser.sends(f"/tasks/{task_id}/answer", **answer)
         assert refused.status_code == 422
         assert "which only a person gives" in refused.text
@@ -290,6 +305,10 @@ async def test_a_permission_is_a_persons_to_give_and_no_runs(tmp_path: Path, mon
         assert (await browser.place.ledger.questions(task_id))[0].answer == Answer(action=Action.ACCEPT)
         gone = await browser.sends(f"/tasks/{task_id}/answer", **answer)
         assert "it was answered or taken back" in gone.text
+
+
+def from_a_run(_request: object) -> Origin:
+    return Origin(task="t", owner="o")
 
 
 def test_an_answer_has_the_types_of_its_form() -> None:
@@ -341,12 +360,26 @@ async def test_an_open_page_is_told_what_changed_and_of_trouble(tmp_path: Path) 
 
 
 def a_cell(day: str, executor: str, usd: float) -> CellView:
-    counts = {"calls": 1, "free_calls": 0, "paid_calls": 1, "unknown_calls": 0, "input_tokens": 1, "output_tokens": 1}
+    counts: dict[str, Any] = {
+        "calls": 1,
+        "free_calls": 0,
+        "paid_calls": 1,
+        "unknown_calls": 0,
+        "input_tokens": 1,
+        "output_tokens": 1,
+    }
     return CellView(name=day, executor=executor, model="m", usd=usd, **counts)
 
 
 def costs_of(*cells: CellView) -> CostsView:
-    nothing = {"calls": 0, "free_calls": 0, "paid_calls": 0, "unknown_calls": 0, "input_tokens": 0, "output_tokens": 0}
+    nothing: dict[str, Any] = {
+        "calls": 0,
+        "free_calls": 0,
+        "paid_calls": 0,
+        "unknown_calls": 0,
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
     return CostsView(since=START, total=CostView(usd=0, **nothing), by={}, cells=list(cells), resets_at=START)
 
 

@@ -32,7 +32,7 @@ class Keys:
 
     def let_in(self, link: str) -> str | None:
         """Use a link up; returns the key of a new session. None: it was used, is too old, or never was."""
-        file = self._file(LINK, link)
+        file = self.file(LINK, link)
         fresh = _age(file) <= LIVES[LINK]
         try:
             file.unlink()
@@ -42,7 +42,7 @@ class Keys:
 
     def knows(self, session: str) -> bool:
         """Whether a session holds; it holds on while it is used."""
-        file = self._file(SESSION, session)
+        file = self.file(SESSION, session)
         age = _age(file)
         if age > LIVES[SESSION]:
             return False
@@ -52,13 +52,13 @@ class Keys:
 
     def forget(self, session: str) -> None:
         """End a session."""
-        self._file(SESSION, session).unlink(missing_ok=True)
+        self.file(SESSION, session).unlink(missing_ok=True)
 
     def _new(self, kind: str) -> str:
         make_private(self.folder)
         self._drop_old()
         key = secrets.token_urlsafe(32)
-        self._file(kind, key).touch(mode=0o600)
+        self.file(kind, key).touch(mode=0o600)
         return key
 
     def _drop_old(self) -> None:
@@ -66,7 +66,8 @@ class Keys:
             if _age(file) > LIVES.get(file.name.partition("-")[0], 0.0):
                 file.unlink(missing_ok=True)
 
-    def _file(self, kind: str, key: str) -> Path:
+    def file(self, kind: str, key: str) -> Path:
+        """Return what stands for a key on disk."""
         return self.folder / f"{kind}-{hashlib.sha256(key.encode(errors='replace')).hexdigest()}"
 
 

@@ -26,6 +26,7 @@ RANGES = (7, 30, 90)
 RIBBON = timedelta(days=7)
 """What the picture of the outages shows."""
 STACKS = ("executor", "model")
+STATES = frozenset(TaskState)
 
 Values = Mapping[str, Any]
 
@@ -70,7 +71,7 @@ async def _needy(service: Service, mode: ModeView) -> Sequence[TaskView]:
 
 
 async def _tasks(service: Service, request: Request) -> Values:
-    states = [TaskState(each) for each in request.query_params.getlist("state") if each in TaskState]
+    states = [TaskState(each) for each in request.query_params.getlist("state") if each in STATES]
     cursor = request.query_params.get("cursor")
     page = await service.list(states=states, limit=ROWS, cursor=cursor)
     mode = await service.mode()
