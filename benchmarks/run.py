@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claude, face, first_task, ledger, lightness, relay
+from benchmarks import claude, face, first_task, ledger, lightness, page, relay
 
 Row = Mapping[str, Any]
 """name, unit, ours; where there is something to compare with: other, ratio, and maybe its goal, at_most or at_least.
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
     rows: list[Row] = [*face.main(), ledger.main(), *relay.main()]
-    rows += [*lightness.main(), *first_task.main(), *claude.main()]
+    rows += [*lightness.main(), *first_task.main(), *page.main(), *claude.main()]
     if as_json:
         json.dump([{**row, "met": met(row)} for row in rows], sys.stdout, indent=2)
     else:

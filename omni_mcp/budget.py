@@ -49,6 +49,14 @@ class Cost:
     usd: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell(Cost):
+    """What the calls of one executor with one model came to on one day."""
+
+    executor: str | None
+    model: str
+
+
 class BudgetReached(OmniError):
     """A budget leaves no room for another call."""
 

@@ -10,7 +10,7 @@ from omni_mcp.decide.times import point, span
 from omni_mcp.errors import BadRequest
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.servers_file import ServersFile
-from omni_mcp.views import BudgetView, CostsView, CostView
+from omni_mcp.views import BudgetView, CellView, CostsView, CostView
 
 DAYS = 30
 """How far it looks back, unless asked otherwise."""
@@ -52,11 +52,12 @@ def _since(text: str, now: datetime) -> datetime:
 
 
 async def costs_view(
-    ledger: Ledger, servers: ServersFile, *, principal: str | None, since: datetime, now: datetime
+    ledger: Ledger, servers: ServersFile, *, principal: str | None, since: datetime, now: datetime, cells: bool = False
 ) -> CostsView:
     """Return what the calls that began since then cost, and what of the daily budgets is gone now.
 
-    Of one principal alone: its calls, and no budgets, which tell what the others spend.
+    Of one principal alone: its calls, and no budgets, which tell what the others spend. With `cells` also for each day,
+    executor and model together.
     """
     limits = {"total": 1, "day": ROWS, "executor": ROWS, "model": ROWS, "route": ROWS, "task": TASKS}
     by = {
@@ -72,6 +73,7 @@ async def costs_view(
         since=since,
         total=_shown(total),
         by={group: [_shown(cost) for cost in costs] for group, costs in by.items()},
+        cells=await _cells(ledger, since=since, principal=principal) if cells else None,
         budgets=None if principal is not None else list(_budgets(servers, executors, models)) or None,
         resets_at=day.ends,
     )
@@ -79,6 +81,11 @@ async def costs_view(
 
 def _shown(cost: Cost) -> CostView:
     return CostView.model_validate({**asdict(cost), "usd": round(cost.usd, 9)})
+
+
+async def _cells(ledger: Ledger, *, since: datetime, principal: str | None) -> list[CellView]:
+    found = await ledger.cells(since=since, principal=principal, limit=ROWS)
+    return [CellView.model_validate({**asdict(cell), "usd": round(cell.usd, 9)}) for cell in found]
 
 
 def _budgets(servers: ServersFile, executors: Sequence[Cost], models: Sequence[Cost]) -> Iterator[BudgetView]:

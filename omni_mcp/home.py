@@ -70,6 +70,26 @@ class Home:
         return self.root / "serve.url"
 
     @property
+    def page_lock(self) -> Path:
+        """Held by the process whose web page `omni-mcp dashboard` leads to."""
+        return self.root / "page.lock"
+
+    @property
+    def page_at(self) -> Path:
+        """The address of that page; it means nothing while nobody holds the lock."""
+        return self.root / "page.url"
+
+    @property
+    def page_keys(self) -> Path:
+        """Who may come in: a file for each link that was made and each browser that came in, by a hash of its key."""
+        return self.root / "page-keys"
+
+    @property
+    def page_link(self) -> Path:
+        """Leads a browser to the page, so that no list of processes shows the link; for its owner only."""
+        return self.root / "page-link.html"
+
+    @property
     def device_key(self) -> Path:
         """By what OpenClaw gateways elsewhere know this home again."""
         return self.root / "openclaw-device.key"

@@ -1,16 +1,17 @@
-"""The face over Streamable HTTP, with the engine in the same process."""
+"""The face over Streamable HTTP and the web page, with the engine in the same process."""
 
 import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from types import FrameType
 
 import anyio
 import httpx2
+from anyio.to_thread import run_sync
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -24,6 +25,10 @@ from omni_mcp.faces.caller import NOBODY
 from omni_mcp.faces.gate import Gate
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
+from omni_mcp.faces.web import door
+from omni_mcp.faces.web.keys import Keys
+from omni_mcp.faces.web.site import Site, mounted
+from omni_mcp.faces.web.where import address, announced
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
@@ -56,7 +61,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     signals = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signals.noted)
-    house = _House(home, _url(host, port), guarded=http.guarded)
+    house = _House(home, address(host, port), guarded=http.guarded)
     face = create_face(
         house.opened,
         state=kept_state(home),
@@ -66,6 +71,8 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     face.custom_route("/healthz", methods=["GET"])(_alive)
     face.custom_route("/readyz", methods=["GET"])(house.ready)
     face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
+    for path in (door.ROOT, f"{door.ROOT}/{{page:path}}"):
+        face.custom_route(path, methods=["GET", "POST"])(mounted(Site(house.operator, Keys(home.page_keys))))
     face.run(
         "http",
         host=host,
@@ -94,20 +101,14 @@ def _must_be_guarded(settings: Settings, host: str) -> None:
         )
 
 
-def _url(host: str, port: int) -> str:
-    """Return where clients of this machine find it."""
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is what is looked for, not listened on
-    here = everywhere.get(host, host)
-    return f"http://{f'[{here}]' if ':' in here else here}:{port}/mcp"
-
-
 class _House:
     """What is open while this process serves: webhooks use the service of the face."""
 
-    def __init__(self, home: Home, url: str, *, guarded: bool) -> None:
+    def __init__(self, home: Home, at: str, *, guarded: bool) -> None:
         self._home = home
-        self._url = url
+        self._at = at
         self._guarded = guarded
+        self._operator: Service | None = None
         self._service: Service | None = None
 
     @asynccontextmanager
@@ -118,17 +119,25 @@ class _House:
         """
         note = anyio.Path(self._home.served_at)
         async with running_all(self._home) as service:
+            self._operator = replace(service, admin=True)
             self._service = replace(service, principal=NOBODY) if self._guarded else service
-            await note.write_text(self._url, encoding="utf-8")
-            try:
-                yield self._service
-            finally:
-                await note.unlink(missing_ok=True)
+            await note.write_text(f"{self._at}/mcp", encoding="utf-8")
+            with ExitStack() as stack:
+                await run_sync(stack.enter_context, announced(self._home, self._at))
+                try:
+                    yield self._service
+                finally:
+                    await note.unlink(missing_ok=True)
 
     def service(self) -> Service:
         """Return what was opened; nothing is served before that."""
         assert self._service is not None  # noqa: S101
         return self._service
+
+    def operator(self) -> Service:
+        """Return what the web page works with: who has its link owns the home, and sees the tasks of everybody."""
+        assert self._operator is not None  # noqa: S101
+        return self._operator
 
     async def ready(self, _request: Request) -> JSONResponse:
         """Answer 200 while the ledger can be read and an engine is up, else 503: for whoever sends requests here."""

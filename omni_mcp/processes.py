@@ -73,7 +73,19 @@ def origin() -> Origin | None:
 
     Not the own environment alone: MCP clients hand their servers only a part of it.
     """
-    for process in (me := psutil.Process(), *me.parents()):
+    return _origin_of(psutil.Process())
+
+
+def origin_of(pid: int) -> Origin | None:
+    """Return whose run another process belongs to; of one that has ended nothing is known. Blocks."""
+    try:
+        return _origin_of(psutil.Process(pid))
+    except psutil.Error:
+        return None
+
+
+def _origin_of(me: psutil.Process) -> Origin | None:
+    for process in (me, *me.parents()):
         if owner := _mark_of(process, OWNER_MARK):
             return Origin(task=_mark_of(process, TASK_MARK), owner=owner)
         if _is_gateway(process):

@@ -50,11 +50,14 @@ from omni_mcp.task import (
     new_id,
 )
 from omni_mcp.views import (
+    AttemptsView,
     CostsView,
     EngineView,
     ExecutorView,
     ListView,
+    ModeChangeView,
     ModeView,
+    OutagesView,
     PurgeView,
     QuestionView,
     ResultView,
@@ -62,6 +65,7 @@ from omni_mcp.views import (
     ResumeView,
     RouteView,
     TaskView,
+    attempts_view,
     question_view,
     task_view,
 )
@@ -98,6 +102,12 @@ HISTORY = 5
 _ADMINS = "shown to who has the scope admin"
 _NOT_THEIRS = {"engine": _ADMINS, "settings": _ADMINS, "repair": _ADMINS, "told_by": None, "problems": None}
 """What of the mode whoever is one of many is not shown: paths, processes, people, and tasks that are not theirs."""
+CHANGES = 200
+"""Changes of mode that are shown where they are asked for."""
+MOST_CHANGES = 5000
+"""Of them in one answer."""
+ATTEMPTS = 50
+"""Attempts that are shown of one task."""
 
 
 def _outside() -> Origin | None:
@@ -179,7 +189,8 @@ class Service:
     async def status(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> TaskView:
         """Say where a task stands; with `wait_seconds` when it is over, waits, or has news after `since_seq`.
 
-        One that waits already for what ends by itself is waited for, too, or callers would ask without end.
+        One that waits already for what ends by itself is waited for, too, or callers would ask without end. Below zero
+        `since_seq` means the newest so many lines of its history.
         """
         task = await self._find(task_id)
         task = await self._settled(task, wait_seconds, since_seq=since_seq)
@@ -333,7 +344,7 @@ class Service:
             held={wait.value: n for wait, n in waits.items()} or None,
             held_ids={wait.value: ids for wait, ids in first.items()} or None,
             engine=await self._engine_text(mark),
-            settings=str(settings),
+            settings=await run_sync(str, settings),
             open_tasks={state.value: n for state, n in counts.items() if n},
             executors={name: spec.unusable or troubles.get(name, "usable") for name, spec in specs.items()},
             told_by=await self.told_by(),
@@ -341,14 +352,37 @@ class Service:
         )
         return view if self._operates else view.model_copy(update=_NOT_THEIRS)
 
-    async def costs(self, *, days: int | None = None, since: str | None = None) -> CostsView:
-        """Say what everything cost, since a day or for so many days, today included. Raises BadRequest."""
+    async def attempts(self, task_id: str) -> AttemptsView:
+        """Say how a task came to where it stands, attempt by attempt."""
+        task = await self._find(task_id)
+        return attempts_view(task, await self.ledger.attempts(task.id, limit=ATTEMPTS))
+
+    async def outages(self, *, limit: int = CHANGES) -> OutagesView:
+        """Say when the mode changed, and why. Raises BadRequest."""
+        if not 1 <= limit <= MOST_CHANGES:
+            raise BadRequest(f"limit {limit} is not in 1..{MOST_CHANGES}", next_step="omni-mcp outages --limit 50")
+        mode = await self.mode()
+        changes = await self.ledger.mode_changes(limit=limit + 1)
+        return OutagesView(
+            now=self.clock.now(),
+            mode=mode.mode,
+            since=mode.since,
+            changes=[ModeChangeView(at=c.at, was=c.was, mode=c.mode, cause=c.cause) for c in changes[:limit]],
+            older=len(changes) > limit,
+        )
+
+    async def costs(self, *, days: int | None = None, since: str | None = None, cells: bool = False) -> CostsView:
+        """Say what everything cost, since a day or for so many days, today included. Raises BadRequest.
+
+        With `cells` also for each day, executor and model together.
+        """
         return await costs_view(
             self.ledger,
             self.settings().servers,
             principal=None if self._operates else self.principal,
             since=begins(self.clock.now(), days=days, since=since),
             now=self.clock.now(),
+            cells=cells,
         )
 
     async def told_by(self) -> dict[str, str]:

@@ -274,6 +274,24 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a task by one executor."""
+
+    number: int
+    executor: str | None
+    """None: it was over before one was told."""
+    model: str | None
+    endpoint: str | None
+    run_id: str | None
+    began_at: datetime
+    bound_at: datetime | None
+    """When it was written that the executor is told."""
+    ended_at: datetime | None
+    end: str | None
+    """The state that it ended in, or `released`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One line of a task's history; `seq` counts from 1 for each task, without gaps."""
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from omni_mcp.errors import OmniError
 from omni_mcp.question import Question
-from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Event, Mode, Task, TaskState, WaitingFor
+from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Attempt, Event, Mode, Task, TaskState, WaitingFor
 
 NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.IDLE: "task_status with wait_seconds=50",
@@ -136,6 +136,31 @@ class ResultView(View):
     next_step: str | None = None
 
 
+class AttemptView(View):
+    """One try at a task."""
+
+    attempt: int
+    executor: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    began_at: datetime
+    bound_at: datetime | None = None
+    """When the executor was told."""
+    ended_at: datetime | None = None
+    end: str | None = None
+    """The state that it ended in, or `released`: it was given back to be run again."""
+
+
+class AttemptsView(View):
+    """How a task came to where it stands."""
+
+    task_id: str
+    created_at: datetime
+    over_at: datetime | None = None
+    attempts: list[AttemptView]
+    """The newest ones, oldest first."""
+
+
 class ListView(View):
     """A page of short rows."""
 
@@ -195,6 +220,13 @@ class BudgetView(View):
     reached: bool
 
 
+class CellView(CostView):
+    """What the calls of one executor with one model came to on one day, its `name`."""
+
+    executor: str | None = None
+    model: str
+
+
 class CostsView(View):
     """What everything cost."""
 
@@ -202,6 +234,8 @@ class CostsView(View):
     total: CostView
     by: dict[str, list[CostView]]
     """`day`, `executor`, `model`, `route` (which layer served), `task`: the newest day first, else what cost most."""
+    cells: list[CellView] | None = None
+    """For each day, executor and model together, where that was asked for."""
     budgets: list[BudgetView] | None = None
     """The daily ones."""
     resets_at: datetime
@@ -277,6 +311,27 @@ class ModeView(View):
     executors: dict[str, str]
     told_by: dict[str, str] | None = None
     problems: list[str] | None = None
+
+
+class ModeChangeView(View):
+    """One change of mode."""
+
+    at: datetime
+    was: Mode
+    mode: Mode
+    cause: str
+
+
+class OutagesView(View):
+    """When the mode changed, and why."""
+
+    now: datetime
+    mode: Mode
+    since: datetime
+    changes: list[ModeChangeView]
+    """The newest first."""
+    older: bool = False
+    """There are more."""
 
 
 class ToldView(View):
@@ -458,6 +513,25 @@ def question_view(question: Question, *, limit: int | None = None) -> QuestionVi
         for_people=question.for_people or None,
         asked_at=question.asked_at,
     )
+
+
+def attempts_view(task: Task, attempts: Sequence[Attempt]) -> AttemptsView:
+    """Show the attempts of a task."""
+    shown = [
+        AttemptView(
+            attempt=each.number,
+            executor=each.executor,
+            model=each.model,
+            endpoint=each.endpoint,
+            began_at=each.began_at,
+            bound_at=each.bound_at,
+            ended_at=each.ended_at,
+            end=each.end,
+        )
+        for each in attempts
+    ]
+    over_at = task.since if task.terminal else None
+    return AttemptsView(task_id=task.id, created_at=task.created_at, over_at=over_at, attempts=shown)
 
 
 def event_view(event: Event) -> EventView:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from jinja2 import Environment, nodes
 
 from omni_mcp.lang import FOLDER
 from omni_mcp.lang.catalogue import HOLE
@@ -36,6 +37,7 @@ NOT_FOR_PEOPLE = {
     "faces/completion.py": "what a client reads",
     "faces/hooks.py": "what another program reads",
     "faces/icon.py": "a picture",
+    "faces/web/live.py": "a protocol",
     "faces/mcp.py": "what a model reads",
     "faces/prompts.py": "what a model reads",
     "faces/refused.py": "what a client reads",
@@ -72,6 +74,13 @@ AS_THEY_ARE = {
         "openai",
         "server",
         "legacy",
+    ),
+    # of the web page
+    *("English", '<time datetime="{}" title="{}" data-ago>{}</time>', "camera=(), geolocation=(), microphone=()"),
+    *('<!doctype html><meta http-equiv="refresh" content="0;url={}">', "auto"),
+    (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     *("SQLite {}", "{} {}, Python {} ({})", "order: {}", "--force --yes", "{} install claude-code --yes", "{} serve"),
     *("LiteLLM: {}", "LiteLLM: {}; {}", "{} UTC {} → {}: {}", "HTTP {}", "anthropic"),
@@ -164,10 +173,35 @@ class Message:
 
 def messages(package: Path = PACKAGE) -> Iterator[Message]:
     """Return everything that this program says to people."""
+    for path in sorted(package.rglob("templates/**/*.html")):
+        yield from _of_a_page(path.relative_to(package).as_posix(), path.read_text(encoding="utf-8"))
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         if name not in NOT_FOR_PEOPLE:
             yield from _File(name, ast.parse(path.read_text(encoding="utf-8"))).messages()
+
+
+def _of_a_page(name: str, source: str) -> Iterator[Message]:
+    """Return what a template of the web page says: what `_` is called with, and the names in its lists."""
+    tree = Environment(autoescape=True).parse(source)
+    said = [call.args[0] for call in tree.find_all(nodes.Call) if getattr(call.node, "name", "") == "_"]
+    listed = [item for each in tree.find_all(nodes.List) for item in each.items]
+    named = [item.items[-1] for item in listed if isinstance(item, nodes.Tuple)]
+    for text, line in {(text, node.lineno) for node in (*said, *named) for text in _constants(node)}:
+        if re.search("[A-Za-z]", text):
+            yield Message(text, name, line)
+
+
+def _constants(node: nodes.Node) -> Iterator[str]:
+    match node:
+        case nodes.Const(value=str() as text):
+            yield text
+        case nodes.CondExpr(expr1=one, expr2=other):
+            yield from (*_constants(one), *(_constants(other) if other is not None else ()))
+        case nodes.Or(left=one, right=other):
+            yield from (*_constants(one), *_constants(other))
+        case _:
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 # The order is that of --help.
 # isort: off
-from omni_mcp.cli import face, init, tasks, answer, costs, system, notify, doctor, layers, engine, ledger, clients
+from omni_mcp.cli import face, init, tasks, answer, dashboard, costs, system, notify, doctor, layers, engine, ledger
+from omni_mcp.cli import clients
 from omni_mcp.cli.base import app
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "app",
     "clients",
     "costs",
+    "dashboard",
     "doctor",
     "engine",
     "face",

@@ -19,11 +19,14 @@ class Group(StrEnum):
     MODEL = "model"
     ROUTE = "route"
     TASK = "task"
+    CELL = "cell"
 
 
 @command()
 def costs(
-    by: Annotated[list[Group] | None, typer.Option(help="Only by these (repeat it for several).")] = None,
+    by: Annotated[
+        list[Group] | None, typer.Option(help="Only by these (repeat it); cell: by the first three at once.")
+    ] = None,
     days: Annotated[
         int | None, typer.Option(min=1, help="So many days, today included; else 30.", show_default=False)
     ] = None,
@@ -37,9 +40,9 @@ def costs(
 
     Example: `omni-mcp costs --days 7 --by model`
     """
-    view = ask(lambda service: service.costs(days=days, since=since))
+    view = ask(lambda service: service.costs(days=days, since=since, cells=Group.CELL in (by or ())))
     if by:
-        view = view.model_copy(update={"by": {group: view.by[group] for group in by}})
+        view = view.model_copy(update={"by": {group: view.by[group] for group in by if group is not Group.CELL}})
     if as_csv and not as_json:
         csv.writer(sys.stdout, lineterminator="\n").writerows(csv_rows(view))
     else:

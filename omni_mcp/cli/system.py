@@ -10,7 +10,7 @@ from omni_mcp.cli.base import AsJson, ask, clear_errors, command, out, print_jso
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces import text
 from omni_mcp.home import SERVE_PORT, Home
-from omni_mcp.service import Service
+from omni_mcp.service import CHANGES, Service
 from omni_mcp.settings import load
 from omni_mcp.task import Mode
 from omni_mcp.views import ExecutorView, ModeView
@@ -40,6 +40,15 @@ async def _mode(service: Service, wished: str | None, minutes: float | None) -> 
             raise BadRequest("--for comes with --set", next_step="omni-mcp mode --set degraded --for 30")
         return await service.mode()
     return await service.set_mode(None if wished == "auto" else Mode(wished), minutes=minutes)
+
+
+@command()
+def outages(
+    limit: Annotated[int, typer.Option(min=1, help="So many changes, the newest first.")] = CHANGES,
+    as_json: AsJson = False,
+) -> None:
+    """Say when the mode changed, for how long, and why."""
+    show(ask(lambda service: service.outages(limit=limit)), text.print_outages, as_json=as_json)
 
 
 @command()

@@ -9,7 +9,7 @@ from omni_mcp.faces.text import SEVERITIES, money
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.task import SHORT_ID
-from omni_mcp.views import BudgetView, CostsView, CostView
+from omni_mcp.views import BudgetView, CellView, CostsView, CostView
 
 HEAD = ("by", "name", "usd", "calls", "free_calls", "paid_calls", "unknown_calls", "input_tokens", "output_tokens")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -30,6 +30,8 @@ def print_costs(out: Console, costs: CostsView) -> None:
     for group, rows in costs.by.items():
         if rows:
             _print_table(out, group, rows)
+    if costs.cells:
+        _print_cells(out, costs.cells)
 
 
 def _print_budget(out: Console, budget: BudgetView, costs: CostsView) -> None:
@@ -46,6 +48,15 @@ def _print_table(out: Console, group: str, rows: Sequence[CostView]) -> None:
     out.print(table)
 
 
+def _print_cells(out: Console, cells: Sequence[CellView]) -> None:
+    table = Folding("day", "executor", "model", "cost", "calls", "free", "unknown")
+    for cell in cells:
+        names = (cell.name or "", cell.executor or say("unknown"), cell.model)
+        counts = (cell.calls, cell.free_calls, cell.unknown_calls)
+        table.add_row(*(Text(harmless(name)) for name in names), money(cell.usd), *map(str, counts))
+    out.print(table)
+
+
 def _name(group: str, row: CostView) -> str:
     """Return what a line is about; of a task its id and how it begins."""
     if row.name is None:
@@ -58,8 +69,13 @@ def csv_rows(costs: CostsView) -> Iterator[Sequence[object]]:
     yield HEAD
     for group, rows in costs.by.items():
         for row in rows:
-            numbers = (f"{row.usd:.9f}", *(getattr(row, name) for name in HEAD[3:]))
-            yield (group, _cell(row.name or ""), *numbers)
+            yield (group, _cell(row.name or ""), *_numbers(row))
+    for cell in costs.cells or []:
+        yield ("cell", _cell(f"{cell.name} {cell.executor or ''} {cell.model}"), *_numbers(cell))
+
+
+def _numbers(row: CostView) -> Sequence[object]:
+    return (f"{row.usd:.9f}", *(getattr(row, name) for name in HEAD[3:]))
 
 
 def _cell(text: str) -> str:

@@ -28,6 +28,7 @@ from omni_mcp.views import (
     ListView,
     ModeView,
     NotifyView,
+    OutagesView,
     PurgeView,
     QuestionView,
     ResultView,
@@ -306,6 +307,18 @@ def print_mode(out: Console, mode: ModeView) -> None:
 def _first(ids: Sequence[str], total: int) -> str:
     more = ", …" if total > len(ids) else ""
     return ", ".join(task_id[:SHORT_ID] for task_id in ids) + more
+
+
+def print_outages(out: Console, outages: OutagesView) -> None:
+    """Print when the mode changed, how long each held, and why."""
+    ends = [outages.now, *(change.at for change in outages.changes)]
+    for change, end in zip(outages.changes, ends, strict=False):
+        line = f"{local(change.at)}  {change.was} → {change.mode}, for {in_words(end - change.at)}: {change.cause}"
+        out.print(line, markup=False, highlight=False)
+    if not outages.changes:
+        out.print("the mode has never changed: nothing was out")
+    elif outages.older:
+        out.print(f"there are older ones: --limit {len(outages.changes) * 10}", highlight=False)
 
 
 def mode_facts(mode: ModeView) -> Sequence[str]:

@@ -42,7 +42,12 @@ def say(text: str, **known: str) -> str:
 
     `known` fills what a command names and a tool's words do not: `say("task_result", task="a1b2c3d4")`.
     """
-    return text if len(text) > LONGEST else _said(language(), text, tuple(known.items()))
+    return say_in(language(), text, **known)
+
+
+def say_in(code: str, text: str, **known: str) -> str:
+    """Return the same in one of the LANGUAGES, whatever the terminal speaks."""
+    return text if len(text) > LONGEST else _said(code, text, tuple(known.items()))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from omni_mcp.budget import Allowance, Cost, Spending
+from omni_mcp.budget import Allowance, Cell, Cost, Spending
 from omni_mcp.question import Answer, Asked, Question
 from omni_mcp.task import (
+    Attempt,
     Choice,
     Event,
     FailureClass,
@@ -407,7 +408,11 @@ class Ledger(Protocol):
         ...
 
     async def events(self, task_id: str, *, since_seq: int = 0, limit: int = 100) -> Sequence[Event]:
-        """Return the history after `since_seq`, oldest first."""
+        """Return the history after `since_seq`, oldest first; one below zero means the newest so many."""
+        ...
+
+    async def attempts(self, task_id: str, *, limit: int) -> Sequence[Attempt]:
+        """Return the newest attempts of a task, oldest first."""
         ...
 
     async def page(
@@ -433,6 +438,10 @@ class Ledger(Protocol):
 
     async def costs(self, by: str, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cost]:
         """Return what the calls since then came to, by day, executor, model or task; None: of all principals."""
+        ...
+
+    async def cells(self, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cell]:
+        """Return the same for each day, executor and model together: the newest day first, then what cost most."""
         ...
 
     async def purgeable(self, before: datetime) -> int:

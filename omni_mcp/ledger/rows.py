@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice, ResultPage
-from omni_mcp.task import Event, FailureClass, Mode, Task, TaskSpec, TaskState, WaitingFor
+from omni_mcp.task import Attempt, Event, FailureClass, Mode, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -126,6 +126,21 @@ def an_event(row: sqlite3.Row) -> Event:
         kind=row["kind"],
         text=row["text"],
         data=from_json(row["data"]),
+    )
+
+
+def an_attempt(row: sqlite3.Row) -> Attempt:
+    """Return one try at a task."""
+    return Attempt(
+        number=row["number"],
+        executor=row["executor"],
+        model=row["model"],
+        endpoint=row["endpoint"],
+        run_id=row["run_id"],
+        began_at=moment(row["began_at"]),
+        bound_at=maybe_moment(row["bound_at"]),
+        ended_at=maybe_moment(row["ended_at"]),
+        end=row["end"],
     )
 
 

@@ -14,7 +14,7 @@ import aiosqlite
 import anyio
 from anyio.to_thread import run_sync
 
-from omni_mcp.budget import Allowance, Cost, Spending
+from omni_mcp.budget import Allowance, Cell, Cost, Spending
 from omni_mcp.errors import (
     BadRequest,
     TransitionRefused,
@@ -51,6 +51,7 @@ from omni_mcp.ledger.rows import (
     a_notice,
     a_result_page,
     a_task,
+    an_attempt,
     an_engine,
     an_event,
     fingerprint,
@@ -64,6 +65,7 @@ from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.writer import PATIENCE, Work, Writer, inode, understood
 from omni_mcp.question import Answer, Asked, Question
 from omni_mcp.task import (
+    Attempt,
     Choice,
     Clock,
     Completed,
@@ -479,13 +481,19 @@ class SqliteLedger(Ledger):
         values = {"id": task_id, "since": since_seq, "limit": limit}
         return [an_event(row) for row in await self._read(sql.EVENTS, values)]
 
+    async def attempts(self, task_id: str, *, limit: int) -> Sequence[Attempt]:
+        rows = await self._read(sql.ATTEMPTS_OF, {"id": task_id, "limit": limit})
+        return [an_attempt(row) for row in reversed(rows)]
+
     async def page(
         self, *, principal: str | None, states: Sequence[TaskState] = (), limit: int = 20, cursor: str | None = None
     ) -> Page:
         names = {f"state{n}": state for n, state in enumerate(states)}
-        only = f"and t.state in ({', '.join(f':{name}' for name in names)})" if names else ""
         values = {"principal": principal, "before": _from_cursor(cursor), "limit": limit + 1, **names}
-        rows = await self._read(sql.PAGE.format(states=only, seen=sql.page_of(principal)), values)
+        seen = sql.page_of(principal)
+        newest = sql.BOTH.join(sql.OF_STATE.format(name=name, seen=seen) for name in names)
+        only = f"and t.n in ({newest})" if names else ""
+        rows = await self._read(sql.PAGE.format(states=only, seen=seen), values)
         shown = rows[:limit]
         return Page(tasks=[a_task(row) for row in shown], cursor=str(shown[-1]["n"]) if len(rows) > limit else None)
 
@@ -504,6 +512,10 @@ class SqliteLedger(Ledger):
     async def costs(self, by: str, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cost]:
         values = {"since": stamp(since), "principal": principal, "limit": limit}
         return [books.a_cost(row) for row in await self._read(books.costs_by(by), values)]
+
+    async def cells(self, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cell]:
+        values = {"since": stamp(since), "principal": principal, "limit": limit}
+        return [books.a_cell(row) for row in await self._read(books.CELLS, values)]
 
     async def purgeable(self, before: datetime) -> int:
         return (await self._read(sql.PURGEABLE, {"before": stamp(before)}))[0]["n"]

@@ -69,6 +69,14 @@ PAGE = f"""
     where {{seen}} and t.n < :before {{states}}
     order by t.n desc limit :limit
 """
+OF_STATE = """
+    select * from (
+        select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before
+        order by t.n desc limit :limit
+    )
+"""
+BOTH = " union all "
+"""The newest of one state; of several states each is read by itself, in the order of its index."""
 WAITS = "select waiting_for, count(*) as n from tasks where open = 1 and state = 'waiting'{of} group by waiting_for"
 WAITING_IDS = f"""
     select waiting_for, id from (
@@ -87,7 +95,12 @@ RESULT_PAGE = f"""
         from results where task = {_N}
     )
 """
-EVENTS = f"select * from events where task = {_N} and seq > :since order by seq limit :limit"
+_LAST = f"(select max(seq) from events where task = {_N})"
+EVENTS = f"""
+    select * from events where task = {_N} and seq > iif(:since < 0, {_LAST} + :since, :since)
+    order by seq limit :limit
+"""
+ATTEMPTS_OF = f"select * from attempts where task = {_N} order by number desc limit :limit"
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from omni_mcp.budget import Allowance, Cost, Spending, Sum
+from omni_mcp.budget import Allowance, Cell, Cost, Spending, Sum
 from omni_mcp.errors import LedgerError
 from omni_mcp.ledger.rows import stamp
 
@@ -66,14 +66,20 @@ GROUPS: Mapping[str, str] = {
 }
 """What costs are told by, and what of a row says it. A day is that of the machine's clock."""
 
-COSTS = """
-    select {group} as name, {title} as title, count(*) as calls, count(*) - count(u.cost_usd) as unknown_calls,
-        count(*) filter (where u.cost_usd = 0) as free_calls, count(*) filter (where u.cost_usd > 0) as paid_calls,
-        coalesce(sum(u.input_tokens), 0) as input_tokens, coalesce(sum(u.output_tokens), 0) as output_tokens,
-        total(u.cost_usd) as usd
-    from usage u {tasks}
-    where u.opened_at >= :since and (:principal is null or u.principal = :principal)
-    group by 1 order by {order} limit :limit
+_SUMS = """
+    count(*) as calls, count(*) - count(u.cost_usd) as unknown_calls,
+    count(*) filter (where u.cost_usd = 0) as free_calls, count(*) filter (where u.cost_usd > 0) as paid_calls,
+    coalesce(sum(u.input_tokens), 0) as input_tokens, coalesce(sum(u.output_tokens), 0) as output_tokens,
+    total(u.cost_usd) as usd
+"""
+_SINCE = "u.opened_at >= :since and (:principal is null or u.principal = :principal)"
+COSTS = f"""
+    select {{group}} as name, {{title}} as title, {_SUMS} from usage u {{tasks}}
+    where {_SINCE} group by 1 order by {{order}} limit :limit
+"""
+CELLS = f"""
+    select {GROUPS["day"]} as name, null as title, u.executor, u.model, {_SUMS} from usage u
+    where {_SINCE} group by 1, u.executor, u.model order by 1 desc, usd desc, calls desc limit :limit
 """
 
 ORDERS: Mapping[str, str] = {"day": "1 desc"}
@@ -124,6 +130,11 @@ def costs_by(group: str) -> str:
         tasks="left join tasks t on t.n = u.task" if told else "",
         order=ORDERS.get(group, "usd desc, calls desc, 1"),
     )
+
+
+def a_cell(row: sqlite3.Row) -> Cell:
+    """Return what one executor with one model came to on one day."""
+    return Cell(**{name: row[name] for name in row.keys()})  # noqa: SIM118
 
 
 def a_cost(row: sqlite3.Row) -> Cost:

@@ -873,6 +873,9 @@ PLANS = {
     sql.FIND: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
     sql.PAGE.format(states="", seen=sql.page_of("mine")): "SEARCH t USING INDEX newest_tasks",
     sql.PAGE.format(states="", seen=sql.page_of(LOCAL)): "SEARCH t USING INTEGER PRIMARY KEY",
+    sql.PAGE.format(
+        states=f"and t.n in ({sql.OF_STATE.format(name='id', seen=sql.page_of(LOCAL))})", seen=sql.page_of(LOCAL)
+    ): "SEARCH t USING INDEX tasks_of_state (<expr>=? AND n<?)",
     sql.BEGIN: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
 }
 
