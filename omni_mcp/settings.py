@@ -35,6 +35,8 @@ from omni_mcp.servers_file import (
     Repair,
     Routing,
     Rule,
+    ScheduleRow,
+    ScheduleTask,
     ServersFile,
     SourceRow,
     WebhookRow,
@@ -229,6 +231,8 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("notify", "openclaw", "*"): OpenClawRow,
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
+    ("schedules", "*"): ScheduleRow,
+    ("schedules", "*", "task"): ScheduleTask,
 }
 """Where in the file which keys may stand."""
 
@@ -243,6 +247,7 @@ _ROWS = (
     ("notify", "apprise", "*"),
     ("notify", "openclaw", "*"),
     ("webhooks", "*"),
+    ("schedules", "*"),
     ("fault_handler", "repair"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""

@@ -2,7 +2,21 @@
 
 # The order is that of --help.
 # isort: off
-from omni_mcp.cli import face, init, tasks, answer, costs, system, notify, doctor, engine, ledger, clients
+from omni_mcp.cli import (
+    face,
+    init,
+    tasks,
+    answer,
+    costs,
+    system,
+    schedule,
+    notify,
+    doctor,
+    engine,
+    service,
+    ledger,
+    clients,
+)
 from omni_mcp.cli.base import app
 
 __all__ = [
@@ -16,6 +30,8 @@ __all__ = [
     "init",
     "ledger",
     "notify",
+    "schedule",
+    "service",
     "system",
     "tasks",
 ]

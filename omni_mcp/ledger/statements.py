@@ -12,8 +12,11 @@ _N = "(select n from tasks where id = :id)"
 
 TASK = _WHOLE + " where t.id = :id"
 TASK_BY_N = _WHOLE + " where t.n = :n"
-SEEN = "(+{0}principal = :principal or (:principal = 'local' and +{0}principal glob 'hook:*'))"
-"""Whose tasks a principal is shown: its own; and the person here those of the webhooks of their own settings.
+SEEN = """
+    (+{0}principal = :principal
+        or (:principal = 'local' and (+{0}principal glob 'hook:*' or +{0}principal glob 'schedule:*')))
+"""
+"""Whose tasks a principal is shown: its own; and the person here those of webhooks and schedules of their own settings.
 
 The plus keeps SQLite from walking through all tasks of the principal instead.
 """
@@ -284,6 +287,10 @@ RETIRE = """
     where owner = :owner and (not :only_if_idle or not (
         exists (select 1 from tasks where open = 1)
         or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+        or exists (
+            select 1 from json_each(:scheduled)
+            where value not in (select name from schedules where paused_at is not null)
+        )
     ))
 """
 REPORT_HEALTH = """
