@@ -56,14 +56,15 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
     """
     async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
-            keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks)
+            settings = LiveSettings(home).now
+            keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
             if watch and not engine_here:
                 tasks.start_soon(keeper.watch, name="engine keeper")
             dispatch = LocalDispatch()
             async with dispatch.listen(ledger.look):
                 yield Service(
                     ledger=ledger,
-                    settings=LiveSettings(home).now,
+                    settings=settings,
                     dispatch=dispatch,
                     engines=EngineInside() if engine_here else keeper,
                     origin=processes.origin,
@@ -92,6 +93,7 @@ async def running_engine(
     """
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import swept
+    from omni_mcp.scheduler import Scheduler
 
     owner = new_id()
     live = LiveSettings(home)
@@ -109,6 +111,8 @@ async def running_engine(
         async def opened(settings: Settings) -> "Means":
             return await tasks.start(_means, settings, ledger, owner, watch)
 
+        scheduler = Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring)
+        tasks.start_soon(scheduler.run, name="schedules")
         means = await opened(live.now())
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield Engine(

@@ -10,6 +10,7 @@ from shlex import quote
 
 from omni_mcp.errors import BadRequest, EngineRunning, LedgerError
 from omni_mcp.home import Home
+from omni_mcp.ledger import schedule_statements
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.check import check
 from omni_mcp.ledger.gate import WriteGate
@@ -21,6 +22,8 @@ from omni_mcp.views import CheckView, CopyView
 
 RESTORED = "restored from a backup, so it may have run since; resume_pending with this task_id runs it (again)"
 """What every task says that was open in a backup."""
+NOT_MADE_UP = "restored from a backup: what was due since may have run, so nothing of it is made up"
+"""What every schedule says then."""
 
 
 def soundness(path: Path) -> CheckView:
@@ -101,6 +104,7 @@ def _ask_all(path: Path) -> int:
         db.execute("begin immediate")
         db.execute(sql.END_OPEN_ATTEMPTS, values)
         count = db.execute(sql.ASK_ALL, values).rowcount
+        db.execute(schedule_statements.BEGIN_ANEW, {**values, "said": NOT_MADE_UP})
         db.execute("commit")
     return count
 

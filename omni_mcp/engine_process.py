@@ -8,15 +8,20 @@ import anyio
 
 from omni_mcp import background
 from omni_mcp.app import preload_engine, serve_engine
+from omni_mcp.errors import EngineRunning
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
+from omni_mcp.ledger.wake import until_free
 from omni_mcp.spare import spared
 
 logger = logging.getLogger(__name__)
 
 
-def run_engine(home: Home) -> None:
-    """Serve until idle for long, or SIGTERM or SIGINT; after a kill a spare serves on. Raises EngineRunning."""
+def run_engine(home: Home, *, stay: bool = False) -> None:
+    """Serve until idle for long, or SIGTERM or SIGINT; after a kill a spare serves on. Raises EngineRunning.
+
+    With `stay` it is never idle for too long, and while another engine is alive it waits for the end of that.
+    """
     hide_environment()
     hide_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -25,17 +30,29 @@ def run_engine(home: Home) -> None:
     logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
     preload_engine()
     with spared(background.is_up):
-        anyio.run(_serve, home)
+        anyio.run(_serve, home, stay)
     logger.info(
         "engine down, pid %d", os.getpid(), extra={"action": "engine_down"}
     )  # a log without it tells of a crash
 
 
-async def _serve(home: Home) -> None:
+async def _serve(home: Home, stay: bool) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_at_signal, tasks.cancel_scope, name="signals")
-        await serve_engine(home, idle_exit=True)
+        await (_stay(home) if stay else serve_engine(home, idle_exit=True))
         tasks.cancel_scope.cancel()
+
+
+async def _stay(home: Home) -> None:
+    """Serve until relieved by a newer release, as which whoever keeps us starts us again."""
+    while True:
+        try:
+            await serve_engine(home)
+        except EngineRunning as error:
+            logger.warning("%s; waiting for its end", error, extra={"action": "engine_elsewhere"})
+            await until_free(home.engine_lock)
+        else:
+            return
 
 
 async def _stop_at_signal(scope: anyio.CancelScope) -> None:

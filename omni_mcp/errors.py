@@ -9,6 +9,8 @@ OmniError                 code, retryable, retry_after, next_step
 │   ├── TaskPurged
 │   ├── TooDeep
 │   ├── QuestionGone
+│   ├── ScheduleUnknown
+│   ├── ScheduleRunning
 │   ├── ForPeople
 │   └── Forbidden         the token does not have the scope
 ├── RateLimited           retryable: this principal asks too often
@@ -184,6 +186,30 @@ class RateLimited(OmniError):
             next_step=f"make the same call again in {retry_after:g} s",
         )
         self.retry_after = retry_after
+
+
+class ScheduleUnknown(BadRequest):
+    """No usable row of servers.yaml has that name."""
+
+    code = "schedule_unknown"
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"no schedule is called {name[:64]!r}; there are: {', '.join(known) or 'none'}",
+            next_step="omni-mcp schedule list; omni-mcp mode says which rows cannot be used",
+        )
+
+
+class ScheduleRunning(BadRequest):
+    """A schedule has one run at a time."""
+
+    code = "schedule_running"
+
+    def __init__(self, name: str, task_id: str) -> None:
+        super().__init__(
+            f"schedule {name!r} is still at its last run, task {task_id}",
+            next_step=f"omni-mcp status {task_id}, or omni-mcp cancel {task_id}",
+        )
 
 
 class SettingsError(OmniError):

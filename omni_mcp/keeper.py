@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,8 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import holder
 from omni_mcp.ledger.wake import until_free
+from omni_mcp.scheduled import is_any_due_later
+from omni_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class EngineKeeper:
     home: Home
     ledger: Ledger
     tasks: TaskGroup
+    settings: Callable[[], Settings]
+    """What holds now: a schedule is work for an engine, too."""
     _trouble: str | None = None
     """Why the last engine that we started did not come up."""
     failures: int = 0
@@ -135,7 +139,9 @@ class EngineKeeper:
                 await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
 
     async def _has_work(self) -> bool:
-        return bool(await self.ledger.counts()) or await self.ledger.any_owed()
+        if await self.ledger.counts() or await self.ledger.any_owed():
+            return True
+        return await is_any_due_later(self.ledger, self.settings().servers.scheduled)
 
     @contextmanager
     def _logged(self) -> Generator[None]:

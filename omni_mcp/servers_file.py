@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from omni_mcp.cron import check, zone_named
 from omni_mcp.task import SYSTEM_REPAIR, Recovery
 from omni_mcp.this_machine import leads_here
 
@@ -604,15 +605,21 @@ class Notify(_Row):
     """People whom an OpenClaw gateway reaches, without a model call."""
 
 
-HOOK_VALUES = {"openclaw": ("summary", "error", "status", "job", "job_id", "session")}
-"""What the description of a task may name, by the kind of its source."""
+def _cron(line: str) -> str:
+    check(line)
+    return " ".join(line.split())
 
 
-class HookTask(_Row):
-    """The task that a delivery becomes."""
+def _zone(name: str) -> str:
+    zone_named(name)
+    return name
+
+
+class TaskRow(_Row):
+    """A task that is written down before somebody asks for it."""
 
     description: Annotated[str, Field(min_length=1, max_length=20_000)]
-    """What is to be done, with {summary} {error} {status} {job} {job_id} {session} put in, each cut to a limit."""
+    """What is to be done."""
     type: str | None = None
     """The task type; without it routing reads the description."""
     executor: str | None = None
@@ -623,6 +630,53 @@ class HookTask(_Row):
     """The folder to work in; without it an own empty one."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     """Higher runs first."""
+    budget_usd: Usd | None = None
+    """USD that it may cost; then it waits."""
+
+
+class ScheduleTask(TaskRow):
+    """The task that a due time becomes."""
+
+    deadline: Annotated[float, Field(ge=1, le=2_592_000)] | None = None
+    """Seconds that it may take with all that it waits for; then it fails, and the next run can begin."""
+    permissions: Permissions | None = None
+    """The most that the run may do; without it what the row of its executor allows."""
+
+
+class ScheduleRow(_Row):
+    """A task again and again, by a cron line. It needs a living engine: `omni-mcp service install` keeps one."""
+
+    cron: Annotated[str, AfterValidator(_cron)]
+    """Five fields, as Debian's cron has them: minute, hour, day of the month, month, weekday."""
+    timezone: Annotated[str, AfterValidator(_zone)] | None = None
+    """The zone of these times, such as `Europe/Berlin`; without it that of this machine."""
+    missed: Literal["skip", "once", "all"] = "once"
+    """What follows when due times went by while no engine lived: nothing, one run, or one for each (up to `most`)."""
+    overlap: Literal["skip", "queue"] = "skip"
+    """What follows when the last run is not over: this one is left out, or it waits for its turn (up to `most`)."""
+    most: Annotated[int, Field(ge=1, le=100)] = 10
+    """The most runs that are made up, or that wait for their turn; the newest due times are kept when making up."""
+    enabled: bool = True
+    """False: it is never due."""
+    task: ScheduleTask
+    """The task that a due time becomes."""
+
+    @model_validator(mode="after")
+    def _runs_one_after_the_other(self) -> Self:
+        if self.missed == "all" and self.overlap == "skip":
+            raise ValueError("has missed: all, which needs overlap: queue: a schedule has one run at a time")
+        return self
+
+
+HOOK_VALUES = {"openclaw": ("summary", "error", "status", "job", "job_id", "session")}
+"""What the description of a task may name, by the kind of its source."""
+
+
+class HookTask(TaskRow):
+    """The task that a delivery becomes."""
+
+    description: Annotated[str, Field(min_length=1, max_length=20_000)]
+    """What is to be done, with {summary} {error} {status} {job} {job_id} {session} put in, each cut to a limit."""
     permissions: Permissions = "read-only"
     """The most that the run may do; who cannot keep to it (a foreign tool, OpenClaw) takes it only with `full`."""
 
@@ -753,8 +807,15 @@ class ServersFile(_Row):
     """Who is told of changes of mode and of questions."""
     webhooks: Mapping[Name, SourceRow] = Field(default_factory=dict[str, SourceRow])
     """Senders whose deliveries become tasks, by name."""
+    schedules: Mapping[Name, ScheduleRow] = Field(default_factory=dict[str, ScheduleRow])
+    """Tasks again and again, by name; docs/schedules.md."""
     http: Http = Http()
     """Who may call `omni-mcp serve`, and how much; read at its start: `hosts`, `origins`, `connections`."""
+
+    @property
+    def scheduled(self) -> Mapping[str, ScheduleRow]:
+        """The schedules that are enabled."""
+        return {name: row for name, row in self.schedules.items() if row.enabled}
 
     @field_validator("direct", mode="before")
     @classmethod

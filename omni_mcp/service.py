@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp import scheduled
 from omni_mcp.costs import begins, costs_view
 from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.budgets import check_amount
@@ -24,7 +25,15 @@ from omni_mcp.decide.resuming import Resumption, resumption
 from omni_mcp.decide.routing import Route, route
 from omni_mcp.decide.times import in_words, point, span
 from omni_mcp.dispatch.base import Dispatch
-from omni_mcp.errors import BadRequest, ForPeople, QuestionGone, TaskNotFound, TransitionRefused, UnknownExecutor
+from omni_mcp.errors import (
+    BadRequest,
+    ForPeople,
+    QuestionGone,
+    ScheduleUnknown,
+    TaskNotFound,
+    TransitionRefused,
+    UnknownExecutor,
+)
 from omni_mcp.excerpt import joined
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
 from omni_mcp.lineage import Lineage
@@ -32,6 +41,7 @@ from omni_mcp.notify.channels import told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.question import Answer, Question
+from omni_mcp.servers_file import ScheduleRow
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, state_of
 from omni_mcp.task import (
@@ -52,6 +62,7 @@ from omni_mcp.task import (
 from omni_mcp.views import (
     AttemptsView,
     CostsView,
+    DueView,
     EngineView,
     ExecutorView,
     ListView,
@@ -64,6 +75,8 @@ from omni_mcp.views import (
     ResumedView,
     ResumeView,
     RouteView,
+    SchedulesView,
+    ScheduleView,
     TaskView,
     attempts_view,
     question_view,
@@ -384,6 +397,41 @@ class Service:
             now=self.clock.now(),
             cells=cells,
         )
+
+    async def schedules(self) -> SchedulesView:
+        """Say which schedules there are, how they stand, and when they are due next."""
+        servers = self.settings().servers
+        shown = await scheduled.views(self.ledger, servers.schedules, now=self.clock.now())
+        needs = servers.scheduled and not self.engines.alive
+        return SchedulesView(schedules=shown, engine=scheduled.NO_ENGINE if needs else None)
+
+    async def run_schedule(self, name: str) -> TaskView:
+        """Run the task of a schedule now, due or not. Raises ScheduleUnknown, ScheduleRunning."""
+        row, plan = await self._scheduled(name)
+        spec = scheduled.spec_of(name, row, None, self.clock.now())
+        submitted = await self.ledger.run_schedule(name, plan=plan, spec=spec, task_id=new_id())
+        engine = await self._ring(submitted.task.id, submitted.engine)
+        return task_view(submitted.task, engine=engine, **await self._told(submitted.task))
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> ScheduleView:
+        """Pause a schedule, or let it go on from now. Raises ScheduleUnknown."""
+        row, plan = await self._scheduled(name)
+        engine = await self.ledger.pause_schedule(name, plan=plan, paused=paused)
+        if row.enabled and not paused:
+            await self.engines.ensure(engine)
+        [view] = await scheduled.views(self.ledger, {name: row}, now=self.clock.now())
+        return view
+
+    async def due_times(self, name: str, *, count: int) -> DueView:
+        """Say when a schedule is due next. Raises ScheduleUnknown."""
+        row, _plan = await self._scheduled(name)
+        return await run_sync(partial(scheduled.due_view, name, row, now=self.clock.now(), count=count))
+
+    async def _scheduled(self, name: str) -> tuple[ScheduleRow, str]:
+        rows = self.settings().servers.schedules
+        if name not in rows:
+            raise ScheduleUnknown(name, sorted(rows))
+        return rows[name], await run_sync(scheduled.plan_here, rows[name])
 
     async def told_by(self) -> dict[str, str]:
         """Say who is told of changes of mode, and how that went last."""

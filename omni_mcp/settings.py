@@ -38,6 +38,8 @@ from omni_mcp.servers_file import (
     Repair,
     Routing,
     Rule,
+    ScheduleRow,
+    ScheduleTask,
     ServersFile,
     SourceRow,
     TokenRow,
@@ -250,6 +252,8 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("http", "tokens", "*"): TokenRow,
     ("http", "jwt"): JwtRow,
     ("http", "rate"): Rate,
+    ("schedules", "*"): ScheduleRow,
+    ("schedules", "*", "task"): ScheduleTask,
 }
 """Where in the file which keys may stand."""
 
@@ -266,6 +270,7 @@ _ROWS = (
     ("webhooks", "*"),
     ("http", "tokens", "*"),
     ("http", "jwt"),
+    ("schedules", "*"),
     ("fault_handler", "repair"),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""

@@ -17,6 +17,9 @@ LOCAL = "local"
 SOURCE = "hook:"
 """How the principals of webhooks begin; what they submitted is shown to whoever is `local`, whose settings let them."""
 
+SCHEDULE = "schedule:"
+"""How the principals of schedules begin; their tasks are shown as those of webhooks are."""
+
 SYSTEM_REPAIR = "system_repair"
 """The type of the task that repairs LiteLLM: the engine's own, no caller may submit it."""
 
@@ -164,6 +167,11 @@ class Mode(StrEnum):
 def of_source(name: str) -> str:
     """Return the principal of a webhook."""
     return SOURCE + name
+
+
+def of_schedule(name: str) -> str:
+    """Return the principal of a schedule."""
+    return SCHEDULE + name
 
 
 def new_id() -> str:

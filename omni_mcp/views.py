@@ -5,7 +5,7 @@ Fields that hold nothing are left out of an answer (`shown`), so that a model re
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
@@ -101,7 +101,7 @@ class TaskView(View):
     silent: int | None = None
     """Seconds since the executor's last sign of life, while it is executing."""
     source: str | None = None
-    """Who submitted it, unless that was the person here: `hook:NAME`."""
+    """Who submitted it, unless that was the person here: `hook:NAME`, `schedule:NAME`."""
     retry_of: str | None = None
     cancel_requested_at: datetime | None = None
     cost_usd: float | None = None
@@ -340,6 +340,56 @@ class ToldView(View):
     channel: str
     told: bool
     text: str
+
+
+class ScheduleView(View):
+    """A schedule of servers.yaml, and how it stands."""
+
+    name: str
+    cron: str
+    timezone: str
+    missed: str
+    overlap: str
+    state: Literal["on", "paused", "off"]
+    """`off`: its row is not enabled."""
+    next_due: datetime | None = None
+    """None: it is paused or off."""
+    task_id: str | None = None
+    """The newest run."""
+    task_state: TaskState | None = None
+    last_due: datetime | None = None
+    """When that was due; None: it was run by hand."""
+    queued: list[datetime] | None = None
+    """Due times whose run waits for the one before."""
+    said: str | None = None
+    """What was missed or left out last."""
+    said_at: datetime | None = None
+
+
+class SchedulesView(View):
+    """All schedules of a home."""
+
+    schedules: list[ScheduleView]
+    engine: str | None = None
+    """What keeps them from running."""
+
+
+class DueView(View):
+    """When a schedule is due next, in its own time zone."""
+
+    name: str
+    timezone: str
+    due: list[datetime]
+
+
+class KeptView(View):
+    """The service of the system that keeps this program alive."""
+
+    name: str
+    file: str
+    installed: bool
+    alive: bool
+    engine_pid: int | None = None
 
 
 class NotifyView(View):

@@ -2,8 +2,23 @@
 
 # The order is that of --help.
 # isort: off
-from omni_mcp.cli import face, init, tasks, answer, dashboard, costs, system, notify, doctor, layers, engine, ledger
-from omni_mcp.cli import clients
+from omni_mcp.cli import (
+    face,
+    init,
+    tasks,
+    answer,
+    dashboard,
+    costs,
+    system,
+    schedule,
+    notify,
+    doctor,
+    layers,
+    engine,
+    service,
+    ledger,
+    clients,
+)
 from omni_mcp.cli.base import app
 
 __all__ = [
@@ -19,6 +34,8 @@ __all__ = [
     "layers",
     "ledger",
     "notify",
+    "schedule",
+    "service",
     "system",
     "tasks",
 ]

@@ -46,6 +46,11 @@ def _types() -> Iterator[tuple[str, str]]:
     yield from ((kind, f"→ {name}") for kind, name in {**handled, **ruled}.items())
 
 
+def _schedules() -> Iterator[tuple[str, str]]:
+    for name, row in _settings().servers.schedules.items():
+        yield name, row.cron
+
+
 def _settings() -> Settings:
     return load(Home.locate())
 
@@ -54,4 +59,5 @@ tasks = _quietly(lambda: _tasks(only_open=False))
 open_tasks = _quietly(lambda: _tasks(only_open=True))
 executors = _quietly(_executors)
 types = _quietly(_types)
+schedules = _quietly(_schedules)
 clients = _quietly(lambda: iter([(name, client.title) for name, client in CLIENTS.items()]))

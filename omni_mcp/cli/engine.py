@@ -20,12 +20,16 @@ app.add_typer(engine_app, name="engine")
 
 
 @command("run", group=engine_app)
-def engine_run() -> None:
+def engine_run(
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Never end for want of tasks, and wait while another engine runs.")
+    ] = False,
+) -> None:
     """Run the engine here until it is idle for long; faces start it in the background by themselves."""
     from omni_mcp.engine_process import run_engine
 
     with clear_errors():
-        run_engine(Home.locate())
+        run_engine(Home.locate(), stay=stay)
 
 
 @command("status", group=engine_app)

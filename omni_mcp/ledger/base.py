@@ -1,6 +1,6 @@
 """The ledger port: verbs, not SQL. Each writing verb is one durable, guarded write; each reader never blocks it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -134,6 +134,31 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleMark:
+    """How far a schedule of servers.yaml is decided, and what became of it last."""
+
+    name: str
+    plan: str
+    """The cron line and the zone that it was decided by; another one begins anew. Empty: it is switched off."""
+    seen_until: datetime
+    """Up to here each due time is decided."""
+    queued: tuple[datetime, ...] = ()
+    """Due times whose run waits for the one before."""
+    paused_at: datetime | None = None
+    task_id: str | None = None
+    """The newest run."""
+    task_state: TaskState | None = None
+    """How that stands; None: there was none, or it was purged."""
+    running: bool = False
+    """Whether that is not over."""
+    due_at: datetime | None = None
+    """When that was due; None: it was run by hand."""
+    said: str | None = None
+    """What was missed or skipped last, in words."""
+    said_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """A page of short rows."""
 
@@ -176,6 +201,17 @@ class Ledger(Protocol):
         """
         ...
 
+    async def run_schedule(self, name: str, *, plan: str, spec: TaskSpec, task_id: str) -> Submitted:
+        """Write a task of a schedule that is wanted now. Raises ScheduleRunning while its last run is not over."""
+        ...
+
+    async def pause_schedule(self, name: str, *, plan: str, paused: bool) -> EngineMark | None:
+        """Pause a schedule, or let it go on from now: what was due in between is not made up.
+
+        Returns the engine that is there, seen in the same transaction.
+        """
+        ...
+
     async def request_cancel(self, task_id: str, *, reason: str | None, lives: bool = False) -> Task:
         """Cancel at once what no engine holds (idle, waiting); else leave word for its engine. Terminal: unchanged.
 
@@ -204,10 +240,34 @@ class Ledger(Protocol):
         """Make this engine the one that faces see."""
         ...
 
-    async def retire(self, owner: str, *, only_if_idle: bool) -> bool:
+    async def retire(self, owner: str, *, only_if_idle: bool, scheduled: Collection[str] = ()) -> bool:
         """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open.
 
-        A delivery that is owed counts as open.
+        A delivery that is owed counts as open, and so does each schedule of `scheduled` that is not paused.
+        """
+        ...
+
+    async def plan_schedule(self, name: str, *, plan: str) -> None:
+        """Begin to look at a schedule, from now on; one that is looked at by this plan already stays as it is."""
+        ...
+
+    async def unplan_schedules(self, names: Collection[str]) -> None:
+        """Forget how far these schedules are decided: they are switched off, or no more."""
+        ...
+
+    async def advance_schedule(
+        self,
+        mark: ScheduleMark,
+        *,
+        seen_until: datetime,
+        queued: Sequence[datetime],
+        said: str | None = None,
+        run: "tuple[datetime, TaskSpec, str] | None" = None,
+    ) -> Task | None:
+        """Move a schedule on from `mark`; with `run` (due time, what is to be done, id) its task is written with it.
+
+        None: no task was written, because none was wanted, the mark has moved, its last run is not over, or that due
+        time has its task already.
         """
         ...
 
@@ -482,6 +542,10 @@ class Ledger(Protocol):
 
     async def any_owed(self) -> bool:
         """Whether any channel is owed a delivery."""
+        ...
+
+    async def schedules(self) -> Mapping[str, ScheduleMark]:
+        """Return how far each schedule is decided, by name; those of rows that are no more, too."""
         ...
 
     async def last_deliveries(self) -> Sequence[Delivery]:

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from omni_mcp.errors import (
     TransitionRefused,
 )
 from omni_mcp.excerpt import excerpt
-from omni_mcp.ledger import question_statements, questions
+from omni_mcp.ledger import question_statements, questions, schedule_statements, schedules
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.base import (
@@ -35,6 +35,7 @@ from omni_mcp.ledger.base import (
     Page,
     ResultPage,
     ResultPart,
+    ScheduleMark,
     Submitted,
     Watermark,
 )
@@ -124,7 +125,12 @@ class SqliteLedger(Ledger):
     # what faces do
 
     async def submit(self, spec: TaskSpec, *, task_id: str, choice: Choice | None) -> Submitted:
-        values = self._values(
+        values = self._new(spec, task_id, choice)
+        return _submitted(*await self._write(lambda db: submit(db, values, spec.after)))
+
+    def _new(self, spec: TaskSpec, task_id: str, choice: Choice | None = None) -> Values:
+        """Return what is bound to write a new task."""
+        return self._values(
             id=task_id,
             principal=spec.principal,
             key=spec.idempotency_key,
@@ -144,9 +150,16 @@ class SqliteLedger(Ledger):
             budget_usd=spec.budget_usd,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
-        row, deduplicated, engine = await self._write(lambda db: submit(db, values, spec.after))
-        mark = None if engine is None else an_engine(engine)
-        return Submitted(task=a_task(row), deduplicated=deduplicated, engine=mark)
+
+    async def run_schedule(self, name: str, *, plan: str, spec: TaskSpec, task_id: str) -> Submitted:
+        task = self._new(spec, task_id)
+        values = {"name": name, "plan": plan, "id": task_id, "now": task["now"]}
+        return _submitted(*await self._write(lambda db: schedules.run_by_hand(db, values, task)))
+
+    async def pause_schedule(self, name: str, *, plan: str, paused: bool) -> EngineMark | None:
+        values = self._values(name=name, plan=plan)
+        engine = await self._write(lambda db: schedules.pause(db, values, paused=paused))
+        return None if engine is None else an_engine(engine)
 
     async def request_cancel(self, task_id: str, *, reason: str | None, lives: bool = False) -> Task:
         text = f"cancelled: {reason}" if reason else "cancelled"
@@ -200,9 +213,42 @@ class SqliteLedger(Ledger):
 
         await self._write(unit)
 
-    async def retire(self, owner: str, *, only_if_idle: bool) -> bool:
-        values = self._values(owner=owner, only_if_idle=only_if_idle)
+    async def retire(self, owner: str, *, only_if_idle: bool, scheduled: Collection[str] = ()) -> bool:
+        values = self._values(owner=owner, only_if_idle=only_if_idle, scheduled=to_json(list(scheduled)))
         return await self._write(lambda db: db.execute(sql.RETIRE, values).rowcount == 1)
+
+    async def plan_schedule(self, name: str, *, plan: str) -> None:
+        values = self._values(name=name, plan=plan)
+        await self._write(lambda db: db.execute(schedule_statements.PLAN, values).rowcount)
+
+    async def unplan_schedules(self, names: Collection[str]) -> None:
+        values = self._values(names=to_json(list(names)))
+        await self._write(lambda db: db.execute(schedule_statements.UNPLAN, values).rowcount)
+
+    async def advance_schedule(
+        self,
+        mark: ScheduleMark,
+        *,
+        seen_until: datetime,
+        queued: Sequence[datetime],
+        said: str | None = None,
+        run: tuple[datetime, TaskSpec, str] | None = None,
+    ) -> Task | None:
+        due_at, task_id = (None, None) if run is None else (stamp(run[0]), run[2])
+        task = None if run is None else self._new(run[1], run[2])
+        values = self._values(
+            name=mark.name,
+            plan=mark.plan,
+            was_seen=stamp(mark.seen_until),
+            was_queued=to_json([*map(stamp, mark.queued)]),
+            seen_until=stamp(seen_until),
+            queued=to_json([*map(stamp, queued)]),
+            said=said,
+            id=task_id,
+            due_at=due_at,
+        )
+        row = await self._write(lambda db: schedules.advance(db, values, task))
+        return None if row is None else a_task(row)
 
     async def dismiss(self, owner: str) -> None:
         values = self._values(owner=owner)
@@ -553,6 +599,10 @@ class SqliteLedger(Ledger):
     async def any_owed(self) -> bool:
         return bool((await self._read(sql.ANY_OWED, {}))[0]["owed"])
 
+    async def schedules(self) -> Mapping[str, ScheduleMark]:
+        rows = await self._read(schedule_statements.SCHEDULES, {})
+        return {row["name"]: schedules.a_schedule(row) for row in rows}
+
     async def last_deliveries(self) -> Sequence[Delivery]:
         return [a_delivery(row) for row in await self._read(sql.LAST_DELIVERIES, {})]
 
@@ -690,6 +740,11 @@ def _held(row: sqlite3.Row | None, task_id: str, verb: str) -> Task:
     if row is None:
         raise TransitionRefused(task_id, verb)
     return a_task(row)
+
+
+def _submitted(row: sqlite3.Row, deduplicated: bool, engine: sqlite3.Row | None) -> Submitted:
+    mark = None if engine is None else an_engine(engine)
+    return Submitted(task=a_task(row), deduplicated=deduplicated, engine=mark)
 
 
 def _stored(outcome: Outcome) -> dict[str, Any]:

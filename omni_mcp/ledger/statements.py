@@ -14,8 +14,11 @@ _N = "(select n from tasks where id = :id)"
 
 TASK = _WHOLE + " where t.id = :id"
 TASK_BY_N = _WHOLE + " where t.n = :n"
-SEEN = "(:principal is null or +{0}principal = :principal or (:principal = 'local' and +{0}principal glob 'hook:*'))"
-"""Whose tasks a principal is shown: its own; the person here those of the webhooks of their own settings; null: all.
+SEEN = """
+    (:principal is null or +{0}principal = :principal
+        or (:principal = 'local' and (+{0}principal glob 'hook:*' or +{0}principal glob 'schedule:*')))
+"""
+"""Whose tasks a principal is shown: its own; the person here those of their own webhooks and schedules; null: all.
 
 The plus keeps SQLite from walking through all tasks of the principal instead.
 """
@@ -305,6 +308,10 @@ RETIRE = """
     where owner = :owner and (not :only_if_idle or not (
         exists (select 1 from tasks where open = 1)
         or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+        or exists (
+            select 1 from json_each(:scheduled)
+            where value not in (select name from schedules where paused_at is not null)
+        )
     ))
 """
 REPORT_HEALTH = """
