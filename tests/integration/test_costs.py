@@ -33,6 +33,8 @@ HAIKU = {"input_cost_per_token": 1e-6, "output_cost_per_token": 5e-6}
 ASSISTANT = {"preset": "assistant", "handles": ["general"], "parallel": 4}
 LIMIT = 150.0
 """Seconds that anything may take here."""
+RELAYS, CALLERS = 3, 30
+"""Relays that spend one day, and who calls through each at once."""
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -191,38 +193,36 @@ async def test_three_relays_spend_one_day_over_a_kill_and_go_beyond_it_by_no_mor
 
     Where `limits.unknown_usd` is what a call costs, those in flight are counted as well, and nothing goes beyond.
     """
-    relays, callers, calls = 3, 30, 300
+    calls = 300
     async with running_cloud(delay=0.05) as cloud, ledger_for_tests(tmp_path) as ledger:
         task, price = await a_bound_task(ledger), await price_of_a_call(cloud)
-        daily = calls * price
-        limits = (str(daily), str(price if open_calls_count else 0.0))
+        limits = (str(calls * price), str(price if open_calls_count else 0.0), str(CALLERS))
         argv = [sys.executable, str(STUBS / "spender.py"), str(tmp_path / "ledger.db"), cloud.url, task.id, *limits]
-        argv.append(str(callers))
-        told: list[tuple[int, int]] = []
-
-        async def spend() -> None:
-            done = await anyio.run_process(argv, stderr=None)
-            served, stopped = map(int, done.stdout.split())
-            told.append((served, stopped))
-
-        async with (
-            anyio.create_task_group() as group,
-            await anyio.open_process(argv, stderr=None) as victim,
-        ):
-            for _ in range(relays - 1):
-                group.start_soon(spend)
-            await asked_in_all(cloud, calls // 3)
-            victim.kill()
-            group.start_soon(spend)
+        told = await spent_over_a_kill(argv, cloud, calls // 3)
         spent = await ledger.find(task.id, principal=task.spec.principal)
-    lost = spent.cost_unknown_calls
-    assert spent.cost_usd is not None
-    known = round(spent.cost_usd / price)
-    assert (sum(served for served, _ in told), all(stopped for _, stopped in told)) <= (known, True)
-    assert known <= len(cloud.requests) <= known + lost
-    assert lost <= callers
-    beyond = known + lost - calls
-    assert 0 <= beyond <= (0 if open_calls_count else relays * callers + lost), (known, lost)
+    known, lost = round((spent.cost_usd or 0) / price), spent.cost_unknown_calls
+    assert sum(served for served, _ in told) <= known <= len(cloud.requests) <= known + lost
+    assert all(stopped for _, stopped in told)
+    assert lost <= CALLERS
+    assert 0 <= known + lost - calls <= (0 if open_calls_count else RELAYS * CALLERS + lost), (known, lost)
+
+
+async def spent_over_a_kill(argv: Sequence[str], cloud: Cloud, kill_at: int) -> Sequence[tuple[int, int]]:
+    """Have relays spend until they are stopped, one of them killed and replaced; returns what the others told."""
+    told: list[tuple[int, int]] = []
+
+    async def spend() -> None:
+        done = await anyio.run_process(argv, stderr=None)
+        served, stopped = map(int, done.stdout.split())
+        told.append((served, stopped))
+
+    async with anyio.create_task_group() as group, await anyio.open_process(argv, stderr=None) as victim:
+        for _ in range(RELAYS - 1):
+            group.start_soon(spend)
+        await asked_in_all(cloud, kill_at)
+        victim.kill()
+        group.start_soon(spend)
+    return told
 
 
 async def a_bound_task(ledger: SqliteLedger) -> Task:
