@@ -153,7 +153,7 @@ async def claude(here: House, cloud: Cloud, prompt: str) -> str:
     ]
     quiet = {"DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
     env = {**here.env, **quiet, "ANTHROPIC_BASE_URL": cloud.url, "ANTHROPIC_API_KEY": "not-a-key"}
-    with anyio.fail_after(LIMIT):
+    with anyio.fail_after(LIMIT * 3):
         done = await anyio.run_process(argv, input=prompt.encode(), env=env, cwd=here.home.root, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.decode()
