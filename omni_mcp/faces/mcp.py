@@ -165,15 +165,6 @@ def the_service(context: Context = AContext) -> Service:
 AService: Any = Depends(the_service)
 
 
-def the_client(context: Context = AContext) -> str | None:
-    """Return how the client calls itself; one of the newest protocol may not say."""
-    said = context.session.client_params
-    return None if said is None else said.client_info.name
-
-
-AClient: Any = Depends(the_client)
-
-
 @answering
 async def submit_task(
     description: Annotated[str, Field(description="The whole task, with all that the executor must know")],
@@ -196,15 +187,12 @@ async def submit_task(
     ] = None,
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,
-    client: str | None = AClient,
     caller: CallingClient = ACallingClient,
 ) -> TaskView | ToolResult:
     """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
 
     Next: task_status with wait_seconds=50.
     """
-    if (asked_before := await caller.again()) is not None:
-        return await caller.over(asked_before, wait_seconds)
     spec = TaskSpec(
         description=description,
         type=type,
@@ -218,7 +206,9 @@ async def submit_task(
         budget_usd=budget_usd,
         options=options or {},
     )
-    return await caller.over(await service.submit(spec, client=client), wait_seconds, handing_off=True)
+    return await caller.over(
+        await caller.again() or await service.submit(spec, client=caller.name), wait_seconds, handing_off=True
+    )
 
 
 @answering

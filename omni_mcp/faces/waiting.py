@@ -44,6 +44,12 @@ class CallingClient:
     context: Context
 
     @property
+    def name(self) -> str | None:
+        """How it calls itself; one of the newest protocol may not say."""
+        said = self.context.session.client_params
+        return None if said is None else said.client_info.name
+
+    @property
     def modern(self) -> bool:
         """Whether it speaks a protocol without requests to the client."""
         request = self.context.request_context

@@ -91,8 +91,8 @@ def embedded(uri: str, text: str, mime_type: str = "text/plain") -> EmbeddedReso
     return EmbeddedResource(type="resource", resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text))
 
 
-def form(message: str, schema: Mapping[str, Any] = NAMED) -> InputRequest:
-    return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=dict(schema)))
+def form(message: str, schema: Mapping[str, Any] | None = None) -> InputRequest:
+    return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=dict(schema or NAMED)))
 
 
 def sampling(text: str, limit: int = 100) -> CreateMessageRequest:

@@ -6,10 +6,16 @@ with nothing but the home on disk. Its pid is a line on stdout.
 
 import os
 from collections.abc import Callable
+from importlib import import_module
+
+NEEDED = ("uvicorn", "fastmcp.server.http")
+"""What FastMCP imports when it begins to serve."""
 
 
 def again_and_again(serve: Callable[[], None]) -> None:
     """Serve in a child, and in another one when it was killed, for ever."""
+    for name in NEEDED:
+        import_module(name)
     while True:
         pid = os.fork()
         if pid == 0:

@@ -9,8 +9,6 @@ import asyncio
 import sys
 from typing import Any
 
-import fastmcp.server.http  # pyright: ignore[reportUnusedImport] # noqa: F401 - what a forked server then has
-import uvicorn  # pyright: ignore[reportUnusedImport] # noqa: F401
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.utilities.tasks import TaskConfig

@@ -140,31 +140,36 @@ async def working() -> AsyncGenerator[str]:
         worker.wait()
 
 
+async def _ours(suite: Suite, home: Path, scenarios: Sequence[str], *, eras: Sequence[str]) -> dict[str, Score]:
+    argv = [sys.executable, "-m", "tests.conformance.server"]
+    async with working() as worker:
+        async with serving(home / "ours", argv, worker) as server:
+            scores = {era: await suite.run(server.url, "--requirements", era) for era in eras}
+            scores["ours"] = await suite.tasks(server.url, scenarios)
+        async with serving(home / "ours-killed", argv, worker) as server, killed_after_each_task(server) as url:
+            scores["ours, killed"] = await suite.tasks(url, scenarios)
+            logger.info("killed %d times", server.kills)
+    return scores
+
+
+async def _theirs(suite: Suite, home: Path, scenarios: Sequence[str], python: str) -> dict[str, Score]:
+    argv = [python, str(HERE / "peer.py")]
+    async with serving(home / "peer", argv) as server:
+        scores = {"fastmcp-tasks": await suite.tasks(server.url, scenarios)}
+    async with serving(home / "peer-killed", argv) as server, killed_after_each_task(server) as url:
+        return scores | {"fastmcp-tasks, killed": await suite.tasks(url, scenarios)}
+
+
 async def main(index: str, peer_python: str, *only: str) -> None:
     """Run everything, print what came of it, and fail where that was not expected."""
     scenarios = only or CREATING
-    ours = [sys.executable, "-m", "tests.conformance.server"]
-    peer = [peer_python, str(HERE / "peer.py")]
-    scores: dict[str, Score] = {}
     with TemporaryDirectory(prefix="omni-conformance-") as folder:
-        home, results = Path(folder), Path(folder) / "results"
-        results.mkdir()
+        (results := Path(folder) / "results").mkdir()
         suite = Suite(index, results)
-        async with working() as worker:
-            async with serving(home / "ours", ours, worker) as server:
-                for era in () if only else ERAS:
-                    scores[era] = await suite.run(server.url, "--requirements", era)
-                scores["ours"] = await suite.tasks(server.url, scenarios)
-            async with serving(home / "ours-killed", ours, worker) as server:
-                async with killed_after_each_task(server) as url:
-                    scores["ours, killed"] = await suite.tasks(url, scenarios)
-                kills = server.kills
-        async with serving(home / "peer", peer) as server:
-            scores["fastmcp-tasks"] = await suite.tasks(server.url, scenarios)
-        async with serving(home / "peer-killed", peer) as server, killed_after_each_task(server) as url:
-            scores["fastmcp-tasks, killed"] = await suite.tasks(url, scenarios)
+        scores = await _ours(suite, Path(folder), scenarios, eras=() if only else ERAS)
+        scores |= await _theirs(suite, Path(folder), scenarios, peer_python)
     print("\n".join(_table(scores, scenarios)))
-    print(f"killed: SIGKILL between a task's creation and the first tasks/get, {kills} times with ours")
+    print("killed: the server has a SIGKILL between the creation of each task and the first tasks/get")
     _judge({name: score for name, score in scores.items() if not name.startswith("fastmcp")}, whole=not only)
 
 

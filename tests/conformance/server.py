@@ -7,8 +7,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import fastmcp.server.http  # pyright: ignore[reportUnusedImport] # noqa: F401 - what a forked server then has
-import uvicorn  # pyright: ignore[reportUnusedImport] # noqa: F401
 import yaml
 
 from omni_mcp.app import preload_engine, running_all

@@ -178,9 +178,9 @@ async def test_a_caller_that_wants_progress_hears_how_it_goes(
         heard.append(message)
 
     async with place(tmp_path) as here:
+        made = Calling(here)
         async with Client(face_of(here.service), mode=mode, progress_handler=hear) as client:
             async with anyio.create_task_group() as tasks:
-                made = Calling(here)
                 tasks.start_soon(made.submit, client)
                 made.task_id = await here.executing((await the_task(here)).id)
                 keep: dict[str, Any] = {"attempt": 1, "owner": "me", "snapshot": None}
@@ -197,13 +197,12 @@ async def test_what_was_asked_before_a_restart_is_answered_after_it(tmp_path: Pa
     async with place(tmp_path) as here:
         before_it, after_it = [await run_sync(kept_state, here.service.settings().home) for _ in range(2)]
         call = partial(_call, "submit_task", arguments)
+        made, rounds = Calling(here), list[Any]()
         async with Client(face_of(here.service, before_it), elicitation_handler=User()) as client:
             async with anyio.create_task_group() as tasks:
-                made = Calling(here)
-                rounds: list[Any] = []
                 tasks.start_soon(call, client, rounds)
                 await made.asks()
-        (before,) = rounds
+        before = rounds[0]
         assert isinstance(before, InputRequiredResult)
         assert list(before.input_requests or {}) == ["q1"]
         said = {"input_responses": {"q1": Elicited(action="accept", content={"which": "A"})}}
