@@ -865,14 +865,14 @@ PLANS = {
     sql.FREE_DEPENDANTS: "SEARCH dependencies USING COVERING INDEX dependants",
     sql.HELD: "SEARCH tasks USING COVERING INDEX open_tasks",
     sql.RENEW: "USING INDEX asking_tasks",
-    sql.COUNTS: "USING COVERING INDEX open_tasks",
+    sql.of_whom(sql.COUNTS, None)[0]: "USING COVERING INDEX open_tasks",
     sql.ANY_DUE: "SEARCH tasks USING INDEX due_tasks",
     sql.WAKE_DUE: "SEARCH tasks USING INDEX due_tasks",
     sql.ANY_HELD: "USING INDEX cloud_tasks",
-    sql.WAITS: "SEARCH tasks USING INDEX open_tasks",
+    sql.of_whom(sql.WAITS, None)[0]: "SEARCH tasks USING INDEX open_tasks",
     sql.FIND: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
-    sql.PAGE.format(states="", seen=sql.OWN): "SEARCH t USING INDEX newest_tasks",
-    sql.PAGE.format(states="", seen=sql.OWN_AND_HOOKS): "SEARCH t USING INTEGER PRIMARY KEY",
+    sql.PAGE.format(states="", seen=sql.page_of("token:alice")): "SEARCH t USING INDEX newest_tasks",
+    sql.PAGE.format(states="", seen=sql.page_of(LOCAL)): "SEARCH t USING INTEGER PRIMARY KEY",
     sql.BEGIN: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
 }
 
