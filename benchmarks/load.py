@@ -127,7 +127,7 @@ async def opened(web: aiohttp.ClientSession, server: Server) -> Mapping[str, str
             raise RuntimeError(f"initialize: HTTP {answer.status}")
         session = {
             "mcp-session-id": answer.headers["mcp-session-id"],
-            "mcp-protocol-version": INITIALIZE["protocolVersion"],
+            "mcp-protocol-version": str(INITIALIZE["protocolVersion"]),
         }
     told = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     async with web.post(server.url, json=told, headers=session) as answer:

@@ -234,7 +234,9 @@ async def task_status(
 @answering
 async def task_result(
     task_id: TaskId,
-    offset: Annotated[int, Field(ge=0, description="Character to begin at: next_offset of the page before")] = 0,
+    offset: Annotated[
+        int, Field(ge=0, le=1 << 53, description="Character to begin at: next_offset of the page before")
+    ] = 0,
     limit: Annotated[int, Field(ge=1, le=100_000, description="Characters")] = RESULT_PAGE,
     part: ResultPart = "text",
     service: Service = AService,

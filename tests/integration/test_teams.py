@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -24,11 +22,10 @@ from mcp import MCPError
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
 from omni_mcp.http import serve_http
-from tests.integration.house import House, Served, call, connected, ended, free_port, house, refused, until
+from tests.integration.house import House, Served, call, ended, free_port, house, refused, until
+from tests.integration.standing import STARTS, standing
 
-STARTS = 90.0
-"""Seconds until `omni-mcp serve` listens; measured: 2 to 23."""
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 KEYS = RSAKeyPair.generate()
 ISSUER, AUDIENCE = "https://id.example.com", "omni"
@@ -91,22 +88,12 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     here.home.root.mkdir()
     write_tokens(here)
     here.configure(**settings_of(here))
-    port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
-    with (here.home.root / "serve.log").open("w") as log:
-        process = subprocess.Popen(argv, env=here.env, stdout=log, stderr=log)
-        try:
-            team = Team(here, Served(process=process, port=port))  # type: ignore[arg-type]
-            anyio.run(warmed_up, team)
-            yield team
-        finally:
-            process.terminate()
-            assert process.wait(STARTS) == 0
+    with standing(here, lambda served: warmed_up(Team(here, served))) as served:
+        yield Team(here, served)
 
 
 async def warmed_up(team: Team) -> None:
-    """Have both executors running: what a test starts would otherwise count as left behind by it."""
-    await connected(team.served.port, limit=STARTS)
+    """Have both executors running."""
     async with team.client("boss") as boss:
         for kind in ("echo", "until"):
             task = await call(boss, "submit_task", description=str(team.here.home.root), type=kind)
