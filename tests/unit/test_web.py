@@ -2,6 +2,9 @@
 
 import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,17 +16,20 @@ import httpx
 import pytest
 from anyio.to_thread import run_sync
 from markupsafe import Markup
+from starlette.requests import Request
 
+from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import LedgerBusy
 from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, lasted, mode_bars, nice
 from omni_mcp.faces.web.door import HEADERS
 from omni_mcp.faces.web.forms import answer_of
 from omni_mcp.faces.web.keys import LINK, LIVES, SESSION, Keys, form_key
 from omni_mcp.faces.web.live import news
+from omni_mcp.faces.web.peer import run_behind
 from omni_mcp.faces.web.render import Part, preferred
 from omni_mcp.faces.web.site import Site
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.processes import Origin
+from omni_mcp.processes import MARKS, Origin
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.task import LOCAL, Mode, TaskState
 from omni_mcp.testing import START
@@ -429,3 +435,23 @@ def test_an_outage_is_drawn_over_what_went_well_however_short_it_was() -> None:
         pytest.approx(36),
         140 * 3600,
     ]
+
+
+def test_a_request_out_of_a_run_is_known_by_the_process_at_the_other_end() -> None:
+    connect = "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); print(); s.recv(1)"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        run = {OWNER_MARK: "an-owner", TASK_MARK: "t1"}
+        for marks, origin in ((run, Origin(task="t1", owner="an-owner")), (dict[str, str](), None)):
+            argv = [sys.executable, "-c", connect, str(port)]
+            with subprocess.Popen(argv, env={**clean(), **marks}, stdout=subprocess.PIPE) as child:
+                accepted, client = server.accept()
+                with accepted:
+                    scope = {"type": "http", "client": client, "server": ("127.0.0.1", port), "headers": []}
+                    assert run_behind(Request(scope)) == origin
+                assert child.stdout is not None
+                child.stdout.read()
+
+
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in MARKS}
