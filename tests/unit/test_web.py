@@ -2,6 +2,9 @@
 
 import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,21 +16,33 @@ import httpx
 import pytest
 from anyio.to_thread import run_sync
 from markupsafe import Markup
+from starlette.requests import Request
 
+from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import LedgerBusy
-from omni_mcp.faces.web.charts import COLOURS, FULL, attempt_bars, cost_columns, nice
+from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, lasted, mode_bars, nice
 from omni_mcp.faces.web.door import HEADERS
 from omni_mcp.faces.web.forms import answer_of
 from omni_mcp.faces.web.keys import LINK, LIVES, SESSION, Keys, form_key
 from omni_mcp.faces.web.live import news
+from omni_mcp.faces.web.peer import run_behind
 from omni_mcp.faces.web.render import Part, preferred
 from omni_mcp.faces.web.site import Site
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.processes import Origin
+from omni_mcp.processes import MARKS, Origin
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
-from omni_mcp.task import LOCAL, TaskState
+from omni_mcp.task import LOCAL, Mode, TaskState
 from omni_mcp.testing import START
-from omni_mcp.views import AttemptsView, AttemptView, CellView, CostsView, CostView, QuestionView
+from omni_mcp.views import (
+    AttemptsView,
+    AttemptView,
+    CellView,
+    CostsView,
+    CostView,
+    ModeChangeView,
+    OutagesView,
+    QuestionView,
+)
 from tests.unit.test_service import Place, place
 
 AT = "http://127.0.0.1:8766"
@@ -211,7 +226,8 @@ async def test_a_ledger_that_does_not_answer_is_said_so_and_what_to_do(
 async def test_what_cannot_be_a_task_is_shown_again_with_the_reason(tmp_path: Path) -> None:
     async with browsing(tmp_path) as browser:
         for field, text in (("budget_usd", "much"), ("budget_usd", "nan"), ("priority", "1000"), ("deadline", "soon")):
-            again = await browser.sends("/tasks", description="my long words", **{field: text})
+            given: dict[str, Any] = {"description": "my long words", field: text}
+            again = await browser.sends("/tasks", **given)
             assert again.status_code == 422
             assert "my long words" in again.text
             assert f"{field} " in again.text
@@ -295,7 +311,7 @@ async def test_a_permission_is_a_persons_to_give_and_no_runs(tmp_path: Path, mon
         shown = (await browser.client.get(f"/web/tasks/{task_id}")).text
         assert "\u202e" not in shown
         assert "Allow" in shown
-        answer = {"question_id": "q1", "action": "accept"}
+        answer: dict[str, Any] = {"question_id": "q1", "action": "accept"}
         monkeypatch.setattr("omni_mcp.faces.web.deeds.run_behind", from_a_run)
         refused = await browser.sends(f"/tasks/{task_id}/answer", **answer)
         assert refused.status_code == 422
@@ -359,28 +375,16 @@ async def test_an_open_page_is_told_what_changed_and_of_trouble(tmp_path: Path) 
 # charts
 
 
+COUNTS = ("calls", "free_calls", "paid_calls", "unknown_calls", "input_tokens", "output_tokens")
+
+
 def a_cell(day: str, executor: str, usd: float) -> CellView:
-    counts: dict[str, Any] = {
-        "calls": 1,
-        "free_calls": 0,
-        "paid_calls": 1,
-        "unknown_calls": 0,
-        "input_tokens": 1,
-        "output_tokens": 1,
-    }
-    return CellView(name=day, executor=executor, model="m", usd=usd, **counts)
+    return CellView(name=day, executor=executor, model="m", usd=usd, **dict.fromkeys(COUNTS, 1))  # type: ignore[arg-type]
 
 
 def costs_of(*cells: CellView) -> CostsView:
-    nothing: dict[str, Any] = {
-        "calls": 0,
-        "free_calls": 0,
-        "paid_calls": 0,
-        "unknown_calls": 0,
-        "input_tokens": 0,
-        "output_tokens": 0,
-    }
-    return CostsView(since=START, total=CostView(usd=0, **nothing), by={}, cells=list(cells), resets_at=START)
+    total = CostView(usd=0, **dict.fromkeys(COUNTS, 0))  # type: ignore[arg-type]
+    return CostsView(since=START, total=total, by={}, cells=list(cells), resets_at=START)
 
 
 def test_columns_hold_each_day_and_no_colour_runs_out() -> None:
@@ -411,3 +415,43 @@ def test_an_attempt_lies_within_the_life_of_its_task() -> None:
         [(0, 500, "waiting")],
         [(750, 250, "executing")],
     ]
+
+
+def test_an_outage_is_drawn_over_what_went_well_however_short_it_was() -> None:
+    def at(hours: float) -> datetime:
+        return START + timedelta(hours=hours)
+
+    changes = [
+        ModeChangeView(at=at(90.01), was=Mode.DEGRADED, mode=Mode.NORMAL, cause="back"),
+        ModeChangeView(at=at(90), was=Mode.NORMAL, mode=Mode.DEGRADED, cause="broken"),
+        ModeChangeView(at=at(-50), was=Mode.BRAINSTEM, mode=Mode.NORMAL, cause="back"),
+    ]
+    view = OutagesView(now=at(100), mode=Mode.NORMAL, since=at(90.01), changes=changes)
+    bars = mode_bars(view, START)
+    assert [bar.colour for bar in bars] == ["normal", "normal", "degraded"]
+    assert (bars[-1].at, bars[-1].size) == (pytest.approx(900), NARROWEST)
+    assert [span.total_seconds() for span in lasted(view)] == [
+        pytest.approx(9.99 * 3600),
+        pytest.approx(36),
+        140 * 3600,
+    ]
+
+
+def test_a_request_out_of_a_run_is_known_by_the_process_at_the_other_end() -> None:
+    connect = "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); print(); s.recv(1)"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        run = {OWNER_MARK: "an-owner", TASK_MARK: "t1"}
+        for marks, origin in ((run, Origin(task="t1", owner="an-owner")), (dict[str, str](), None)):
+            argv = [sys.executable, "-c", connect, str(port)]
+            with subprocess.Popen(argv, env={**clean(), **marks}, stdout=subprocess.PIPE) as child:
+                accepted, client = server.accept()
+                with accepted:
+                    scope = {"type": "http", "client": client, "server": ("127.0.0.1", port), "headers": []}
+                    assert run_behind(Request(scope)) == origin
+                assert child.stdout is not None
+                child.stdout.read()
+
+
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in MARKS}

@@ -114,7 +114,7 @@ def attempt_bars(view: AttemptsView, now: datetime) -> Sequence[Sequence[Bar]]:
     begins, ends = view.created_at, max(view.over_at or now, view.created_at)
     span = max((ends - begins).total_seconds(), 1e-6)
 
-    def bar(since: datetime, until: datetime, colour: str) -> Bar:
+    def drawn(since: datetime, until: datetime, colour: str) -> Bar:
         size = max(FULL * (until - since).total_seconds() / span, NARROWEST)
         at = min(FULL * (since - begins).total_seconds() / span, FULL - size)
         return Bar(at=max(at, 0.0), size=min(size, FULL), colour=colour)
@@ -123,9 +123,9 @@ def attempt_bars(view: AttemptsView, now: datetime) -> Sequence[Sequence[Bar]]:
         attempt = view.attempts[each]
         ended = attempt.ended_at or now
         if attempt.bound_at is None:
-            yield bar(attempt.began_at, ended, "dispatching")
+            yield drawn(attempt.began_at, ended, "dispatching")
             return
-        yield bar(attempt.bound_at, ended, attempt.end.partition(" ")[0] if attempt.end else "executing")
+        yield drawn(attempt.bound_at, ended, attempt.end.partition(" ")[0] if attempt.end else "executing")
 
     return [list(bars(each)) for each in range(len(view.attempts))]
 
@@ -134,11 +134,11 @@ def mode_bars(view: OutagesView, since: datetime) -> Sequence[Bar]:
     """Return in which mode the house was from then to now."""
     span = max((view.now - since).total_seconds(), 1e-6)
 
-    def bar(begins: datetime, ends: datetime, mode: str) -> Bar:
+    def drawn(begins: datetime, ends: datetime, mode: str) -> Bar:
         size = max(FULL * (ends - begins).total_seconds() / span, 0.0 if mode == "normal" else NARROWEST)
         return Bar(at=FULL * (begins - since).total_seconds() / span, size=size, colour=mode)
 
-    spans = [bar(max(begins, since), ends, mode) for begins, ends, mode in _spans(view) if ends > since]
+    spans = [drawn(max(begins, since), ends, mode) for begins, ends, mode in _spans(view) if ends > since]
     return sorted(spans, key=lambda each: each.colour != "normal")  # what went wrong is drawn over what went well
 
 

@@ -95,8 +95,8 @@ class Site:
         renderer = self._renderer(request)
         parts = await run_sync(_parts, page, renderer, values)
         said = self._said.pop(_session(request), None)
-        live = _live(page) and _live_of(request)
-        return await _filled(renderer, page.template, status, parts=parts, live=live, said=said, **values)
+        at = _live(page) and _live_of(request)
+        return await _filled(renderer, page.template, status, parts=parts, live=at, said=said, **values)
 
     async def _follow(self, page: Page, request: Request) -> Response:
         """Answer with the parts of a page that change, for as long as somebody looks."""
