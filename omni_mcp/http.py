@@ -37,7 +37,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     house = _House(home, f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
     face = create_face(house.opened)
     face.custom_route("/health", methods=["GET"])(partial(_health, home))
-    face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
+    face.custom_route(hooks.PATH, methods=["POST"])(hooks.Door(house.service).take)
     face.run("http", host=host, port=port, show_banner=False, host_origin_protection=True)
 
 
