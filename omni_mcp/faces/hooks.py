@@ -32,6 +32,8 @@ HEARD_OUT = 4 * 1024 * 1024
 """Bytes of a body that are read and forgotten so that its sender hears why it is refused; then the line is cut."""
 PATIENCE = 10.0
 """Seconds that a body may take to arrive."""
+UNREAD = (408, 413)
+"""After these the line is cut: what is left of the body is nobody's."""
 LATER = 503
 AGAIN = 5
 """Seconds until what was not taken now may be tried again."""
@@ -93,6 +95,9 @@ def _row(service: Service, source: str) -> SourceRow:
 async def _body(request: Request) -> bytes:
     """Return the body, no more of which is kept than may be. Raises DeliveryRefused."""
     body, size = bytearray(), 0
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:12]) > HEARD_OUT:
+        raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
     try:
         with anyio.fail_after(PATIENCE):
             async for chunk in request.stream():
@@ -108,7 +113,9 @@ async def _body(request: Request) -> bytes:
 
 
 def _again(error: OmniError) -> dict[str, str] | None:
-    """Return the header that says when it may be sent again, where that may help."""
+    """Return the header that says when it may be sent again, where that may help; or that the rest is not read."""
+    if isinstance(error, DeliveryRefused) and error.status in UNREAD:
+        return {"connection": "close"}
     after = error.after if isinstance(error, DeliveryRefused) else None
     after = AGAIN if after is None and _status(error) == LATER else after
     return None if after is None else {"retry-after": str(after)}

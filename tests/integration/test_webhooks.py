@@ -9,7 +9,7 @@ import hmac
 import json
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -184,8 +184,9 @@ async def test_what_is_forged_old_not_wanted_or_does_not_map_is_refused_with_its
                 other = await hooks.github(name, to=to, body=body)
                 assert (other.status_code, "nothing to do" in other.text) == (200, True)
             headers = {"content-type": "application/json"}
-            large = await hooks.client.post("/hooks/issues", content=_too_much(), headers=headers)
-            assert large.status_code == 413
+            with suppress(httpx.HTTPError):  # the line is cut: who still writes may not hear why
+                large = await hooks.client.post("/hooks/issues", content=_too_much(), headers=headers)
+                assert large.status_code == 413
             assert sum(TAKEN) < 16 << 20
             assert json.loads((await here.cli("list", "--json"))[1])["tasks"] == []
             paced = [await hooks.github("push", to="slow", delivery=f"{GUID}{n}") for n in range(3)]
