@@ -21,7 +21,7 @@ from omni_mcp.clients.step import Step
 from omni_mcp.errors import BadRequest, SettingsError
 from omni_mcp.home import Home
 
-MARK = "written by omni-mcp service install"
+MARK = "omni-mcp service install"
 """What a file of ours says of itself."""
 LIMIT = 60
 """Seconds that a command of the system may take."""
@@ -78,9 +78,9 @@ def _systemd(home: Home, name: str, argv: Sequence[str], environ: Mapping[str, s
     folder = Path(environ.get("XDG_CONFIG_HOME") or Path(environ["HOME"]) / ".config") / "systemd/user"
     unit = f"{name}.service"
     text = f"""\
-# {MARK}; omni-mcp service uninstall removes it
+# {MARK}
 [Unit]
-Description=Omni-Orchestrator of {_specifier(str(home.root))}
+Description=omni-mcp, {_specifier(str(home.root))}
 
 [Service]
 Type=exec

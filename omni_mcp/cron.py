@@ -17,7 +17,7 @@ from cronsim import CronSim, CronSimError
 
 logger = logging.getLogger(__name__)
 
-FIELDS = ("minute", "hour", "day of the month", "month", "weekday")
+FIELDS = ("minute", "hour", "day", "month", "weekday")
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 """Any: a line that is not due within fifty years of it never is."""
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from types import FrameType
 
 import anyio
@@ -70,7 +69,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     )
     face.custom_route("/healthz", methods=["GET"])(_alive)
     face.custom_route("/readyz", methods=["GET"])(house.ready)
-    face.custom_route(hooks.PATH, methods=["POST"])(partial(hooks.take, house.service))
+    face.custom_route(hooks.PATH, methods=["POST"])(hooks.Door(house.service).take)
     for path in (door.ROOT, f"{door.ROOT}/{{page:path}}"):
         face.custom_route(path, methods=["GET", "POST"])(mounted(Site(house.operator, Keys(home.page_keys))))
     face.run(

@@ -37,7 +37,7 @@ from omni_mcp.errors import (
 from omni_mcp.excerpt import joined
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
 from omni_mcp.lineage import Lineage
-from omni_mcp.notify.channels import told_by
+from omni_mcp.notify.channels import channels_of, told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve
 from omni_mcp.processes import Origin
 from omni_mcp.question import Answer, Question
@@ -437,6 +437,19 @@ class Service:
         """Say who is told of changes of mode, and how that went last."""
         settings, last = self.settings(), await self.ledger.last_deliveries()
         return await run_sync(told_by, settings.servers.notify, last, str(settings.home.engine_log))
+
+    async def given_up(self) -> dict[str, str]:
+        """Say what each channel never took."""
+        found = await self.ledger.given_up()
+        return {name: f"{n} notices, the last {at:%Y-%m-%d %H:%M} UTC: {why}" for name, (n, at, why) in found.items()}
+
+    async def send_again(self) -> int:
+        """Owe the channels that there are what was given up, for one more try; returns how many notices."""
+        channels = await run_sync(channels_of, self.settings().servers.notify)
+        count = await self.ledger.send_again(channels)
+        if count:
+            await self.engines.ensure(await self.ledger.engine())
+        return count
 
     async def set_mode(self, mode: Mode | None, *, minutes: float | None = None) -> ModeView:
         """Set a mode for a time, or (None) leave it to the machine again. Raises BadRequest."""

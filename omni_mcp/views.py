@@ -397,6 +397,10 @@ class NotifyView(View):
 
     tested: list[ToldView] | None = None
     told_by: dict[str, str]
+    given_up: dict[str, str] | None = None
+    """Of each channel what it never took."""
+    sent_again: int | None = None
+    """Notices that are owed once more."""
 
 
 class EngineView(View):

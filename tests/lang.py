@@ -45,12 +45,17 @@ NOT_FOR_PEOPLE = {
     "faces/resources.py": "what a client reads",
     "faces/native_tasks.py": "what a model reads",
     "ledger/question_statements.py": "statements",
+    "ledger/schedule_statements.py": "statements",
     "ledger/statements.py": "statements",
     "ledger/usage.py": "statements",
     "llm/sse.py": "a protocol",
     "setup/text.py": "what is written into a file",
     "testing.py": "fakes",
+    "webhooks/base.py": "what another program reads",
+    "webhooks/github.py": "what another program reads",
     "webhooks/openclaw.py": "what another program reads",
+    "webhooks/standard.py": "what another program reads",
+    "webhooks/task.py": "what another program reads",
 }
 """Files whose strings nobody reads at a terminal."""
 
@@ -61,7 +66,15 @@ AS_THEY_ARE = {
     *("Claude Code", "Claude Desktop", "VS Code", "Gemini CLI", "LM Studio", "Claude Code: {}", "Claude Desktop:  {}"),
     *("Claude Code:     claude mcp add omni -- {}", "python3 hello.py → {}", "submit_task {!r}", "HTTP {}: {}"),
     *('{} submit "write a haiku about queues" --wait', "{} list", "{} demo"),
-    *("json", "user", "default", "Library/Application Support", "integrity_check: {}", "coding, general, always_on, …"),
+    *(
+        "Description=omni-mcp, {}",
+        "json",
+        "user",
+        "default",
+        "Library/Application Support",
+        "integrity_check: {}",
+        "coding, general, always_on, …",
+    ),
     *(
         "preset: {}",
         "handles: [{}]",

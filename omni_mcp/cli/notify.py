@@ -18,6 +18,7 @@ from omni_mcp.views import NotifyView, ToldView
 @command()
 def notify(
     test: Annotated[bool, typer.Option("--test", help="Send each channel a test notice now, from here.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Send once more what was given up.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say who is told of changes of mode, and how that went last; ends with 1 if a test notice did not arrive.
@@ -26,9 +27,15 @@ def notify(
     """
     tell_problems()
     tested = _tested() if test else None
-    show(NotifyView(tested=tested, told_by=ask(Service.told_by)), text.print_notify, as_json=as_json)
+    show(ask(partial(_notify, tested, again)), text.print_notify, as_json=as_json)
     if not all(channel.told for channel in tested or ()):
         raise typer.Exit(1)
+
+
+async def _notify(tested: list[ToldView] | None, again: bool, service: Service) -> NotifyView:
+    sent = await service.send_again() if again else None
+    given_up = await service.given_up() or None
+    return NotifyView(tested=tested, told_by=await service.told_by(), given_up=given_up, sent_again=sent)
 
 
 def _tested() -> list[ToldView]:

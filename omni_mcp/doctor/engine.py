@@ -20,6 +20,8 @@ from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.owners import holder
 from omni_mcp.processes import is_stopped
 
+A_DECISION = "a decision"
+"""What a command needs that asks before it does something."""
 LAST_LINES = 5
 """Lines of the engine's log that are shown where it ended badly."""
 
@@ -61,6 +63,7 @@ def engine(scene: Scene) -> Iterator[Finding]:
 
 
 def _none_runs(scene: Scene, said: Announced, restart: str) -> Finding:
+    """Say what that means: nothing, unless something waits for one."""
     last = last_lines(scene.home.engine_log)[-LAST_LINES:]
     if last and not _LOGGED.match(last[-1]):
         text = f"the last engine ended with an error: {' | '.join(last)}"
@@ -68,6 +71,10 @@ def _none_runs(scene: Scene, said: Announced, restart: str) -> Finding:
     if said.tasks:
         text = "no engine runs, and tasks are open; they go on when one starts: with this, or with the next client"
         return Finding(code="engine-gone", severity=Severity.WARNING, text=text, fix=restart, safe=True)
+    if scheduled := scene.settings.servers.scheduled:
+        text = f"no engine runs, so schedules do not: {', '.join(scheduled)}"
+        fix = ours(scene.home, "service", "install")
+        return Finding(code="schedules-stand", severity=Severity.WARNING, text=text, fix=fix, needs=A_DECISION)
     if said.there:
         text = f"the last engine (pid {said.pid}) was killed, or the machine went down; no task waits"
         return note("engine-killed", text)
@@ -81,7 +88,7 @@ def start(scene: Scene) -> Iterator[Finding]:
     if pid and time.time() - lock.stat().st_mtime > 2 * START_LIMIT:
         text = f"process {pid} has been starting an engine for too long, and nobody else may meanwhile"
         yield Finding(
-            code="engine-start-stuck", severity=Severity.ERROR, text=text, fix=f"kill {pid}", needs="a decision"
+            code="engine-start-stuck", severity=Severity.ERROR, text=text, fix=f"kill {pid}", needs=A_DECISION
         )
 
 

@@ -48,19 +48,27 @@ def _misfit(channel: Apprise, place: int, scene: Scene) -> Finding | None:
 def deliveries(scene: Scene) -> Iterator[Finding]:
     """Yield the channels that did not take what they were told last."""
     there = channels_of(scene.settings.servers.notify)
-    for row in _late(scene):
+    for row in _rows(scene, sql.LATE):
         if row["channel"] in there:
             text = f"did not take the last {row['n']} notices: {row['trouble']}"
             fix = ours(scene.home, "notify", "--test")
             yield Finding(code="notify-late", severity=Severity.WARNING, text=text, about=row["channel"], fix=fix)
 
 
-def _late(scene: Scene) -> list[sqlite3.Row]:
+def given_up(scene: Scene) -> Iterator[Finding]:
+    """Yield the channels that never took some of what they were told."""
+    for row in _rows(scene, sql.GIVEN_UP):
+        text = f"{row['n']} notices were given up: {row['trouble']}"
+        fix = ours(scene.home, "notify", "--again")
+        yield note("notify-given-up", text, about=row["channel"], fix=fix)
+
+
+def _rows(scene: Scene, statement: str) -> list[sqlite3.Row]:
     """Return them; none where the ledger is of an older release or cannot be read, which another check tells."""
     if not scene.home.ledger.is_file():
         return []
     try:
         with reading(scene.home.ledger) as db:
-            return db.execute(sql.LATE).fetchall()
+            return db.execute(statement).fetchall()
     except sqlite3.Error:
         return []

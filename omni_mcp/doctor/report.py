@@ -24,6 +24,7 @@ CHECKS: Sequence[Check] = (
     models.backup_keys,
     notify.channels,
     notify.deliveries,
+    notify.given_up,
     ledger.folder,
     ledger.owner,
     ledger.permissions,

@@ -9,10 +9,11 @@ from mcp.types import CallToolResult
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
 from omni_mcp.errors import ExecutorUnusable
-from omni_mcp.executors.answers import NotThere, at, shown, text_of
+from omni_mcp.executors.answers import shown, text_of
 from omni_mcp.executors.elicitation import Caller
 from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.session import Session
+from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome
 

@@ -1,12 +1,13 @@
 """The face for webhooks: `POST /hooks/{source}` takes what a row of `webhooks` admits, once, and answers with its task.
 
-202: a new task, durable. 200: the task of an earlier try, or nothing to do. 4xx: not taken, and no repeat will be. 503:
-not taken now.
+202: a new task, durable. 200: the task of an earlier try, or nothing to do. 4xx: not taken, and no repeat will be. 429,
+503: not taken now.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
@@ -19,49 +20,64 @@ from omni_mcp.task import of_source
 from omni_mcp.views import TaskView, error_view
 from omni_mcp.webhooks.base import DeliveryRefused
 from omni_mcp.webhooks.kinds import KINDS
+from omni_mcp.webhooks.pace import Pace
 from omni_mcp.webhooks.task import spec_of
 
 logger = logging.getLogger(__name__)
 
 PATH = "/hooks/{source}"
-LARGEST = 256 * 1024
+LARGEST = 1 << 20
 """Bytes of a body."""
 HEARD_OUT = 4 * 1024 * 1024
 """Bytes of a body that are read and forgotten so that its sender hears why it is refused; then the line is cut."""
 PATIENCE = 10.0
 """Seconds that a body may take to arrive."""
+UNREAD = (408, 413)
+"""After these the line is cut: what is left of the body is nobody's."""
 LATER = 503
-AGAIN = {"retry-after": "5"}
+AGAIN = 5
+"""Seconds until what was not taken now may be tried again."""
 
 
-async def take(service: Callable[[], Service], request: Request) -> JSONResponse:
-    """Answer one delivery."""
-    source = request.path_params["source"]
-    try:
-        view = await _taken(service(), source, request)
-    except OmniError as error:
-        logger.warning("webhook %s: %s", source[:64], error.message, extra={"action": "hook_refused"})
-        status = _status(error)
-        return JSONResponse(error_view(error).shown(), status, AGAIN if status == LATER else None)
-    except ClientDisconnect:
-        return JSONResponse({}, 400)
-    if view is None:
-        return JSONResponse({"text": "nothing to do: the row does not take this status"})
-    logger.info("webhook %s: task %s", source, view.task_id, extra={"action": "hook_taken"})
-    return JSONResponse(view.shown(), 200 if view.deduplicated else 202)
+class Door:
+    """Where deliveries come in."""
 
+    def __init__(self, service: Callable[[], Service]) -> None:
+        self._service = service
+        self._pace = Pace()
 
-async def _taken(service: Service, source: str, request: Request) -> TaskView | None:
-    row = _row(service, source)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise DeliveryRefused(415, "the body is not said to be application/json")
-    body = await _body(request)
-    kind = KINDS[row.kind]
-    kind.admit(row, request.headers, body)
-    delivery = kind.read(body)
-    if delivery.status not in row.statuses:
-        return None
-    return await replace(service, principal=of_source(source)).submit(spec_of(row, delivery))
+    async def take(self, request: Request) -> JSONResponse:
+        """Answer one delivery."""
+        source = request.path_params["source"]
+        try:
+            answer = await self._taken(source, request)
+        except OmniError as error:
+            logger.warning("webhook %s: %s", source[:64], error.message, extra={"action": "hook_refused"})
+            return JSONResponse(error_view(error).shown(), _status(error), _again(error))
+        except ClientDisconnect:
+            return JSONResponse({}, 400)
+        if isinstance(answer, str):
+            return JSONResponse({"text": answer})
+        logger.info("webhook %s: task %s", source, answer.task_id, extra={"action": "hook_taken"})
+        return JSONResponse(answer.shown(), 200 if answer.deduplicated else 202)
+
+    async def _taken(self, source: str, request: Request) -> TaskView | str:
+        """Return the task of a delivery, or why there is none to make."""
+        service = self._service()
+        row = _row(service, source)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise DeliveryRefused(415, "the body is not said to be application/json")
+        body = await _body(request)
+        kind = KINDS[row.kind]
+        kind.admit(row, request.headers, body)
+        delivery = kind.read(request.headers, body)
+        if not row.takes(delivery.event):
+            return f"nothing to do: the row does not take {delivery.event[:100]!r}"
+        if wait := self._pace.wait(source, per_minute=row.per_minute, now=anyio.current_time()):
+            raise DeliveryRefused(
+                429, f"{source} has sent more than {row.per_minute} deliveries in a minute", after=ceil(wait)
+            )
+        return await replace(service, principal=of_source(source)).submit(spec_of(row, delivery))
 
 
 def _row(service: Service, source: str) -> SourceRow:
@@ -79,6 +95,9 @@ def _row(service: Service, source: str) -> SourceRow:
 async def _body(request: Request) -> bytes:
     """Return the body, no more of which is kept than may be. Raises DeliveryRefused."""
     body, size = bytearray(), 0
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:12]) > HEARD_OUT:
+        raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
     try:
         with anyio.fail_after(PATIENCE):
             async for chunk in request.stream():
@@ -91,6 +110,15 @@ async def _body(request: Request) -> bytes:
     if size > LARGEST:
         raise DeliveryRefused(413, f"the body has more than {LARGEST} bytes")
     return bytes(body)
+
+
+def _again(error: OmniError) -> dict[str, str] | None:
+    """Return the header that says when it may be sent again, where that may help; or that the rest is not read."""
+    if isinstance(error, DeliveryRefused) and error.status in UNREAD:
+        return {"connection": "close"}
+    after = error.after if isinstance(error, DeliveryRefused) else None
+    after = AGAIN if after is None and _status(error) == LATER else after
+    return None if after is None else {"retry-after": str(after)}
 
 
 def _status(error: OmniError) -> int:

@@ -343,6 +343,12 @@ def print_notify(out: Console, notify: NotifyView) -> None:
     if notify.tested == []:
         out.print("nothing was tested: there is no desktop here, no webhook and no URL of apprise")
     print_told_by(out, notify.told_by)
+    for channel, said in (notify.given_up or {}).items():
+        out.print(f"{channel}, given up: {said}", style=SEVERITIES["warning"], markup=False, highlight=False)
+    if notify.given_up:
+        out.print("once more: omni-mcp notify --again")
+    if notify.sent_again is not None:
+        out.print(f"{notify.sent_again} notices are sent once more", highlight=False)
 
 
 def mode_line(mode: ModeView) -> str:

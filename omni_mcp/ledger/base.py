@@ -262,7 +262,7 @@ class Ledger(Protocol):
         seen_until: datetime,
         queued: Sequence[datetime],
         said: str | None = None,
-        run: "tuple[datetime, TaskSpec, str] | None" = None,
+        run: tuple[datetime, TaskSpec, str] | None = None,
     ) -> Task | None:
         """Move a schedule on from `mark`; with `run` (due time, what is to be done, id) its task is written with it.
 
@@ -449,6 +449,10 @@ class Ledger(Protocol):
         """Give up what is owed to channels that are not among these. Returns how many."""
         ...
 
+    async def send_again(self, channels: Collection[str]) -> int:
+        """Owe these channels once more what was given up. Returns how many deliveries."""
+        ...
+
     # readers
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
         """Return a task of a principal, or (None) of any. Raises TaskNotFound, TaskAmbiguous."""
@@ -542,6 +546,10 @@ class Ledger(Protocol):
 
     async def any_owed(self) -> bool:
         """Whether any channel is owed a delivery."""
+        ...
+
+    async def given_up(self) -> Mapping[str, tuple[int, datetime, str]]:
+        """Return of each channel how many deliveries were given up, when last, and why."""
         ...
 
     async def schedules(self) -> Mapping[str, ScheduleMark]:

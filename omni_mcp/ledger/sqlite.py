@@ -58,6 +58,7 @@ from omni_mcp.ledger.rows import (
     fingerprint,
     maybe_json,
     maybe_stamp,
+    moment,
     plain,
     stamp,
     to_json,
@@ -505,6 +506,10 @@ class SqliteLedger(Ledger):
         values = self._values(channels=to_json(channels), trouble="it is configured no more")
         return await self._write(lambda db: db.execute(sql.DISOWN, values).rowcount)
 
+    async def send_again(self, channels: Collection[str]) -> int:
+        values = self._values(channels=to_json(list(channels)))
+        return await self._write(lambda db: db.execute(sql.SEND_AGAIN, values).rowcount)
+
     # readers
 
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
@@ -598,6 +603,10 @@ class SqliteLedger(Ledger):
 
     async def any_owed(self) -> bool:
         return bool((await self._read(sql.ANY_OWED, {}))[0]["owed"])
+
+    async def given_up(self) -> Mapping[str, tuple[int, datetime, str]]:
+        rows = await self._read(sql.GIVEN_UP, {})
+        return {row["channel"]: (row["n"], moment(row["at"]), row["trouble"]) for row in rows}
 
     async def schedules(self) -> Mapping[str, ScheduleMark]:
         rows = await self._read(schedule_statements.SCHEDULES, {})

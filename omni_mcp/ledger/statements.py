@@ -363,6 +363,14 @@ DISOWN = f"""
     update deliveries set given_up_at = :now, trouble = :trouble
     where {_OWED} and channel not in (select value from json_each(:channels))
 """
+GIVEN_UP = """
+    select channel, count(*) as n, max(given_up_at) as at, max(trouble) as trouble from deliveries
+    where given_up_at is not null group by channel order by channel
+"""
+SEND_AGAIN = """
+    update deliveries set given_up_at = null, due_at = :now
+    where given_up_at is not null and channel in (select value from json_each(:channels))
+"""
 ANY_OWED = f"select exists (select 1 from deliveries where {_OWED}) as owed"
 
 _OLD = "select n from tasks where open = 0 and since < :before"

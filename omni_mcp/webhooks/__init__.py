@@ -1,1 +1,1 @@
-"""Webhooks that come in: a file for each kind of sender, and `kinds.py` has the list. Signed ones belong here, too."""
+"""Webhooks that come in: a file for each kind of sender, and `kinds.py` has the list."""

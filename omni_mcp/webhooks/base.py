@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
+
+from pydantic_core import from_json
 
 from omni_mcp.errors import BadRequest
 from omni_mcp.servers_file import SourceRow
@@ -13,9 +15,11 @@ class DeliveryRefused(BadRequest):
 
     code = "delivery_refused"
 
-    def __init__(self, status: int, message: str, *, next_step: str | None = None) -> None:
+    def __init__(self, status: int, message: str, *, next_step: str | None = None, after: int | None = None) -> None:
+        """With `after` it may be sent again after so many seconds."""
         super().__init__(message, next_step=next_step)
         self.status = status
+        self.after = after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +28,26 @@ class Delivery:
 
     key: str
     """The same at each try of one event, and of no other."""
-    status: str
-    """How it went there: a row says which become tasks."""
+    event: str
+    """What happened there: a row says what becomes a task."""
     values: Mapping[str, str]
     """What the template of the task may name."""
+    payload: Any
+    """The whole of it: the template may point into it."""
+
+
+def parsed(body: bytes) -> Any:
+    """Return the payload of a delivery. Raises DeliveryRefused."""
+    try:
+        return from_json(body)
+    except ValueError as error:
+        raise DeliveryRefused(422, f"the body is no JSON: {error!s:.200}") from error
+
+
+def field(payload: Any, name: str) -> str:
+    """Return a text of a payload; empty where it has none of that name."""
+    value = cast("Mapping[str, Any]", payload).get(name) if isinstance(payload, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 class Kind(Protocol):
@@ -37,6 +57,6 @@ class Kind(Protocol):
         """Find out whether the sender is who the row says. Raises DeliveryRefused."""
         ...
 
-    def read(self, body: bytes) -> Delivery:
+    def read(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """Return what a delivery says. Raises DeliveryRefused."""
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from omni_mcp.webhooks import openclaw
+from omni_mcp.webhooks import github, openclaw, standard
 from omni_mcp.webhooks.base import Kind
 
-KINDS: Mapping[str, Kind] = {"openclaw": openclaw}
+KINDS: Mapping[str, Kind] = {"openclaw": openclaw, "standard": standard, "github": github}

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from omni_mcp.servers_file import SourceRow
-from omni_mcp.webhooks.base import Delivery, DeliveryRefused
+from omni_mcp.webhooks.base import Delivery, DeliveryRefused, parsed
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -44,7 +44,8 @@ def admit(row: SourceRow, headers: Mapping[str, str], body: bytes) -> None:
     """Compare the bearer token, in a time that says nothing of it. Raises DeliveryRefused."""
     del body
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    same = hmac.compare_digest(_digest(given.strip()), _digest(row.token.get_secret_value()))
+    token = row.token.get_secret_value() if row.token is not None else ""
+    same = bool(token) and hmac.compare_digest(_digest(given.strip()), _digest(token))
     if scheme.lower() != "bearer" or not same:
         raise DeliveryRefused(
             401,
@@ -53,8 +54,9 @@ def admit(row: SourceRow, headers: Mapping[str, str], body: bytes) -> None:
         )
 
 
-def read(body: bytes) -> Delivery:
+def read(headers: Mapping[str, str], body: bytes) -> Delivery:
     """Return the end of a run. Raises DeliveryRefused for what is none."""
+    del headers
     try:
         end = _Finished.model_validate_json(body)
     except ValidationError as error:
@@ -63,7 +65,8 @@ def read(body: bytes) -> Delivery:
         raise DeliveryRefused(422, f"this is no end of an OpenClaw cron job: {where}: {first['msg']}") from error
     return Delivery(
         key=f"{end.job_id}:{end.run_at}",
-        status=end.status,
+        event=end.status,
+        payload=parsed(body),
         values={
             "summary": end.summary,
             "error": end.error,

@@ -1,23 +1,35 @@
-"""Webhooks that become tasks, through a real `omni-mcp serve`; the payload is one that OpenClaw 2026.9.6 sent."""
+"""Webhooks that become tasks, through a real `omni-mcp serve`.
 
+The payloads are one that OpenClaw 2026.9.6 sent, and two in the shape that GitHub documents; Standard Webhooks are
+signed by the reference library.
+"""
+
+import hashlib
+import hmac
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 
 from tests.integration.house import LIMIT, House, call, ended, house
 
-CRON: Mapping[str, Any] = json.loads((Path(__file__).parents[1] / "data/openclaw_cron.json").read_text())
+DATA = Path(__file__).parents[1] / "data"
+CRON: Mapping[str, Any] = json.loads((DATA / "openclaw_cron.json").read_text())
 STARTS = 90.0
 """Seconds until `omni-mcp serve` listens; measured: 2 to 23."""
 pytestmark = pytest.mark.timeout(240)
 
 TOKEN = "a-token-of-16-characters-or-more"
+SECRET = "It's a Secret to Everybody"
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLdwK"
+GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -26,6 +38,23 @@ def a_row(*, task: Mapping[str, Any] | None = None, **more: Any) -> dict[str, An
     filled = {"description": "Look into {job}: {summary}", "type": "echo", "permissions": "full", **(task or {})}
     given = {name: value for name, value in filled.items() if value is not None}
     return {"kind": "openclaw", "token": TOKEN, "task": given, **more}
+
+
+def signed_row(kind: str, description: str, secret: str, **more: Any) -> dict[str, Any]:
+    """Return a row of a sender that signs."""
+    task = {"description": description, "type": "echo", "permissions": "full"}
+    return {"kind": kind, "secret": secret, "task": task, **more}
+
+
+ISSUE = (
+    "Look into #{/issue/number} {/issue/title} of {/repository/full_name} "
+    "({event}, {/issue/labels/0/name}): {/issue/body}"
+)
+ROWS: Mapping[str, Mapping[str, Any]] = {
+    "issues": signed_row("github", ISSUE, SECRET, events=["issues.opened"]),
+    "pushes": signed_row("github", "Review {/ref}: {/head_commit/message}", SECRET, events=["push"]),
+    "shop": signed_row("standard", "{event} for {/data/customer}: {/data/total}", WHSEC),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +69,34 @@ class Hooks:
             f"/hooks/{to}", json={**CRON, **said}, headers=BEARER if headers is None else headers
         )
 
+    async def github(
+        self, name: str, *, to: str, delivery: str = GUID, secret: str = SECRET, body: bytes | None = None
+    ) -> httpx.Response:
+        """Deliver an event as GitHub does."""
+        raw = (DATA / f"github_{name}.json").read_bytes() if body is None else body
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "GitHub-Hookshot/044aadd",
+            "x-github-delivery": delivery,
+            "x-github-event": name,
+            "x-hub-signature-256": f"sha256={hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()}",
+        }
+        return await self.client.post(f"/hooks/{to}", content=raw, headers=headers)
+
+    async def standard(
+        self, *, message: str = "msg_1", sent: datetime | None = None, secret: str = WHSEC, **changes: Any
+    ) -> httpx.Response:
+        """Deliver a message as Standard Webhooks has it."""
+        body = json.dumps({"type": "order.paid", "data": {"customer": "Ada", "total": 12.5}, **changes})
+        at = sent or datetime.now(UTC)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": f"v1,c2lnbmVkIGJ5IGFuIG9sZGVyIGtleQ== {Webhook(secret).sign(message, at, body)}",
+        }
+        return await self.client.post("/hooks/shop", content=body.encode(), headers=headers)
+
 
 @asynccontextmanager
 async def serving(here: House) -> AsyncGenerator[Hooks]:
@@ -50,20 +107,83 @@ async def serving(here: House) -> AsyncGenerator[Hooks]:
         it.process.kill()
 
 
-async def test_a_run_that_is_delivered_five_times_over_a_kill_becomes_one_task(tmp_path: Path) -> None:
+async def test_each_sender_that_delivers_five_times_over_a_kill_gets_one_task(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
-        here.configure(executors={"bench": here.workshop(recovery="retry")}, webhooks={"claw": a_row()})
-        answers: list[httpx.Response] = []
+        here.configure(executors={"bench": here.workshop(recovery="retry")}, webhooks={"claw": a_row(), **ROWS})
+        answers: dict[str, list[httpx.Response]] = {name: [] for name in ("claw", *ROWS)}
         for deliveries in (3, 2):
-            async with serving(here) as hooks:
-                answers += [await hooks.post() for _ in range(deliveries)]
-        assert [answer.status_code for answer in answers] == [202, 200, 200, 200, 200]
-        [task_id] = {answer.json()["task_id"] for answer in answers}
+            async with serving(here) as hooks:  # killed at its end
+                for _ in range(deliveries):
+                    answers["claw"].append(await hooks.post())
+                    answers["issues"].append(await hooks.github("issues", to="issues"))
+                    answers["pushes"].append(await hooks.github("push", to="pushes"))
+                    answers["shop"].append(await hooks.standard())
+        for name, given in answers.items():
+            assert [answer.status_code for answer in given] == [202, 200, 200, 200, 200], (name, given[0].text)
+            assert len({answer.json()["task_id"] for answer in given}) == 1
         async with here.client() as client:
-            assert [task["task_id"] for task in (await call(client, "list_tasks"))["tasks"]] == [task_id]
-            done = await ended(client, task_id)
-            assert (done["state"], done["source"]) == ("completed", "hook:claw")
-        assert {line["text"] for line in here.logged()} == {"Look into probe: a summary"}
+            tasks = (await call(client, "list_tasks"))["tasks"]
+            assert {task["source"] for task in tasks} == {f"hook:{name}" for name in answers}
+            for task in tasks:
+                assert (await ended(client, task["task_id"]))["state"] == "completed"
+        assert len(tasks) == 4
+        assert {line["text"] for line in here.logged()} == {
+            "Look into probe: a summary",
+            OPENED,
+            "Review refs/heads/main: Adding a .gitignore file",
+            "order.paid for Ada: 12.5",
+        }
+
+
+OPENED = (
+    "Look into #1 Spelling error in the README file of Codertocat/Hello-World (issues.opened, bug): "
+    "It looks like you accidentally spelled 'commit' with two 't's."
+)
+
+
+async def _too_much() -> AsyncIterator[bytes]:
+    """Yield 20 MB, and count what was taken of it."""
+    for _ in range(320):
+        TAKEN.append(1 << 16)
+        yield b"x" * (1 << 16)
+
+
+TAKEN: list[int] = []
+
+
+async def test_what_is_forged_old_not_wanted_or_does_not_map_is_refused_with_its_reason_and_becomes_no_task(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as here:
+        slow = signed_row("github", "{event}", SECRET, per_minute=2)
+        here.configure(executors={"bench": here.workshop()}, webhooks={**ROWS, "slow": slow})
+        async with serving(here) as hooks:
+            forged = await hooks.github("issues", to="issues", secret="x" * 26)
+            assert (forged.status_code, "X-Hub-Signature-256" in forged.text) == (401, True)
+            for sent in (-timedelta(minutes=6), timedelta(minutes=6)):
+                old = await hooks.standard(sent=datetime.now(UTC) + sent)
+                assert (old.status_code, "not within five minutes" in old.text) == (401, True)
+            forged = await hooks.standard(secret="whsec_" + "A" * 32)
+            assert (forged.status_code, "No matching signature" in forged.text) == (401, True)
+            unmapped = await hooks.standard(data={"customer": "Ada"})
+            assert (unmapped.status_code, "the payload has no '/data/total'" in unmapped.text) == (422, True)
+            broken = await hooks.github("issues", to="issues", body=b"[" * 100_000)
+            assert (broken.status_code, "the body is no JSON" in broken.text) == (422, True)
+            for name, to in (("push", "issues"), ("issues", "pushes"), ("ping", "slow")):
+                body = b'{"zen": "Keep it logically awesome.", "hook_id": 1}' if name == "ping" else None
+                other = await hooks.github(name, to=to, body=body)
+                assert (other.status_code, "nothing to do" in other.text) == (200, True)
+            headers = {"content-type": "application/json"}
+            with suppress(httpx.HTTPError):  # the line is cut: who still writes may not hear why
+                large = await hooks.client.post("/hooks/issues", content=_too_much(), headers=headers)
+                assert large.status_code == 413
+            assert sum(TAKEN) < 16 << 20
+            assert json.loads((await here.cli("list", "--json"))[1])["tasks"] == []
+            paced = [await hooks.github("push", to="slow", delivery=f"{GUID}{n}") for n in range(3)]
+            assert [answer.status_code for answer in paced] == [202, 202, 429]
+            assert 0 < int(paced[2].headers["retry-after"]) <= 60
+            same = await hooks.github("issues", to="slow", delivery=f"{GUID}0")
+            assert same.status_code == 429
 
 
 async def test_what_is_no_delivery_of_the_source_is_refused_with_its_status_and_becomes_no_task(tmp_path: Path) -> None:
@@ -85,7 +205,7 @@ async def test_what_is_no_delivery_of_the_source_is_refused_with_its_status_and_
             for name in ("nobody", "lacks"):
                 assert (await hooks.post(to=name)).status_code == 404
             assert (await hooks.post(headers={**BEARER, "content-type": "text/plain"})).status_code == 415
-            assert (await hooks.post(summary="x" * 300_000)).status_code == 413
+            assert (await hooks.post(summary="x" * 1_100_000)).status_code == 413
             code, said = await status(await hooks.post(runAtMs=None))
             assert (code, "runAtMs" in said) == (422, True)
             assert await status(await hooks.post(to="strict")) == (422, "bench cannot keep options.permissions")
@@ -132,7 +252,8 @@ async def _options(here: House, task_id: str) -> Any:
     [
         (a_row(token="short"), "fewer than 16 characters"),
         (a_row(task={"description": "{sumary}"}), "'sumary'; there are: summary, error"),
-        (a_row(kind="github"), "'openclaw'"),
+        (a_row(kind="github"), "of kind github needs secret, and has no token"),
+        (a_row(kind="gitlab"), "'openclaw', 'standard' or 'github'"),
     ],
 )
 async def test_a_row_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, row: Any, said: str) -> None:

@@ -1,6 +1,6 @@
 """Schedules over a real ledger and a told clock: the stated tasks of docs/schedules.md, exactly, whoever looks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,16 @@ def a_row(**changes: Any) -> ScheduleRow:
     return ScheduleRow.model_validate({**NIGHTLY, "task": {"description": "look", "type": "general"}, **changes})
 
 
-def scheduler_for(ledger: Ledger, clock: ToldClock, *, unreadable: bool = False, **rows: ScheduleRow) -> Scheduler:
+def scheduler_for(
+    ledger: Ledger,
+    clock: ToldClock,
+    rows: Mapping[str, ScheduleRow] | None = None,
+    *,
+    unreadable: bool = False,
+    nightly: ScheduleRow | None = None,
+) -> Scheduler:
     broken = [Problem(where="servers.yaml", what="is broken", fix="mend it", disables_all=True)]
-    servers = ServersFile(schedules=rows)
+    servers = ServersFile(schedules={**(rows or {}), **({"nightly": nightly} if nightly else {})})
     settings = Settings(home=Home(Path("/home")), servers=servers, problems=broken if unreadable else [])
     return Scheduler(ledger=ledger, settings=lambda: settings, clock=clock)
 
@@ -141,7 +148,7 @@ async def test_a_stop_of_three_days_is_followed_by_exactly_the_stated_tasks(
 async def test_a_due_time_has_one_task_however_many_engines_look_and_whoever_dies(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock(MONDAY)) as one, ledger_for_tests(tmp_path, clock) as two:
         rows = {f"s{number}": a_row(cron="0 * * * *") for number in range(4)}
-        engines = [scheduler_for(ledger, clock, **rows) for ledger in (one, two, one)]
+        engines = [scheduler_for(ledger, clock, rows) for ledger in (one, two, one)]
         await engines[0].step()
         for hour in range(1, 4):
             clock.advance(HOUR)
@@ -178,8 +185,7 @@ async def test_a_run_that_is_not_over_has_the_next_left_out_or_wait_for_its_turn
         scheduler = scheduler_for(
             ledger,
             clock,
-            skips=a_row(cron="0 * * * *"),
-            queues=a_row(cron="0 * * * *", overlap="queue", most=2),
+            {"skips": a_row(cron="0 * * * *"), "queues": a_row(cron="0 * * * *", overlap="queue", most=2)},
         )
         await scheduler.step()
         for _ in range(4):
@@ -257,28 +263,14 @@ async def test_an_engine_with_a_schedule_stays_and_goes_when_it_is_paused(tmp_pa
         servers = engine.settings.servers.model_copy(update={"schedules": {"nightly": a_row()}})
         object.__setattr__(engine.means, "settings", Settings(home=Home(tmp_path), servers=servers))
         await announced(ledger, clock)
-        ended: list[str | None] = []
 
-        async def run() -> None:
-            ended.append(await engine.run())
+        async def ends() -> str | None:
+            clock.advance(HOUR)
+            return await engine._end(stepped=False)  # pyright: ignore[reportPrivateUsage]
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            for _ in range(5):
-                await until_blocked(engine)
-                clock.advance(HOUR)
-            assert not ended
-            await ledger.pause_schedule("nightly", plan="", paused=True)
-            with anyio.fail_after(20):
-                while not ended:
-                    await until_blocked(engine)
-                    clock.advance(HOUR)
-        assert ended == ["idle"]
-
-
-async def until_blocked(engine: Any) -> None:
-    engine.doorbell.ring()
-    await anyio.wait_all_tasks_blocked()
+        assert [await ends() for _ in range(3)] == [None, None, None]
+        await ledger.pause_schedule("nightly", plan="", paused=True)
+        assert await ends() == "idle"
 
 
 async def test_a_pause_that_ends_while_an_engine_says_goodbye_is_seen_by_it(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from mcp.types import CallToolResult, ImageContent, TextContent
 
 from omni_mcp.contract import RunRequest, RunResult, RunUsage
 from omni_mcp.executors import adapter
-from omni_mcp.executors.answers import NotThere, at
 from omni_mcp.executors.tool import filled, outcome_of
 from omni_mcp.executors.troubles import failure_of, is_clear, words_of
+from omni_mcp.pointer import NotThere, at
 from omni_mcp.task import Completed, Failed, FailureClass, Used
 
 REQUEST = RunRequest(task_id="t1", attempt=2, run_id="r", description="say {task_id}", cwd="/home/me/code")
