@@ -144,7 +144,7 @@ class Desk:
 @asynccontextmanager
 async def desk(folder: Path) -> AsyncGenerator[Desk]:
     """Open a desk; its engine is at work until the end."""
-    clock, bell = ToldClock(), LocalDoorbell("127.0.0.1:0")
+    clock, bell = ToldClock(), LocalDoorbell()
     workers = [Worker(name=name) for name in SERVERS["executors"]]
     settings = Settings(home=Home(folder), servers=ServersFile.model_validate(SERVERS))
     async with ledger_for_tests(folder, clock) as ledger:

@@ -125,7 +125,7 @@ async def opened(web: aiohttp.ClientSession, server: Server) -> Mapping[str, str
         await answer.read()
         if answer.status != 200:
             raise RuntimeError(f"initialize: HTTP {answer.status}")
-        session = {
+        session: dict[str, str] = {
             "mcp-session-id": answer.headers["mcp-session-id"],
             "mcp-protocol-version": str(INITIALIZE["protocolVersion"]),
         }

@@ -1,54 +1,20 @@
 """What stands before every request of a caller with a token: the scope that it needs, and how often they may ask."""
 
-import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import Any
 
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import Tool, ToolResult
 from mcp import MCPError
 
-from omni_mcp.decide.pace import Bucket, filled, taken
 from omni_mcp.errors import OmniError, RateLimited, SettingsError
 from omni_mcp.faces.caller import FREE, METHODS, READ, Bearer, needed, the_caller
-from omni_mcp.servers_file import Http, Rate
+from omni_mcp.faces.pace import Pace
+from omni_mcp.servers_file import Http
 from omni_mcp.views import error_view
 
 REFUSED = -32010
 """The JSON-RPC code of what is refused here, of the range that is left to implementations; `data` says the rest."""
-KNOWN_MOST = 1000
-"""Principals whose requests are counted before those are forgotten who have been quiet."""
-
-
-class Pace:
-    """How often each principal has asked."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._buckets: dict[str, Bucket] = {}
-
-    @property
-    def known(self) -> Set[str]:
-        """Whose requests are counted."""
-        return self._buckets.keys()
-
-    def take(self, principal: str, rate: Rate) -> None:
-        """Count one request. Raises RateLimited."""
-        now = self._clock()
-        bucket = filled(self._buckets.get(principal), now, per_second=rate.per_second, burst=rate.burst)
-        self._buckets[principal], wait = taken(bucket, per_second=rate.per_second)
-        if len(self._buckets) > KNOWN_MOST:
-            self._forget(now, rate)
-        if wait:
-            raise RateLimited(rate.per_second, round(wait + 0.05, 1))
-
-    def _forget(self, now: float, rate: Rate) -> None:
-        """Forget whose buckets are full again: who is not known has a full one, too."""
-
-        def full(bucket: Bucket) -> bool:
-            return filled(bucket, now, per_second=rate.per_second, burst=rate.burst).left >= rate.burst
-
-        self._buckets = {name: each for name, each in self._buckets.items() if not full(each)}
 
 
 class Gate(Middleware):
@@ -89,7 +55,8 @@ class Gate(Middleware):
                     next_step="tell whoever runs it to restart omni-mcp serve",
                 )
             return
-        self._pace.take(caller.principal, http.rate)
+        if wait := self._pace.wait(caller.principal, per_second=http.rate.per_second, burst=http.rate.burst):
+            raise RateLimited(http.rate.per_second, round(wait + 0.05, 1))
         if context.method == "tools/call":
             caller.require(context.message.name, needed(context.message.name, context.message.arguments))
         elif context.method not in FREE:

@@ -14,13 +14,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from omni_mcp.errors import BadRequest, IdempotencyConflict, LedgerError, OmniError, TaskPurged
+from omni_mcp.faces.pace import Pace
 from omni_mcp.servers_file import SourceRow
 from omni_mcp.service import Service
 from omni_mcp.task import of_source
 from omni_mcp.views import TaskView, error_view
 from omni_mcp.webhooks.base import DeliveryRefused
 from omni_mcp.webhooks.kinds import KINDS
-from omni_mcp.webhooks.pace import Pace
 from omni_mcp.webhooks.task import spec_of
 
 logger = logging.getLogger(__name__)
@@ -73,9 +73,9 @@ class Door:
         delivery = kind.read(request.headers, body)
         if not row.takes(delivery.event):
             return f"nothing to do: the row does not take {delivery.event[:100]!r}"
-        if wait := self._pace.wait(source, per_minute=row.per_minute, now=anyio.current_time()):
+        if wait := self._pace.wait(source, per_second=row.per_minute / 60, burst=row.per_minute):
             raise DeliveryRefused(
-                429, f"{source} has sent more than {row.per_minute} deliveries in a minute", after=ceil(wait)
+                429, f"{source} has sent more than {row.per_minute} deliveries in a minute", retry_after=wait
             )
         return await replace(service, principal=of_source(source)).submit(spec_of(row, delivery))
 
@@ -116,9 +116,8 @@ def _again(error: OmniError) -> dict[str, str] | None:
     """Return the header that says when it may be sent again, where that may help; or that the rest is not read."""
     if isinstance(error, DeliveryRefused) and error.status in UNREAD:
         return {"connection": "close"}
-    after = error.after if isinstance(error, DeliveryRefused) else None
-    after = AGAIN if after is None and _status(error) == LATER else after
-    return None if after is None else {"retry-after": str(after)}
+    after = AGAIN if error.retry_after is None and _status(error) == LATER else error.retry_after
+    return None if after is None else {"retry-after": str(ceil(after))}
 
 
 def _status(error: OmniError) -> int:

@@ -15,11 +15,12 @@ class DeliveryRefused(BadRequest):
 
     code = "delivery_refused"
 
-    def __init__(self, status: int, message: str, *, next_step: str | None = None, after: int | None = None) -> None:
-        """With `after` it may be sent again after so many seconds."""
+    def __init__(
+        self, status: int, message: str, *, next_step: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message, next_step=next_step)
         self.status = status
-        self.after = after
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

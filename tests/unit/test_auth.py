@@ -16,13 +16,12 @@ from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
 from omni_mcp.decide.pace import filled, taken
-from omni_mcp.errors import RateLimited
 from omni_mcp.faces.auth import Bearers
 from omni_mcp.faces.caller import TOOLS, Bearer, needed
-from omni_mcp.faces.gate import KNOWN_MOST, Pace
 from omni_mcp.faces.mcp import TOOLS as OF_THE_FACE
+from omni_mcp.faces.pace import KNOWN_MOST, Pace
 from omni_mcp.home import Home
-from omni_mcp.servers_file import Http, JwtRow, Rate, ServersFile, TokenRow
+from omni_mcp.servers_file import Http, JwtRow, ServersFile, TokenRow
 from omni_mcp.settings import Problem, Settings
 
 ALICE = "the-token-of-alice-and-nobody-else"
@@ -153,14 +152,11 @@ def test_a_bucket_empties_by_one_and_fills_with_time() -> None:
 def test_who_is_quiet_is_forgotten_and_who_is_not_is_held_to_the_rate() -> None:
     told = [0.0]
     pace = Pace(lambda: told[0])
-    rate = Rate(per_second=1, burst=1)
     for number in range(KNOWN_MOST):
-        pace.take(f"p{number}", rate)
-    with pytest.raises(RateLimited) as error:
-        pace.take("p0", rate)
-    assert error.value.retry_after == pytest.approx(1.1)
+        assert pace.wait(f"p{number}", per_second=1, burst=1) == 0
+    assert pace.wait("p0", per_second=1, burst=1) == 1
     told[0] = 10.0
-    pace.take("late", rate)
+    assert pace.wait("late", per_second=1, burst=1) == 0
     assert pace.known == {"late"}
 
 

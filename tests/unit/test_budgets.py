@@ -450,7 +450,7 @@ async def test_each_run_of_a_login_of_its_own_is_one_row_the_failed_ones_too(tmp
 async def test_a_run_that_only_counts_tokens_is_priced_by_the_list_and_else_unknown(tmp_path: Path) -> None:
     list_ = {"claude-x": {"litellm_provider": "anthropic", "input_cost_per_token": 2.0, "output_cost_per_token": 3.0,
                           "cache_read_input_token_cost": 0.5}}  # fmt: skip
-    tokens = {"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 4}
+    tokens: dict[str, Any] = {"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 4}
     known = Used(model="claude-x", provider="anthropic", **tokens)
     with patch("omni_mcp.purse.price_table", lambda: list_):
         async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:

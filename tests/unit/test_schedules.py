@@ -147,7 +147,7 @@ async def test_a_stop_of_three_days_is_followed_by_exactly_the_stated_tasks(
 
 async def test_a_due_time_has_one_task_however_many_engines_look_and_whoever_dies(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock(MONDAY)) as one, ledger_for_tests(tmp_path, clock) as two:
-        rows = {f"s{number}": a_row(cron="0 * * * *") for number in range(4)}
+        rows: dict[str, Any] = {f"s{number}": a_row(cron="0 * * * *") for number in range(4)}
         engines = [scheduler_for(ledger, clock, rows) for ledger in (one, two, one)]
         await engines[0].step()
         for hour in range(1, 4):
