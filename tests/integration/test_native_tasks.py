@@ -96,7 +96,8 @@ async def _over_a_restart(here: House) -> None:
         after = await client.session.call_tool(
             "submit_task", arguments, input_responses=said, request_state=before.request_state
         )
-        assert (await ended(client, str((after.structured_content or {})["task_id"])))["state"] == "completed"
+        told: dict[str, Any] = after.structured_content or {}
+        assert (await ended(client, told["task_id"]))["state"] == "completed"
         tasks = (await call(client, "list_tasks"))["tasks"]
         assert [task["description"] for task in tasks].count("once") == 1
 
