@@ -23,7 +23,7 @@ cancelled: set[Any] = set()
 
 def log(tool: str, text: str) -> None:
     """Write a line that the test can read whatever becomes of us."""
-    with LOG.open("a") as lines:
+    with LOG.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps({"tool": tool, "text": text, "pid": os.getpid(), "at": time.time()}) + "\n")
 
 
