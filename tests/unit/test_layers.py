@@ -195,23 +195,23 @@ async def test_a_model_whose_layers_nobody_knows_fails_as_it_did(house: House):
     assert house.asked() == ["closed"]
 
 
-@pytest.mark.parametrize(
-    ("dialect", "piece", "says"),
-    [
-        (Dialect.OPENAI, {"choices": [{"delta": {"role": "assistant", "content": ""}}]}, False),
-        (Dialect.OPENAI, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, False),
-        (Dialect.OPENAI, {"choices": "?"}, False),
-        (Dialect.OPENAI, {"choices": [{"delta": {"content": "a"}}]}, True),
-        (Dialect.OPENAI, {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}, True),
-        (Dialect.OPENAI, {"choices": [{"delta": {"reasoning_content": "hm"}}]}, True),
-        (Dialect.ANTHROPIC, {"type": "message_start", "message": {}}, False),
-        (Dialect.ANTHROPIC, {"type": "content_block_start", "content_block": {"type": "text", "text": ""}}, False),
-        (Dialect.ANTHROPIC, {"type": "content_block_start", "content_block": {"type": "tool_use"}}, True),
-        (Dialect.ANTHROPIC, {"type": "content_block_delta", "delta": {"type": "text_delta"}}, True),
-        (Dialect.ANTHROPIC, {"type": "ping"}, True),
-        (Dialect.ANTHROPIC, {"type": "message_stop"}, False),
-    ],
-)
+PIECES: Sequence[tuple[Dialect, Mapping[str, Any], bool]] = [
+    (Dialect.OPENAI, {"choices": [{"delta": {"role": "assistant", "content": ""}}]}, False),
+    (Dialect.OPENAI, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, False),
+    (Dialect.OPENAI, {"choices": "?"}, False),
+    (Dialect.OPENAI, {"choices": [{"delta": {"content": "a"}}]}, True),
+    (Dialect.OPENAI, {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}, True),
+    (Dialect.OPENAI, {"choices": [{"delta": {"reasoning_content": "hm"}}]}, True),
+    (Dialect.ANTHROPIC, {"type": "message_start", "message": {}}, False),
+    (Dialect.ANTHROPIC, {"type": "content_block_start", "content_block": {"type": "text", "text": ""}}, False),
+    (Dialect.ANTHROPIC, {"type": "content_block_start", "content_block": {"type": "tool_use"}}, True),
+    (Dialect.ANTHROPIC, {"type": "content_block_delta", "delta": {"type": "text_delta"}}, True),
+    (Dialect.ANTHROPIC, {"type": "ping"}, True),
+    (Dialect.ANTHROPIC, {"type": "message_stop"}, False),
+]
+
+
+@pytest.mark.parametrize(("dialect", "piece", "says"), PIECES)
 def test_the_first_word_of_a_stream_is_known_by_its_piece(dialect: Dialect, piece: Mapping[str, Any], says: bool):
     assert says_something(dialect, piece) is says
 
