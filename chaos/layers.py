@@ -55,8 +55,12 @@ ROUTE_LIMIT = 3.0
 ROUTER = {"timeout": ROUTE_LIMIT, "stream_timeout": ROUTE_LIMIT, "allowed_fails": 1, "cooldown_time": 30}
 NEARLY = 0.95
 """Under many calls at once LiteLLM now and then goes on to layer 3 where layer 2 would have served (seen: 1 of 40)."""
+TEXT = "It is done, all of it, step by step. " * 8
+"""Of many pieces: a stream that breaks does so after the fifth."""
 KILLS = 3
 PARALLEL = 8
+LIVE_LIMIT = 600.0
+"""Seconds that the proxy has to come up, on a machine with other work."""
 SETTLE = 240.0
 """Seconds after which the rest of a row is given up."""
 TALLY = "select state, count(*) from tasks group by state"
@@ -212,7 +216,7 @@ async def row(stage: Stage, fault: str, tasks: int) -> Count:
         cloud.requests.clear()
     stage.clouds[0].fail(mode)
     last = _last_row(stage.home)
-    step = json.dumps([{"text": "It is done, all of it, step by step.", "sleep": 0.5 if fault == KILLED else 0}])
+    step = json.dumps([{"text": TEXT, "sleep": 0.5 if fault == KILLED else 0}])
     model = {} if stage.way is Way.DIRECT else {"model": fault}
     for number in range(tasks):
         await _submit(stage.face, description=f"{number} {MARK}{step}", type="general", **model)
@@ -310,7 +314,9 @@ async def play(way: Way, faults: Sequence[str], tasks: int, root: Path) -> Async
         if way is Way.PROXY:
             rows = stage.model_list(faults)
             settings = {**ROUTER, "num_retries": 0}
-            url = (await stack.enter_async_context(real_proxy(root, rows, router_settings=settings))).url
+            url = (
+                await stack.enter_async_context(real_proxy(root, rows, limit=LIVE_LIMIT, router_settings=settings))
+            ).url
         stage.configure(faults, url)
         for fault in faults:
             yield await row(stage, fault, tasks)

@@ -1,4 +1,4 @@
-"""The command about money: what everything cost, by day, executor, model and task."""
+"""The command about money: what everything cost, by day, executor, model, route and task."""
 
 import csv
 import sys
@@ -36,7 +36,7 @@ def costs(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for each row of each group.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what everything cost, by day, executor, model and task, and what is left of the daily budgets.
+    """Say what everything cost, by day, executor, model, route and task, and what is left of the daily budgets.
 
     Example: `omni-mcp costs --days 7 --by model`
     """

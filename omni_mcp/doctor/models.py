@@ -186,8 +186,8 @@ def _in_order_there(scene: Scene) -> tuple[str, str]:
     )
     if repair is not None and repair.config is not None:
         return f"{ours(scene.home, 'layers', str(repair.config))} --yes", restart
-    place = '"${LITELLM_CONFIG:?is the config.yaml of your proxy}"'
-    return f"{ours(scene.home, 'layers')} {place} --yes", f"LITELLM_CONFIG to name that file, and {restart}"
+    fix = f'{ours(scene.home, "layers")} "${{LITELLM_CONFIG:?is the config.yaml of your proxy}}" --yes'
+    return fix, f"LITELLM_CONFIG to name that file, and {restart}"
 
 
 def _shuffled(layers: Iterable[Mapping[str, Any]]) -> bool:

@@ -116,7 +116,7 @@ class RouterGateway:
         hidden = message.pop("_hidden_params", {})
         row = self._row(hidden)
         if not is_answer(Dialect.ANTHROPIC, message):
-            error = answer_error(200, json.dumps(message, default=str).encode(), {}, who=f"LiteLLM, {fields['model']}")
+            error = answer_error(200, json.dumps(message, default=str).encode(), {}, who="LiteLLM")
             error.layer = hidden.get("model_id")
             raise error
         usage = prices.anthropic_usage(self._litellm, message.get("usage") or {})

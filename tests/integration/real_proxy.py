@@ -51,22 +51,27 @@ class RealProxy:
 
 @asynccontextmanager
 async def real_proxy(
-    folder: Path, model_list: Sequence[Mapping[str, Any]], *, port: int | None = None, **sections: Any
+    folder: Path,
+    model_list: Sequence[Mapping[str, Any]],
+    *,
+    port: int | None = None,
+    limit: float = LIVE_LIMIT,
+    **sections: Any,
 ) -> AsyncGenerator[RealProxy]:
     """Run one until the body ends; gives it when it is live. Its log is `proxy.log` in the folder."""
     config = folder / "litellm.yaml"
     config.write_text(
         json.dumps({"model_list": model_list, "general_settings": {"master_key": MASTER_KEY}, **sections})
     )
-    async with proxy_of(config, port=port) as proxy:
+    async with proxy_of(config, port=port, limit=limit) as proxy:
         yield proxy
 
 
 @asynccontextmanager
 async def proxy_of(
-    config: Path, *, port: int | None = None, variables: Mapping[str, str] | None = None
+    config: Path, *, port: int | None = None, variables: Mapping[str, str] | None = None, limit: float = LIVE_LIMIT
 ) -> AsyncGenerator[RealProxy]:
-    """Run one with a file of its own and these variables, in the file's folder, until the body ends."""
+    """Run one with a file of its own and these variables, in the file's folder; it has `limit` seconds to come up."""
     port, folder = port or free_port(), config.parent
     argv = [str(BINARY), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **OFFLINE, **(variables or {})}
@@ -74,7 +79,7 @@ async def proxy_of(
         async with await anyio.open_process(argv, cwd=folder, env=env, stdout=log, stderr=log) as process:
             proxy = RealProxy(port=port, process=process)
             try:
-                await _live(proxy)
+                await _live(proxy, limit)
                 yield proxy
             finally:
                 with anyio.CancelScope(shield=True):
@@ -82,10 +87,10 @@ async def proxy_of(
                         await proxy.kill()
 
 
-async def _live(proxy: RealProxy) -> None:
+async def _live(proxy: RealProxy, limit: float) -> None:
     """Wait until it answers; it is slow to start."""
     async with httpx.AsyncClient(base_url=proxy.url, timeout=5, trust_env=False) as client:
-        with anyio.fail_after(LIVE_LIMIT):
+        with anyio.fail_after(limit):
             while not await _alive(client):
                 assert proxy.process.returncode is None, "the proxy ended; see proxy.log"
                 await anyio.sleep(0.1)

@@ -195,7 +195,7 @@ async def test_a_model_whose_layers_nobody_knows_fails_as_it_did(house: House):
     assert house.asked() == ["closed"]
 
 
-PIECES: list[tuple[Dialect, dict[str, Any], bool]] = [
+PIECES: Sequence[tuple[Dialect, Mapping[str, Any], bool]] = [
     (Dialect.OPENAI, {"choices": [{"delta": {"role": "assistant", "content": ""}}]}, False),
     (Dialect.OPENAI, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, False),
     (Dialect.OPENAI, {"choices": "?"}, False),
