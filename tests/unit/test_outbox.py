@@ -265,3 +265,18 @@ async def test_an_engine_does_not_leave_while_a_channel_is_owed_a_notice(tmp_pat
         assert not await ledger.retire("engine", only_if_idle=True)
         await outbox_for(ledger, clock, channel).step(channel)
         assert await ledger.retire("engine", only_if_idle=True)
+
+
+async def test_what_was_given_up_is_sent_once_more_when_somebody_asks_for_it(tmp_path: Path):
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        channel = FakeChannel(trouble=NotTold("HTTP 410", final=True))
+        outbox = outbox_for(ledger, clock, channel)
+        await changed(ledger, Mode.BRAINSTEM, channel)
+        assert await outbox.step(channel)
+        assert await ledger.given_up() == {channel.name: (1, clock.now(), "HTTP 410")}
+        assert await ledger.send_again(["another"]) == 0
+        assert await ledger.send_again([channel.name]) == 1
+        channel.trouble = None
+        assert await outbox.step(channel)
+        assert await ledger.given_up() == {}
+        assert len({delivery.id for delivery in channel.told}) == 1
