@@ -447,7 +447,12 @@ def test_a_request_out_of_a_run_is_known_by_the_process_at_the_other_end() -> No
             with subprocess.Popen(argv, env={**clean(), **marks}, stdout=subprocess.PIPE) as child:
                 accepted, client = server.accept()
                 with accepted:
-                    scope = {"type": "http", "client": client, "server": ("127.0.0.1", port), "headers": []}
+                    scope: dict[str, Any] = {
+                        "type": "http",
+                        "client": client,
+                        "server": ("127.0.0.1", port),
+                        "headers": [],
+                    }
                     assert run_behind(Request(scope)) == origin
                 assert child.stdout is not None
                 child.stdout.read()
