@@ -58,10 +58,10 @@ class Browser:
     place: Place
     session: str
 
-    async def sends(self, path: str, headers: Mapping[str, str] = OURS, **form: Any) -> httpx.Response:
+    async def sends(self, path: str, headers: Mapping[str, str] | None = None, **form: Any) -> httpx.Response:
         """Send a form of the page."""
         data = {"form_key": form_key(self.session), **form}
-        return await self.client.post(f"/web{path}", data=data, headers=dict(headers))
+        return await self.client.post(f"/web{path}", data=data, headers=dict(OURS if headers is None else headers))
 
     async def tasks(self) -> int:
         """Return how many tasks there are."""
@@ -392,7 +392,7 @@ def test_columns_hold_each_day_and_no_colour_runs_out() -> None:
     cells = [a_cell(first.isoformat(), f"e{n}", 1.0 + n) for n in range(COLOURS + 3)]
     columns = cost_columns(costs_of(*cells), first + timedelta(days=2), by="executor")
     assert [each.usd for each in columns.days] == [pytest.approx(66.0), 0, 0]
-    assert sum(bar.size for bar in columns.days[0].bars) == pytest.approx(FULL * 66 / columns.top)
+    assert sum(part.size for part in columns.days[0].bars) == pytest.approx(FULL * 66 / columns.top)
     assert (len(columns.legend), columns.legend[-1][0]) == (COLOURS, "others")
     assert sum(usd for _, _, usd in columns.legend) == pytest.approx(66.0)
     assert cost_columns(costs_of(), date(2026, 1, 1), by="model").top == 1.0
@@ -411,7 +411,7 @@ def test_an_attempt_lies_within_the_life_of_its_task() -> None:
     second = AttemptView(attempt=2, began_at=at(15), bound_at=at(15))
     view = AttemptsView(task_id="t", created_at=START, attempts=[first, second])
     bars = attempt_bars(view, at(20))
-    assert [[(bar.at, bar.size, bar.colour) for bar in each] for each in bars] == [
+    assert [[(part.at, part.size, part.colour) for part in each] for each in bars] == [
         [(0, 500, "waiting")],
         [(750, 250, "executing")],
     ]
@@ -428,7 +428,7 @@ def test_an_outage_is_drawn_over_what_went_well_however_short_it_was() -> None:
     ]
     view = OutagesView(now=at(100), mode=Mode.NORMAL, since=at(90.01), changes=changes)
     bars = mode_bars(view, START)
-    assert [bar.colour for bar in bars] == ["normal", "normal", "degraded"]
+    assert [part.colour for part in bars] == ["normal", "normal", "degraded"]
     assert (bars[-1].at, bars[-1].size) == (pytest.approx(900), NARROWEST)
     assert [span.total_seconds() for span in lasted(view)] == [
         pytest.approx(9.99 * 3600),
