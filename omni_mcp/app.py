@@ -18,7 +18,7 @@ from omni_mcp.contract import OWNER_MARK
 from omni_mcp.decide.mode_state import Seen
 from omni_mcp.decide.permit import Permit
 from omni_mcp.dispatch.base import Doorbell
-from omni_mcp.dispatch.local import LocalDispatch
+from omni_mcp.dispatch.local import LocalDispatch, LocalDoorbell
 from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside, EngineKeeper
@@ -93,7 +93,6 @@ async def running_engine(
     """
     from omni_mcp.engine import Engine
     from omni_mcp.executors.pool import swept
-    from omni_mcp.scheduler import Scheduler
 
     owner = new_id()
     live = LiveSettings(home)
@@ -111,8 +110,7 @@ async def running_engine(
         async def opened(settings: Settings) -> "Means":
             return await tasks.start(_means, settings, ledger, owner, watch)
 
-        scheduler = Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring)
-        tasks.start_soon(scheduler.run, name="schedules")
+        tasks.start_soon(_schedules, ledger, live, doorbell, name="schedules")
         means = await opened(live.now())
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield Engine(
@@ -128,6 +126,13 @@ async def running_engine(
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
+
+
+async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: LocalDoorbell) -> None:
+    """Have what is due become tasks, until cancelled."""
+    from omni_mcp.scheduler import Scheduler
+
+    await Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring).run()
 
 
 @dataclass(slots=True)

@@ -49,4 +49,4 @@ def judged(strategy: Any, judge: Any, examples: int, number: int) -> None:
     def one(drawn: Any) -> None:
         judge(drawn)
 
-    one()
+    one()  # pylint: disable=no-value-for-parameter

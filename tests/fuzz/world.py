@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,8 @@ async def schemas(client: Client[Any]) -> dict[str, Mapping[str, Any]]:
 def standing(folder: Path, **of_the_client: Any) -> Generator[tuple[World, asyncio.Runner]]:
     """Open a world that lives between the examples of Hypothesis, which knows no event loop."""
     with secrets_around(), asyncio.Runner() as runner:
-        context = world(folder, **of_the_client)
-        here = runner.run(context.__aenter__())  # pylint: disable=unnecessary-dunder-call
+        stack = AsyncExitStack()
         try:
-            yield here, runner
+            yield runner.run(stack.enter_async_context(world(folder, **of_the_client))), runner
         finally:
-            runner.run(context.__aexit__(None, None, None))
+            runner.run(stack.aclose())

@@ -4,10 +4,9 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import anyio
-from anyio.abc import Process
 
 from tests.integration.house import House, Served, connected, free_port
 
@@ -24,7 +23,7 @@ def standing(here: House, warm_up: Callable[[Served], Awaitable[None]]) -> Gener
         (here.home.root / "serve.log").open("w") as log,
         subprocess.Popen(argv, env=here.env, stdout=log, stderr=log) as process,
     ):
-        served = Served(process=cast("Process", process), port=port)
+        served = Served(process=cast("Any", process), port=port)
         try:
             anyio.run(_ready, served, warm_up)
             yield served

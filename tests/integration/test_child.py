@@ -67,7 +67,7 @@ async def test_it_says_only_messages_and_ends_with_stdin_by_a_signal_and_with_it
         try:
             for face in faces:
                 assert (await run_sync(answered, face))["structuredContent"] == {"tasks": []}
-            [child] = psutil.Process(parent.pid).children()
+            child = psutil.Process(parent.pid).children()[0]
             by_term.send_signal(signal.SIGTERM)
             by_int.send_signal(signal.SIGINT)
             parent.kill()

@@ -44,8 +44,9 @@ async def shown(here: House) -> dict[str, Any]:
 
 def three_days_ago(here: House) -> None:
     """Have the schedule look as one whose engine was gone for three days."""
-    with closing(sqlite3.connect(here.home.ledger, timeout=LIMIT)) as db, db:
+    with closing(sqlite3.connect(here.home.ledger, timeout=LIMIT)) as db:
         db.execute("update schedules set paused_at = null, seen_until = seen_until - ?", [THREE_DAYS])
+        db.commit()
 
 
 async def test_an_engine_that_was_gone_for_three_days_makes_up_one_run_over_a_kill_and_stays(tmp_path: Path) -> None:

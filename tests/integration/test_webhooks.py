@@ -151,6 +151,15 @@ async def _too_much() -> AsyncIterator[bytes]:
 TAKEN: list[int] = []
 
 
+async def _floods(hooks: Hooks) -> None:
+    """Send far too much: the line is cut, so who still writes may not hear why."""
+    headers = {"content-type": "application/json"}
+    with suppress(httpx.HTTPError):
+        large = await hooks.client.post("/hooks/issues", content=_too_much(), headers=headers)
+        assert large.status_code == 413
+    assert sum(TAKEN) < 16 << 20
+
+
 async def test_what_is_forged_old_not_wanted_or_does_not_map_is_refused_with_its_reason_and_becomes_no_task(
     tmp_path: Path,
 ) -> None:
@@ -173,11 +182,7 @@ async def test_what_is_forged_old_not_wanted_or_does_not_map_is_refused_with_its
                 body = b'{"zen": "Keep it logically awesome.", "hook_id": 1}' if name == "ping" else None
                 other = await hooks.github(name, to=to, body=body)
                 assert (other.status_code, "nothing to do" in other.text) == (200, True)
-            headers = {"content-type": "application/json"}
-            with suppress(httpx.HTTPError):  # the line is cut: who still writes may not hear why
-                large = await hooks.client.post("/hooks/issues", content=_too_much(), headers=headers)
-                assert large.status_code == 413
-            assert sum(TAKEN) < 16 << 20
+            await _floods(hooks)
             assert json.loads((await here.cli("list", "--json"))[1])["tasks"] == []
             paced = [await hooks.github("push", to="slow", delivery=f"{GUID}{n}") for n in range(3)]
             assert [answer.status_code for answer in paced] == [202, 202, 429]

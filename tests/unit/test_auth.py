@@ -81,6 +81,8 @@ def an_issuer(keys: RSAKeyPair, kid: str) -> Generator[str]:
     jwk = {**RSAKey.import_key(keys.public_key).as_dict(), "kid": kid, "alg": "RS256", "use": "sig"}
 
     class Handler(BaseHTTPRequestHandler):
+        """Answers every request with the key."""
+
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()

@@ -76,7 +76,14 @@ def odd(layer: str | None = "one", kind: FailureClass = FailureClass.PROVIDER, *
     return ModelError(f"{layer} is odd", status=502, kind=kind, layer=layer, **more)
 
 
+async def heard(answer: Answer) -> Sequence[bytes]:
+    """Return the pieces of a stream."""
+    return [chunk async for chunk in answer.chunks()]
+
+
 class House:
+    """The layers of a LiteLLM that does as told."""
+
     def __init__(self) -> None:
         self.clock, self.litellm = Clock(), FakeLiteLLM()
         self.gateway = WithLayers(self.litellm, now=self.clock)
@@ -137,17 +144,17 @@ async def test_a_stream_that_breaks_is_the_layers_own_fault_and_the_next_call_go
     house.litellm.breaks["one"] = odd()
     answer = await house.call(stream=True)
     with pytest.raises(ModelError) as caught:
-        [_ async for _ in answer.chunks()]
+        await heard(answer)
     assert caught.value.elsewhere, "says nothing of LiteLLM as a whole"
     again = await house.call(stream=True)
-    assert [chunk async for chunk in again.chunks()] == [b"two"]
+    assert await heard(again) == [b"two"]
 
 
 async def test_with_one_layer_alone_its_break_is_that_of_litellm(house: House):
     house.litellm.known = ("one",)
     house.litellm.breaks["one"] = odd()
     with pytest.raises(ModelError) as caught:
-        [_ async for _ in (await house.call(stream=True)).chunks()]
+        await heard(await house.call(stream=True))
     assert not caught.value.elsewhere
 
 

@@ -266,7 +266,7 @@ async def test_an_engine_with_a_schedule_stays_and_goes_when_it_is_paused(tmp_pa
 
         async def ends() -> str | None:
             clock.advance(HOUR)
-            return await engine._end(stepped=False)  # pyright: ignore[reportPrivateUsage]
+            return await engine._end(stepped=False)  # pyright: ignore[reportPrivateUsage] # pylint: disable=W0212
 
         assert [await ends() for _ in range(3)] == [None, None, None]
         await ledger.pause_schedule("nightly", plan="", paused=True)
