@@ -170,7 +170,7 @@ def _proxy_layers(info: "httpx.Response", scene: Scene) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
     try:
         for number, row in enumerate(info.json()["data"]):
-            name, layer = str(row["model_name"]), str((row.get("model_info") or {}).get("id", number))
+            name, layer = str(row["model_name"]), str(dict[str, Any](row.get("model_info") or ()).get("id", number))
             if (name, layer) not in seen:  # a name that is its own model_group_alias is listed twice
                 layers[name].append(row["litellm_params"])
             seen.add((name, layer))

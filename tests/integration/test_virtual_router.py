@@ -65,12 +65,11 @@ async def test_the_layers_hold_once_doctors_fix_was_run(tmp_path: Path, file: Pa
         config.write_text(file.read_text(encoding="utf-8").replace(FREE, f"{clouds[0].url}/v1"), encoding="utf-8")
         (config.parent / "vibe_router.py").write_text(CALLBACK)
         port = free_port()
-        repair = {"config": str(config), "restart": "true"}
         gateway = {"base_url": f"http://127.0.0.1:{port}", "api_key": MASTER_KEY, "for": {"default": "auto-chat"}}
         here.configure(
             executors={"assistant": {"preset": "assistant"}},
             models={"gateway": gateway},
-            fault_handler={"repair": repair},
+            fault_handler={"repair": {"config": str(config), "restart": "true"}},
         )
         before, found = await behind(here, config, port, clouds)
         assert before < CALLS * 0.75, "by chance: a quarter of them"
