@@ -158,7 +158,7 @@ class Forbidden(BadRequest):
     def __init__(self, what: str, needs: str, has: Collection[str]) -> None:
         super().__init__(
             f"{what} needs the scope {needs}; your token has {', '.join(sorted(has)) or 'none'}",
-            next_step="do without, or ask whoever runs this server for a token with that scope",
+            next_step="call what tools/list shows, or ask whoever runs omni-mcp serve for a token with that scope",
         )
 
 

@@ -99,7 +99,7 @@ def _announced(ledger: Path) -> Announced:
     try:
         with reading(ledger) as db:
             row: sqlite3.Row | None = db.execute(sql.ENGINE).fetchone()
-            tasks = bool(db.execute(sql.COUNTS).fetchall())
+            tasks = bool(db.execute(*sql.of_whom(sql.COUNTS, None)).fetchall())
     except sqlite3.Error:
         return Announced()
     said: dict[str, Any] = {} if row is None else {name: row[name] for name in row.keys()}  # noqa: SIM118 - no mapping

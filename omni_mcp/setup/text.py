@@ -103,6 +103,18 @@ SECTIONS = (
         'task: {description: "Look into what {job} found: {summary}", executor: assistant}}}',
         rows={},
     ),
+    Section(
+        key="schedules",
+        words="Tasks again and again, by name: docs/schedules.md.",
+        example='{morning: {cron: "0 8 * * 1-5", task: {description: Sum up what is new, executor: assistant}}}',
+        rows={},
+    ),
+    Section(
+        key="http",
+        words="Who may call `omni-mcp serve`; without, this machine alone: docs/http.md.",
+        example='{tokens: {anna: {token: "${ANNA_TOKEN}", scopes: ["tasks:read", "tasks:write"]}}}',
+        rows={},
+    ),
 )
 
 

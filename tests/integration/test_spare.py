@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from omni_mcp import background
+from omni_mcp import background, spare
 from tests.integration.executors import lives
 from tests.integration.house import call, ended, house, until
 
@@ -70,6 +71,8 @@ async def test_a_killed_engine_goes_on_without_any_face(tmp_path: Path) -> None:
             task = await call(client, "submit_task", description=str(word), type="until")
             await until(here.logged)
         old = await here.engine_pid()
+        began = psutil.Process(old).create_time()
+        await until(lambda: time.time() - began > spare.TOO_SOON * 2)  # who dies at once is not replaced
         os.kill(old, signal.SIGKILL)
         await until(lambda: len(here.logged()) == 2)
         assert background.view(here.home).pid not in (old, None)

@@ -114,7 +114,7 @@ def serve(message: dict[str, Any]) -> None:
     call, name = Call(message), message["params"]["name"]
     try:
         said = TOOLS[name](call)
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         result = {"content": [{"type": "text", "text": f"Error calling tool {name!r}: {error}"}], "isError": True}
     else:
         text = said if isinstance(said, str) else json.dumps(said)
