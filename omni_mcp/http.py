@@ -34,6 +34,7 @@ from omni_mcp.ledger.owners import holder
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
+from omni_mcp.telemetry import exporting
 from omni_mcp.this_machine import is_loopback
 
 READY_LIMIT = 5.0
@@ -74,17 +75,18 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     face.custom_route(metrics.PATH, methods=["GET"])(metrics.Meter(house.operator, bearers).take)
     for path in (door.ROOT, f"{door.ROOT}/{{page:path}}"):
         face.custom_route(path, methods=["GET", "POST"])(mounted(Site(house.operator, Keys(home.page_keys))))
-    face.run(
-        "http",
-        host=host,
-        port=port,
-        show_banner=False,
-        host_origin_protection=True,
-        allowed_hosts=list(http.hosts),
-        allowed_origins=list(http.origins),
-        middleware=[Middleware(signals.watching)],
-        uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
-    )
+    with exporting():
+        face.run(
+            "http",
+            host=host,
+            port=port,
+            show_banner=False,
+            host_origin_protection=True,
+            allowed_hosts=list(http.hosts),
+            allowed_origins=list(http.origins),
+            middleware=[Middleware(signals.watching)],
+            uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
+        )
 
 
 def _must_be_guarded(settings: Settings, host: str) -> None:

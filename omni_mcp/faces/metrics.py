@@ -10,7 +10,6 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -106,7 +105,7 @@ def _calls(calls: Sequence[Calls]) -> Iterable[Metric]:
 
 
 def _took(took: Took) -> Metric:
-    buckets = [(floatToGoString(upto), float(count)) for upto, count in sorted(took.upto.items())]
+    buckets = [(str(upto), float(count)) for upto, count in sorted(took.upto.items())]
     family = HistogramMetricFamily("omni_model_call_seconds", "How long model calls took")
     family.add_metric([], [*buckets, ("+Inf", float(took.count))], took.seconds)
     return family

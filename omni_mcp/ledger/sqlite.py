@@ -149,6 +149,7 @@ class SqliteLedger(Ledger):
             deadline=maybe_stamp(spec.deadline),
             ancestors=to_json(spec.ancestors) if spec.ancestors else None,
             retry_of=spec.retry_of,
+            trace=spec.trace,
             budget_usd=spec.budget_usd,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
