@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from threading import Thread
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 SERVICE = "omni-mcp"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """Environment variables that say where to; https://opentelemetry.io/docs/specs/otel/protocol/exporter/"""
+
+GOODBYE = 2.0
+"""Seconds that the last spans may take at the end of a process: a collector that is gone must not hold it up."""
 
 _W3C = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer(SERVICE, __version__)
@@ -56,7 +60,9 @@ def exporting() -> Generator[None]:
     try:
         yield
     finally:
-        provider.shutdown()
+        last = Thread(target=provider.shutdown, name="last spans", daemon=True)
+        last.start()
+        last.join(GOODBYE)
 
 
 def _about() -> dict[str, str]:
