@@ -30,9 +30,10 @@ def run(program: str, **env: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-@pytest.mark.parametrize(
-    "off", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}]
-)
+NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize("off", [{}, {**NOWHERE, "OTEL_SDK_DISABLED": "true"}])
 def test_nothing_of_the_sdk_is_loaded_unless_it_is_told_where_to_send(off: dict[str, str]) -> None:
     assert run(SENDS, **off) == ("[]", "")
 
