@@ -13,6 +13,7 @@ from uuid import uuid4
 import anyio
 from anyio.to_thread import run_sync
 
+from omni_mcp import telemetry
 from omni_mcp.asking import Asking
 from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Answered, Endpoint, RunRef, RunRequest
@@ -151,8 +152,11 @@ class Attempt:
         """
         try:
             with anyio.CancelScope(shield=True):
-                await self._bind()
-                await self._settle(await self._run())
+                with telemetry.attempt(self.task, executor=self.spec.name, model=self.choice.model) as span:
+                    await self._bind()
+                    outcome = await self._run()
+                    span.ended(outcome)
+                await self._settle(outcome)
         except TransitionRefused as error:
             logger.warning("%s", error, extra={"action": "attempt_refused", "task_id": self.task.id})
         except LedgerError:

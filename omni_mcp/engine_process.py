@@ -13,6 +13,7 @@ from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.spare import spared
+from omni_mcp.telemetry import exporting
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def run_engine(home: Home, *, stay: bool = False) -> None:
         logging.getLogger(client).setLevel(logging.WARNING)
     logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
     preload_engine()
-    with spared(background.is_up):
+    with spared(background.is_up), exporting():
         anyio.run(_serve, home, stay)
     logger.info(
         "engine down, pid %d", os.getpid(), extra={"action": "engine_down"}

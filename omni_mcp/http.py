@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
-from omni_mcp.faces import hooks
+from omni_mcp.faces import hooks, metrics
 from omni_mcp.faces.auth import Bearers
 from omni_mcp.faces.caller import NOBODY
 from omni_mcp.faces.gate import Gate
@@ -34,6 +34,7 @@ from omni_mcp.ledger.owners import holder
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
+from omni_mcp.telemetry import exporting
 from omni_mcp.this_machine import is_loopback
 
 READY_LIMIT = 5.0
@@ -61,28 +62,31 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signals.noted)
     house = _House(home, address(host, port), guarded=http.guarded)
+    bearers = Bearers(settings, httpx2.AsyncClient(timeout=KEYS_LIMIT)) if http.guarded else None
     face = create_face(
         house.opened,
         state=kept_state(home),
-        auth=Bearers(settings, httpx2.AsyncClient(timeout=KEYS_LIMIT)) if http.guarded else None,
+        auth=bearers,
         gate=[Gate(lambda: settings().servers.http, guarded=http.guarded)],
     )
     face.custom_route("/healthz", methods=["GET"])(_alive)
     face.custom_route("/readyz", methods=["GET"])(house.ready)
     face.custom_route(hooks.PATH, methods=["POST"])(hooks.Door(house.service).take)
+    face.custom_route(metrics.PATH, methods=["GET"])(metrics.Meter(house.operator, bearers).take)
     for path in (door.ROOT, f"{door.ROOT}/{{page:path}}"):
         face.custom_route(path, methods=["GET", "POST"])(mounted(Site(house.operator, Keys(home.page_keys))))
-    face.run(
-        "http",
-        host=host,
-        port=port,
-        show_banner=False,
-        host_origin_protection=True,
-        allowed_hosts=list(http.hosts),
-        allowed_origins=list(http.origins),
-        middleware=[Middleware(signals.watching)],
-        uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
-    )
+    with exporting():
+        face.run(
+            "http",
+            host=host,
+            port=port,
+            show_banner=False,
+            host_origin_protection=True,
+            allowed_hosts=list(http.hosts),
+            allowed_origins=list(http.origins),
+            middleware=[Middleware(signals.watching)],
+            uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
+        )
 
 
 def _must_be_guarded(settings: Settings, host: str) -> None:

@@ -743,7 +743,7 @@ def _default_executors() -> dict[str, ExecutorRow]:
     }
 
 
-Scope = Literal["tasks:read", "tasks:write", "admin"]
+Scope = Literal["tasks:read", "tasks:write", "metrics:read", "admin"]
 """What a token lets its bearer do."""
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """https://www.rfc-editor.org/rfc/rfc7518#section-3.1, those of them with a key pair."""

@@ -264,7 +264,7 @@ class Service:
                 f"task {task.id} is {task.state}; only one that failed or was cancelled is tried again",
                 next_step=f"omni-mcp status {task.id}; a waiting one goes on with omni-mcp resume {task.id}",
             )
-        return await self.submit(replace(task.spec, retry_of=task.id, deadline_said=deadline))
+        return await self.submit(replace(task.spec, retry_of=task.id, deadline_said=deadline, trace=None))
 
     async def purge(self, older_than: str, *, dry_run: bool = False) -> PurgeView:
         """Remove tasks that were over before that span of time, with all that belongs to them. Raises BadRequest."""

@@ -20,6 +20,7 @@ from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
 from omni_mcp.hidden import hide_environment
 from omni_mcp.home import Home
+from omni_mcp.telemetry import exporting
 from omni_mcp.unreadable import refused
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def serve_stdio(home: Home, *, inline: bool) -> None:
     state = kept_state(home)
     # FastMCP takes no streams, and what the library cannot read it drops without an answer.
     transport.stdio_server = answering_stdio  # pyright: ignore[reportPrivateImportUsage]
-    anyio.run(_inline if inline else _light, home, state)
+    with exporting():
+        anyio.run(_inline if inline else _light, home, state)
 
 
 async def _light(home: Home, state: RequestStateSecurity | None) -> None:

@@ -209,6 +209,8 @@ class TaskSpec:
     budget_usd: float | None = None
     """What all its attempts together may cost; `resume_pending` can raise it."""
     options: Mapping[str, Any] = field(default_factory=_no_options)
+    trace: str | None = None
+    """The span that it was submitted in, as W3C `traceparent`; a repeat with the same key may have another."""
     principal: str = LOCAL
 
 

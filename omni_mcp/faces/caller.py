@@ -11,8 +11,8 @@ from omni_mcp.errors import Forbidden
 from omni_mcp.servers_file import Scope
 from omni_mcp.service import Service
 
-READ, WRITE, ADMIN = "tasks:read", "tasks:write", "admin"
-SCOPES: tuple[Scope, ...] = (READ, WRITE, ADMIN)
+READ, WRITE, METRICS, ADMIN = "tasks:read", "tasks:write", "metrics:read", "admin"
+SCOPES: tuple[Scope, ...] = (READ, WRITE, METRICS, ADMIN)
 
 NOBODY = "nobody"
 """The principal of a face that wants tokens, until one says whose a call is: it has no tasks."""

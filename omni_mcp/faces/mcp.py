@@ -34,6 +34,7 @@ from omni_mcp.faces.waiting import ACallingClient, CallingClient
 from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
+from omni_mcp.telemetry import traceparent
 from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View, error_view
 
 logger = logging.getLogger(__name__)
@@ -205,6 +206,7 @@ async def submit_task(
         after=tuple(after or ()),
         budget_usd=budget_usd,
         options=options or {},
+        trace=traceparent(),
     )
     return await caller.over(
         await caller.again() or await service.submit(spec, client=caller.name), wait_seconds, handing_off=True

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from omni_mcp.budget import Allowance, Cell, Cost, Spending
+from omni_mcp.ledger.measures import Measures
 from omni_mcp.question import Answer, Asked, Question
 from omni_mcp.task import (
     Attempt,
@@ -506,6 +507,10 @@ class Ledger(Protocol):
 
     async def cells(self, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cell]:
         """Return the same for each day, executor and model together: the newest day first, then what cost most."""
+        ...
+
+    async def measures(self) -> Measures:
+        """Return what is counted of the whole."""
         ...
 
     async def purgeable(self, before: datetime) -> int:

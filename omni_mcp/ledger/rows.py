@@ -86,6 +86,7 @@ def a_task(found: sqlite3.Row) -> Task:
             deadline=maybe_moment(row["deadline"]),
             ancestors=tuple(from_json(row["ancestors"]) or ()),
             retry_of=row["retry_of"],
+            trace=row["trace"],
             budget_usd=row["budget_usd"],
             options=from_json(row["options"]) or {},
             principal=row["principal"],

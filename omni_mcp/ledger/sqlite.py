@@ -20,7 +20,7 @@ from omni_mcp.errors import (
     TransitionRefused,
 )
 from omni_mcp.excerpt import excerpt
-from omni_mcp.ledger import question_statements, questions, schedule_statements, schedules
+from omni_mcp.ledger import measure_statements, question_statements, questions, schedule_statements, schedules
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.base import (
@@ -40,6 +40,7 @@ from omni_mcp.ledger.base import (
     Watermark,
 )
 from omni_mcp.ledger.dependants import id_range, is_over, the_one
+from omni_mcp.ledger.measures import Measures
 from omni_mcp.ledger.migrations import migrate, newest_version
 from omni_mcp.ledger.notices import write_notice
 from omni_mcp.ledger.overdue import fail_overdue
@@ -148,6 +149,7 @@ class SqliteLedger(Ledger):
             deadline=maybe_stamp(spec.deadline),
             ancestors=to_json(spec.ancestors) if spec.ancestors else None,
             retry_of=spec.retry_of,
+            trace=spec.trace,
             budget_usd=spec.budget_usd,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
@@ -567,6 +569,17 @@ class SqliteLedger(Ledger):
     async def cells(self, *, since: datetime, principal: str | None, limit: int) -> Sequence[Cell]:
         values = {"since": stamp(since), "principal": principal, "limit": limit}
         return [books.a_cell(row) for row in await self._read(books.CELLS, values)]
+
+    async def measures(self) -> Measures:
+        attempts = await self._read(measure_statements.ATTEMPTS, {})
+        return Measures(
+            open=[measure_statements.some_open(row) for row in await self._read(measure_statements.OPEN, {})],
+            over={TaskState(row["state"]): row["n"] for row in await self._read(measure_statements.OVER, {})},
+            attempts={(row["executor"], row["end"]): row["n"] for row in attempts},
+            calls=[measure_statements.some_calls(row) for row in await self._read(measure_statements.CALLS, {})],
+            calls_open=(await self._read(measure_statements.CALLS_OPEN, {}))[0]["n"],
+            took=measure_statements.took((await self._read(measure_statements.TOOK, {}))[0]),
+        )
 
     async def purgeable(self, before: datetime) -> int:
         return (await self._read(sql.PURGEABLE, {"before": stamp(before)}))[0]["n"]

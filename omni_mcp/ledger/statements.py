@@ -7,7 +7,8 @@ _SPENT = """
     (select count(*) from usage where task = t.n and cost_usd is null) as cost_unknown_calls
 """
 _WHOLE = f"""
-    select t.*, p.description, p.model as asked_model, p.cwd, p.options, p.ancestors, p.retry_of, c.snapshot, {_SPENT}
+    select t.*, p.description, p.model as asked_model, p.cwd, p.options, p.ancestors, p.retry_of, p.trace,
+        c.snapshot, {_SPENT}
     from tasks t join payloads p on p.task = t.n left join checkpoints c on c.task = t.n
 """
 _N = "(select n from tasks where id = :id)"
@@ -67,7 +68,7 @@ _HELD = """
 HELD = f"{_WHOLE} where t.{_HELD.strip()}"
 PAGE = f"""
     select t.*, t.title as description, null as asked_model, null as cwd, null as options, null as ancestors,
-        null as retry_of, null as snapshot, {_SPENT}
+        null as retry_of, null as trace, null as snapshot, {_SPENT}
     from tasks t
     where {{seen}} and t.n < :before {{states}}
     order by t.n desc limit :limit
@@ -118,12 +119,12 @@ NEW_TASK = """
     values (:id, :principal, :type, :state, :waiting_for, :text, :priority, :now, :now, :now, :executor,
         :requested, :reason, :title, :deadline, :budget_usd)
     returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
-        :ancestors as ancestors, :retry_of as retry_of, null as snapshot, null as cost_usd,
+        :ancestors as ancestors, :retry_of as retry_of, :trace as trace, null as snapshot, null as cost_usd,
         0 as cost_unknown_calls
 """
 NEW_PAYLOAD = """
-    insert into payloads (task, description, model, cwd, options, ancestors, retry_of)
-    values (:n, :description, :model, :cwd, :options, :ancestors, :retry_of)
+    insert into payloads (task, description, model, cwd, options, ancestors, retry_of, trace)
+    values (:n, :description, :model, :cwd, :options, :ancestors, :retry_of, :trace)
 """
 NEW_NEED = "insert into dependencies values (:n, :needs)"
 NEEDS = f"""

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from omni_mcp import telemetry
 from omni_mcp.budget import Allowance, BudgetReached
 from omni_mcp.contract import Endpoint
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
@@ -75,6 +76,8 @@ class _Pass:
     model: str | None
     task_type: str | None
     allowance: Allowance | None
+    trace: str | None
+    """The span of the attempt, as `traceparent`."""
     limited_until: datetime | None = None
     """When the rate limit ends that the last call ran into, if that was said."""
     fell_silent: bool = False
@@ -116,7 +119,12 @@ class Relay(AsyncContextManagerMixin):
         """Return where an attempt sends its calls; `model` replaces whatever it asks for (None: it chooses)."""
         token = secrets.token_urlsafe(24)
         self._passes[token] = _Pass(
-            task_id=task_id, attempt=attempt, model=model, task_type=task_type, allowance=allowance
+            task_id=task_id,
+            attempt=attempt,
+            model=model,
+            task_type=task_type,
+            allowance=allowance,
+            trace=telemetry.traceparent(),
         )
         return Endpoint(base_url=f"http://{HOST}:{self._port}", token=SecretStr(token))
 
@@ -180,11 +188,13 @@ class Relay(AsyncContextManagerMixin):
             )
         except ModelError as error:
             logger.warning("task %s: %s", held.task_id, error, extra={"action": "model_call_failed"})
+            call.span.failed(error.kind)
             await call.close(None)
             if error.kind is FailureClass.RATE_LIMIT and error.retry_after is not None:
                 held.limited_until = datetime.now(UTC) + timedelta(seconds=min(error.retry_after, LONGEST_LIMIT))
             return _refused(dialect, error.status, error.message, retry_after=error.retry_after)
-        except BaseException:  # cancelled at the end of the engine, or a fault of ours: the row must not stay open
+        except BaseException as error:  # cancelled at the end of the engine, or a fault of ours: no row must stay open
+            call.span.failed(type(error).__name__)
             await call.close(None)
             raise
         return await call.respond(answer)
@@ -203,6 +213,7 @@ class _Call:
         self._usage = Usage(task_id=held.task_id, attempt=held.attempt, model=model, endpoint=endpoint)
         self._allowance = held.allowance
         self._dialect = dialect
+        self.span = telemetry.model_call(self._usage, parent=held.trace)
         self._id = 0
         self._closed = False
 
@@ -213,6 +224,8 @@ class _Call:
         except BudgetReached as reached:
             if self._allowance is not None:
                 self._allowance.reached(reached)
+            self.span.failed(reached.code)
+            self.span.over(self._usage)
             raise
 
     async def close(self, spent: Spent | None) -> None:
@@ -224,6 +237,7 @@ class _Call:
         with anyio.move_on_after(CLOSING_LIMIT):
             await self._ledger.close_usage(self._id, usage)
             self._closed = True
+        self.span.over(usage)
 
     async def respond(self, answer: Answer) -> Response:
         """Pass the answer on, whole or as it comes; the row closes with it."""
@@ -245,6 +259,7 @@ class _Call:
             await self.close(answer.spent())
         except ModelError as error:
             logger.warning("task %s: %s", self._usage.task_id, error, extra={"action": "model_stream_broken"})
+            self.span.failed(error.kind)
             self._held.fell_silent = error.status == NO_ANSWER
             yield error_event(self._dialect, error.status, error.message)
 

@@ -18,6 +18,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from mcp import MCPError
+from prometheus_client.parser import text_string_to_metric_families
 
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
@@ -68,6 +69,7 @@ def settings_of(here: House, *, without: str = "") -> dict[str, Any]:
     rows: dict[str, Any] = {name: {"token": f"${{TOKEN_{name.upper()}}}"} for name in WRITERS if name != without}
     rows["reader"] = {"token": "${TOKEN_READER}", "scopes": ["tasks:read"]}
     rows["poster"] = {"token": "${TOKEN_POSTER}", "scopes": ["tasks:write"]}
+    rows["meter"] = {"token": "${TOKEN_METER}", "scopes": ["metrics:read"]}
     rows["boss"] = {"token": "${TOKEN_BOSS}", "scopes": ["admin"]}
     jwt = {"issuer": ISSUER, "audience": AUDIENCE, "public_key": "${PUBLIC_KEY}"}
     return {
@@ -77,7 +79,7 @@ def settings_of(here: House, *, without: str = "") -> dict[str, Any]:
 
 
 def write_tokens(here: House) -> None:
-    names = (*WRITERS, "reader", "poster", "boss")
+    names = (*WRITERS, "reader", "poster", "meter", "boss")
     lines = [f"TOKEN_{name.upper()}={token_of(name)}" for name in names]
     here.home.dotenv.write_text("\n".join([*lines, f'PUBLIC_KEY="{KEYS.public_key.strip()}"']) + "\n")
 
@@ -387,3 +389,27 @@ async def submits(url: str, number: int, answered: dict[str, str]) -> None:
             for key in (f"{number}-{n}" for n in range(KEYS_EACH)):
                 task = await call(client, "submit_task", description=key, type="echo", idempotency_key=key)
                 answered[key] = task["task_id"]
+
+
+# numbers for Prometheus
+
+
+async def test_metrics_are_for_who_has_their_scope_and_the_official_parser_takes_them(team: Team) -> None:
+    for name, status in (("reader", 403), ("poster", 403), ("meter", 200), ("boss", 200)):
+        async with team.http(token_of(name)) as client:
+            answer = await client.get("/metrics")
+            assert answer.status_code == status, answer.text
+    async with team.http() as client:
+        assert (await client.get("/metrics")).status_code == 401
+    async with team.http("forged-" + token_of("boss")) as client:
+        assert (await client.get("/metrics")).status_code == 401
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    told = {sample.labels["state"]: sample.value for sample in families["omni_tasks_over"].samples}
+    assert told["completed"] >= 1
+    assert families["omni_engine_up"].samples[0].value == 1
+    assert {"executor": "bench", "end": "completed"} in [each.labels for each in families["omni_attempts"].samples]
+    assert "boss" not in answer.text
+    assert str(team.here.home.root) not in answer.text  # the description of the task that warmed it up
+    async with team.client("meter") as meter:
+        assert await meter.list_tools() == []
+        assert (await refused(meter, "list_tasks"))["code"] == "forbidden"

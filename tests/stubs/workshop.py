@@ -33,7 +33,8 @@ class Call:
     def __init__(self, message: dict[str, Any]) -> None:
         self.id, params = message["id"], message["params"]
         self.arguments: dict[str, Any] = params.get("arguments", {})
-        self._token = params.get("_meta", {}).get("progressToken")
+        self.meta: dict[str, Any] = params.get("_meta", {})
+        self._token = self.meta.get("progressToken")
 
     @property
     def wanted(self) -> bool:
@@ -53,6 +54,11 @@ def echo(call: Call) -> str:
     log("echo", text)
     call.tell(f"echoing {text[:20]}")
     return f"echo: {text}"
+
+
+def traced(call: Call) -> str:
+    """Say which span it was told that it is part of."""
+    return str(call.meta.get("traceparent"))
 
 
 def until(call: Call) -> str:
@@ -90,7 +96,7 @@ def hand_on(call: Call) -> str:
 
 
 TOOLS: dict[str, Callable[[Call], str | dict[str, str]]] = {
-    tool.__name__: tool for tool in (echo, until, heap, refuse, hand_on)
+    tool.__name__: tool for tool in (echo, until, heap, refuse, hand_on, traced)
 }
 ARGUMENTS = {"until": ("path", "string"), "heap": ("size", "integer")}
 
