@@ -29,8 +29,8 @@ _RUN = re.compile(rf"[{_CJK}]+|[^\W{_CJK}_]+")
 _SAYS_NOTHING = frozenset({
     "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "has", "have", "how", "i",
     "if", "in", "into", "is", "it", "its", "me", "my", "not", "of", "on", "or", "our", "out", "please", "so", "that",
-    "the", "their", "them", "then", "there", "these", "they", "this", "to", "up", "us", "was", "we", "were", "what", "when",
-    "where", "which", "who", "why", "will", "with", "would", "you", "your",
+    "the", "their", "them", "then", "there", "these", "they", "this", "to", "up", "us", "was", "we", "were", "what",
+    "when", "where", "which", "who", "why", "will", "with", "would", "you", "your",
 })  # fmt: skip
 
 ADD = """

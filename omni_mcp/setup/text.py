@@ -103,6 +103,24 @@ SECTIONS = (
         'task: {description: "Look into what {job} found: {summary}", executor: assistant}}}',
         rows={},
     ),
+    Section(
+        key="schedules",
+        words="Tasks again and again, by name: docs/schedules.md.",
+        example='{nightly: {cron: "30 2 * * *", task: {description: "Look through the logs", executor: assistant}}}',
+        rows={},
+    ),
+    Section(
+        key="memory",
+        words="What completed tasks leave for the tasks after them: docs/memory.md.",
+        example="{kind: none}",
+        rows={},
+    ),
+    Section(
+        key="http",
+        words="Who may call `omni-mcp serve`, and how much: docs/http.md.",
+        example='{tokens: {me: {token: "${OMNI_TOKEN}"}}}',
+        rows={},
+    ),
 )
 
 
