@@ -31,7 +31,7 @@ async def left(
     task_id = (await ledger.submit(a_spec(description=asked, **spec), task_id=new_id(), choice=None)).task.id
     begun = await ledger.begin(task_id, owner="me")
     assert begun is not None
-    held = {"attempt": begun.attempt, "owner": "me"}
+    held: Any = {"attempt": begun.attempt, "owner": "me"}
     await ledger.bind(task_id, **held, choice=CHOICE, endpoint="none", run_id="r")
     memory = Remembered(asked=asked, outcome=outcome)
     await ledger.finish(task_id, **held, state=state, outcome=Completed(text=outcome), memory=memory)
@@ -45,7 +45,8 @@ async def recalled(ledger: Ledger, text: str, *, principal: str = "local", proje
 
 def a_memory(outcome: str = "it is in tools/ship.sh", **changes: Any) -> Memory:
     fields: dict[str, Any] = {"principal": "local", "project": None, "executor": "claude_code", "at": START}
-    return Memory(**{**fields, "task_id": new_id(), "asked": "find the deploy script", "outcome": outcome, **changes})
+    fields |= {"task_id": new_id(), "asked": "find the deploy script", "outcome": outcome}
+    return Memory(**{**fields, **changes})
 
 
 @pytest.mark.parametrize(
@@ -202,15 +203,27 @@ def remembering(ledger: _Ledger, **settings: Any) -> Remembering:
 
 
 def a_task(**spec: Any) -> Task:
-    at = {"since": START, "created_at": START, "updated_at": START}
-    return Task(id=new_id(), spec=a_spec(**spec), state=TaskState.EXECUTING, **at)
+    return Task(
+        id=new_id(),
+        spec=a_spec(**spec),
+        state=TaskState.EXECUTING,
+        since=START,
+        created_at=START,
+        updated_at=START,
+    )
 
 
 def spec_of(*, adapter: bool = True, **row: Any) -> ExecutorSpec:
     made = ExecutorRow.model_validate({"command": "x", "handles": ["general"], **row})
     return ExecutorSpec(
-        name="it", row=made, handles=made.handles, parallel=1, recovery=Recovery.RETRY, adapter=adapter, relayed=False
-    )  # type: ignore[arg-type]
+        name="it",
+        row=made,
+        handles=frozenset(made.handles),
+        parallel=1,
+        recovery=Recovery.RETRY,
+        adapter=adapter,
+        relayed=False,
+    )
 
 
 @pytest.mark.parametrize(
