@@ -167,10 +167,14 @@ def _first_key(path: tuple[str, ...], scene: Scene) -> tuple[int, str] | None:
 def _proxy_layers(info: "httpx.Response", scene: Scene) -> Iterator[Finding]:
     """Yield the models of a proxy whose layers are shuffled, where it tells."""
     layers: dict[str, list[Any]] = defaultdict(list)
+    seen: set[tuple[str, str]] = set()
     try:
-        for row in info.json()["data"]:
-            layers[str(row["model_name"])].append(row["litellm_params"])
-    except (ValueError, KeyError, TypeError):
+        for number, row in enumerate(info.json()["data"]):
+            name, layer = str(row["model_name"]), str(dict[str, Any](row.get("model_info") or ()).get("id", number))
+            if (name, layer) not in seen:  # a name that is its own model_group_alias is listed twice
+                layers[name].append(row["litellm_params"])
+            seen.add((name, layer))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return
     for name, rows in layers.items():
         if _shuffled(rows):
