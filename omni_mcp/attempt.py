@@ -27,6 +27,7 @@ from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.purse import OWN_LOGIN, UNSAID, Purse, RunBook
+from omni_mcp.remembering import Remembering
 from omni_mcp.settle import settle, until_written
 from omni_mcp.task import PARTIAL, Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task, Usage
 
@@ -113,6 +114,7 @@ class Attempt:
     """Awaited with the executor's name and what is wrong with it."""
     on_end: Callable[[ExecutorSpec, Outcome], Awaitable[None]]
     """Told how the run ended."""
+    remembering: Remembering
     commands: tuple[str, ...] | None = None
     """All that it may run, where that is not up to the executor's row."""
     channels: Callable[[], Sequence[str]] = tuple
@@ -263,11 +265,13 @@ class Attempt:
                 task_type=self.choice.type,
                 allowance=self.purse,
             )
+        memory = "" if self.resume else await self.remembering.recall(task, self.spec)  # its session has it already
         return RunRequest(
             task_id=task.id,
             attempt=task.attempt,
             run_id=task.run_id or "",
-            description=description(task),
+            description=description(task, memory=memory if self.spec.adapter else ""),
+            memory=memory,
             cwd=str(await self._folder()),
             model=self.choice.model,
             endpoint=endpoint,
@@ -365,7 +369,9 @@ class Attempt:
             following = await self._rerouted(self._next(outcome))
         recovery = self.spec.recovery
         over = is_heard(outcome, recovery=recovery)
-        await until_written(partial(settle, self.ledger, self.task, following, recovery=recovery, over=over))
+        memory = self.remembering.leaves(self.task, outcome)
+        write = partial(settle, self.ledger, self.task, following, recovery=recovery, over=over, memory=memory)
+        await until_written(write)
 
     def _next(self, outcome: Outcome) -> Next:
         return after(

@@ -79,6 +79,9 @@ class RunRequest(RunRef):
     """One attempt at a task."""
 
     description: str
+    """What is to be done; for an adapter with what is remembered of earlier tasks below it, marked as data."""
+    memory: str = ""
+    """The same of earlier tasks, for an executor that is one tool; it never goes over the wire by itself."""
     cwd: str
     """An existing folder that the task may work in."""
     model: str | None = None
@@ -100,7 +103,7 @@ class RunRequest(RunRef):
 
     def wire(self) -> dict[str, Any]:
         """Return it as tool arguments, the endpoint's token in clear (it travels only through the pipe)."""
-        payload = self.model_dump(mode="json", exclude={"endpoint"})
+        payload = self.model_dump(mode="json", exclude={"endpoint", "memory"})
         if self.endpoint is not None:
             payload["endpoint"] = {
                 "base_url": self.endpoint.base_url,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import anyio
@@ -30,6 +30,7 @@ from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates, model_of
 from omni_mcp.purse import Purse
+from omni_mcp.remembering import Remembering
 from omni_mcp.scheduled import is_any_due_later
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
@@ -87,6 +88,11 @@ class Means:
     relay: Endpoints | None
     done_with: anyio.Event = field(default_factory=anyio.Event)
     """Set when the settings have changed and the last attempt that was begun with it is over."""
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """What is known of these settings to be secret: it never enters the memory."""
+        return self.settings.known_secrets
 
 
 @dataclass(kw_only=True)
@@ -501,12 +507,16 @@ class Engine:
             purse=self._purse(spec),
             on_trouble=self._mark,
             on_end=self._hear,
+            remembering=self._remembering(),
             channels=self.channels,
             **self._limits(task, name),
         )
         self.running[task.id], self.begun_with[task.id] = attempt, self.means
         attempts.start_soon(self._drive, attempt, name=f"attempt {task.id}")
         return True
+
+    def _remembering(self) -> Remembering:
+        return Remembering(ledger=self.ledger, settings=self.settings.servers.memory, secrets=self.means.secrets)
 
     def _limits(self, task: Task, name: str) -> dict[str, Any]:
         """Return what a repair is kept to: the configured commands, and LiteLLM's own word on what they did."""

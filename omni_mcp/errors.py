@@ -9,6 +9,7 @@ OmniError                 code, retryable, retry_after, next_step
 │   ├── TaskPurged
 │   ├── TooDeep
 │   ├── QuestionGone
+│   ├── MemoryUnknown
 │   ├── ScheduleUnknown
 │   ├── ScheduleRunning
 │   ├── ForPeople
@@ -186,6 +187,15 @@ class RateLimited(OmniError):
             next_step=f"make the same call again in {retry_after:g} s",
         )
         self.retry_after = retry_after
+
+
+class MemoryUnknown(BadRequest):
+    """No memory has that id."""
+
+    code = "memory_unknown"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"no memory is of task {said[:64]!r}", next_step="omni-mcp memory list")
 
 
 class ScheduleUnknown(BadRequest):

@@ -211,7 +211,7 @@ class ExecutorRow(_Row):
     tool: str | None = None
     """The tool that runs a task; without it the server has to speak the adapter contract."""
     arguments: Mapping[str, Any] = Field(default_factory=dict, repr=False)
-    """Arguments of the tool, with {description} {task_id} {attempt} {cwd} {model} filled in."""
+    """Arguments of the tool, with {description} {memory} {task_id} {attempt} {cwd} {model} filled in."""
     result: str = "text"
     """`text`, `structured`, or a JSON pointer into the structured result."""
     handles: tuple[str, ...] = ()
@@ -821,6 +821,17 @@ class Http(_Row):
         return bool(self.tokens) or self.jwt is not None
 
 
+class MemorySettings(_Row):
+    """What completed tasks leave for the tasks after them; docs/memory.md."""
+
+    kind: Literal["embedded", "none"] = "none"
+    """`embedded`: in the ledger; `none`: nothing is remembered or recalled."""
+    most: Annotated[int, Field(ge=1, le=20)] = 5
+    """Memories that a task is told of."""
+    timeout: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Seconds that recalling may take; then the task goes on without."""
+
+
 class ServersFile(_Row):
     """servers.yaml."""
 
@@ -844,6 +855,8 @@ class ServersFile(_Row):
     """Senders whose deliveries become tasks, by name."""
     schedules: Mapping[Name, ScheduleRow] = Field(default_factory=dict[str, ScheduleRow])
     """Tasks again and again, by name; docs/schedules.md."""
+    memory: MemorySettings = MemorySettings()
+    """What completed tasks leave for the tasks after them; docs/memory.md."""
     http: Http = Http()
     """Who may call `omni-mcp serve`, and how much; read at its start: `hosts`, `origins`, `connections`."""
 

@@ -65,7 +65,9 @@ from omni_mcp.views import (
     DueView,
     EngineView,
     ExecutorView,
+    ForgottenView,
     ListView,
+    MemoriesView,
     ModeChangeView,
     ModeView,
     OutagesView,
@@ -79,6 +81,7 @@ from omni_mcp.views import (
     ScheduleView,
     TaskView,
     attempts_view,
+    memory_view,
     question_view,
     task_view,
 )
@@ -115,6 +118,7 @@ HISTORY = 5
 _ADMINS = "shown to who has the scope admin"
 _NOT_THEIRS = {"engine": _ADMINS, "settings": _ADMINS, "repair": _ADMINS, "told_by": None, "problems": None}
 """What of the mode whoever is one of many is not shown: paths, processes, people, and tasks that are not theirs."""
+NO_MEMORY = "memory.kind is none in servers.yaml: nothing is remembered or recalled"
 CHANGES = 200
 """Changes of mode that are shown where they are asked for."""
 MOST_CHANGES = 5000
@@ -274,7 +278,7 @@ class Service:
             raise BadRequest(str(error), next_step="omni-mcp purge --older-than 30d") from error
         count = await self.ledger.purgeable(before)
         gone = count if dry_run else await self._purged(before)
-        kept = f"idempotency keys, costs, and the working folders in {self.settings().home.work}"
+        kept = f"idempotency keys, costs, memories, and the working folders in {self.settings().home.work}"
         return PurgeView(dry_run=dry_run, tasks=gone, before=before, kept=kept)
 
     async def answer(self, task_id: str, question_id: str, answer: Answer, *, person: bool) -> TaskView:
@@ -432,6 +436,16 @@ class Service:
         if name not in rows:
             raise ScheduleUnknown(name, sorted(rows))
         return rows[name], await run_sync(scheduled.plan_here, rows[name])
+
+    async def memories(self, text: str | None = None, *, limit: int) -> MemoriesView:
+        """Return what completed tasks have left, the newest first; with a text those nearest to it."""
+        found = await self.ledger.memories(text, principal=self._whose, limit=limit)
+        on = self.settings().servers.memory.kind == "embedded"
+        return MemoriesView(memories=[memory_view(each) for each in found], note=None if on else NO_MEMORY)
+
+    async def forget(self, task_id: str) -> ForgottenView:
+        """Remove the memory of a task. Raises MemoryUnknown, TaskAmbiguous."""
+        return ForgottenView(task_id=await self.ledger.forget(task_id, principal=self._whose))
 
     async def told_by(self) -> dict[str, str]:
         """Say who is told of changes of mode, and how that went last."""

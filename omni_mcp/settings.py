@@ -5,11 +5,12 @@ repository must not be able to redirect keys or add executors.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -31,6 +32,7 @@ from omni_mcp.servers_file import (
     JwtRow,
     Limits,
     LitellmSettings,
+    MemorySettings,
     Models,
     Notify,
     OpenClawRow,
@@ -57,6 +59,12 @@ GITHUB_KEY = "GITHUB_LITELLM_KEY"
 APPRISE = "omni-mcp[apprise]"
 """The extra without which there are no notices through apprise."""
 LACKS_APPRISE = f"{APPRISE} is not installed"
+
+
+SECRET_LENGTH = 8
+"""Characters of the shortest secret that is looked for in other texts: shorter ones are words."""
+_SECRET_NAME = re.compile(r"(?:^|_)(?:key|token|secret|password|passphrase|credentials?)$", re.IGNORECASE)
+"""What the variables and keys are called whose values are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +119,13 @@ class Settings:
         found = {name: row.key or shared for name, row in self.servers.direct.items()}
         return {name: key for name, key in found.items() if key is not None}
 
+    @property
+    def known_secrets(self) -> frozenset[str]:
+        """Values that are known to be secret: `.env`, what the file holds as such, and variables that are called so."""
+        named = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+        file = set(_secrets_in(self.servers.model_dump()))
+        return frozenset(value for value in named | file | {*self.secrets.values()} if len(value) >= SECRET_LENGTH)
+
     def variable(self, name: str) -> SecretStr | None:
         """Return a variable of the environment, else of `.env`; None when it is unset or empty."""
         value = os.environ.get(name) or self.secrets.get(name)
@@ -124,6 +139,23 @@ class Settings:
     def problem_of(self, executor: str) -> Problem | None:
         """Return what disables an executor, else None."""
         return next((p for p in self.problems if p.disables_all or p.executor == executor), None)
+
+
+def _secrets_in(tree: Any, *, secret: bool = False) -> Iterator[str]:
+    """Yield what is typed as a secret, and what has the name of one."""
+    match tree:
+        case SecretStr():
+            yield tree.get_secret_value()
+        case str() if secret:
+            yield tree
+        case Mapping():
+            for name, value in cast("Mapping[str, Any]", tree).items():
+                yield from _secrets_in(value, secret=secret or bool(_SECRET_NAME.search(name)))
+        case list() | tuple():
+            for value in cast("list[Any]", tree):
+                yield from _secrets_in(value, secret=secret)
+        case _:
+            pass
 
 
 def load(home: Home) -> Settings:
@@ -248,6 +280,7 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("notify", "openclaw", "*"): OpenClawRow,
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
+    ("memory",): MemorySettings,
     ("http",): Http,
     ("http", "tokens", "*"): TokenRow,
     ("http", "jwt"): JwtRow,

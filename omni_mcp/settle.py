@@ -8,7 +8,7 @@ import anyio
 
 from omni_mcp.decide.retry import Finish, Park, Release
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
-from omni_mcp.ledger.base import Ledger
+from omni_mcp.ledger.base import Ledger, Remembered
 from omni_mcp.task import Recovery, Task
 
 logger = logging.getLogger(__name__)
@@ -32,25 +32,36 @@ async def until_written(write: Callable[[], Awaitable[_T]]) -> _T:
 
 
 async def settle(
-    ledger: Ledger, task: Task, following: Finish | Park | Release, *, recovery: Recovery, over: bool = False
+    ledger: Ledger,
+    task: Task,
+    following: Finish | Park | Release,
+    *,
+    recovery: Recovery,
+    over: bool = False,
+    memory: Remembered | None = None,
 ) -> Task:
     """Write the decision; a task that is let go although somebody wants it cancelled is cancelled.
 
     `over`: a run that lived elsewhere is known to have ended, so nobody asks for it again; else it is told to stop.
+    `memory`: what it leaves for the tasks after it, if it is finished.
     Raises TransitionRefused when the task's attempt and owner hold it no more.
     """
-    settled = await _written(ledger, task, following, over)
+    settled = await _written(ledger, task, following, over, memory)
     if settled.cancel_requested_at is None or settled.terminal:
         return settled
     lives = recovery is Recovery.ATTACH and not over
     return await ledger.request_cancel(task.id, reason="asked for while it ran", lives=lives)
 
 
-async def _written(ledger: Ledger, task: Task, following: Finish | Park | Release, over: bool) -> Task:
+async def _written(
+    ledger: Ledger, task: Task, following: Finish | Park | Release, over: bool, memory: Remembered | None
+) -> Task:
     owner = task.owner or ""
     match following:
         case Finish(state=state, outcome=outcome):
-            return await ledger.finish(task.id, attempt=task.attempt, owner=owner, state=state, outcome=outcome)
+            return await ledger.finish(
+                task.id, attempt=task.attempt, owner=owner, state=state, outcome=outcome, memory=memory
+            )
         case Park():
             return await ledger.park(
                 task.id,

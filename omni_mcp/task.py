@@ -309,9 +309,24 @@ class Event:
     at: datetime
     attempt: int
     kind: str
-    """`state` (written by a trigger), `progress`, `note`, `watchdog`, `late_result`."""
+    """`state` (written by a trigger), `progress`, `note`, `memory`, `watchdog`, `late_result`."""
     text: str
     data: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a completed task left for the tasks after it."""
+
+    task_id: str
+    """Whose it is, and its own name: a task leaves one."""
+    principal: str
+    project: str | None
+    """The task's `cwd`; None: it had none."""
+    executor: str
+    at: datetime
+    asked: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

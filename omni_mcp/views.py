@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from omni_mcp.errors import OmniError
 from omni_mcp.question import Question
-from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Attempt, Event, Mode, Task, TaskState, WaitingFor
+from omni_mcp.task import LOCAL, SYSTEM_REPAIR, Attempt, Event, Memory, Mode, Task, TaskState, WaitingFor
 
 NEXT_STEP: Mapping[TaskState, str] = {
     TaskState.IDLE: "task_status with wait_seconds=50",
@@ -382,6 +382,32 @@ class DueView(View):
     due: list[datetime]
 
 
+class MemoryView(View):
+    """What a completed task left for the tasks after it."""
+
+    task_id: str
+    at: datetime
+    executor: str
+    project: str | None = None
+    """The folder whose tasks are told of it; None: those without one."""
+    principal: str
+    task: str
+    outcome: str
+
+
+class MemoriesView(View):
+    """Memories, and what keeps them from being used."""
+
+    memories: list[MemoryView]
+    note: str | None = None
+
+
+class ForgottenView(View):
+    """Whose memory is no more."""
+
+    task_id: str
+
+
 class KeptView(View):
     """The service of the system that keeps this program alive."""
 
@@ -566,6 +592,19 @@ def question_view(question: Question, *, limit: int | None = None) -> QuestionVi
         form=dict(question.asked.schema) if question.asked.schema.get("properties") else None,
         for_people=question.for_people or None,
         asked_at=question.asked_at,
+    )
+
+
+def memory_view(memory: Memory) -> MemoryView:
+    """Show what a task left."""
+    return MemoryView(
+        task_id=memory.task_id,
+        at=memory.at,
+        executor=memory.executor,
+        project=memory.project,
+        principal=memory.principal,
+        task=memory.asked,
+        outcome=memory.outcome,
     )
 
 

@@ -31,6 +31,7 @@ NOT_FOR_PEOPLE = {
     "adapters/claude_ask.py": "what a model reads",
     "adapters/claude_gate.py": "what a model reads",
     "decide/handing_on.py": "what a model reads",
+    "decide/remembering.py": "what a model reads",
     "decide/repair_text.py": "what a model reads",
     "decide/words.py": "patterns",
     "doctor/shell.py": "commands for a shell",
@@ -46,6 +47,7 @@ NOT_FOR_PEOPLE = {
     "faces/resources.py": "what a client reads",
     "faces/native_tasks.py": "what a model reads",
     "ledger/measure_statements.py": "statements",
+    "ledger/memories.py": "statements",
     "ledger/question_statements.py": "statements",
     "ledger/schedule_statements.py": "statements",
     "ledger/statements.py": "statements",
@@ -110,7 +112,7 @@ AS_THEY_ARE = {
     ),
     *("What it changed cannot be listed ({}); all of it is kept: {}.", "The first {} characters; the rest is in {}"),
     *("No file differs, but there are commits.", "Only files that .gitignore names were made.", "worktree"),
-    '{"{}": "{}", "{}": true, "{}": n, "{}": seconds, "{}": n}',
+    '{"{}": "{}", "{}": true, "{}": n, "{}": seconds, "{}": n, "{}": false}',
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *(

@@ -19,7 +19,7 @@ def checkpoint(task: Task, more: Mapping[str, str]) -> dict[str, Any]:
     return {**(task.snapshot or {}), FOUND: {**handed_on_by(task), **more}}
 
 
-def description(task: Task) -> str:
-    """Return what the next executor is told: what was asked for, and what those before it found."""
+def description(task: Task, *, memory: str = "") -> str:
+    """Return what the next executor is told: what was asked for, what those before it found, what is remembered."""
     parts = [f"What {name} found before you:\n{found}" for name, found in handed_on_by(task).items()]
-    return "\n\n".join([task.spec.description, *parts])
+    return "\n\n".join([task.spec.description, *parts, *filter(None, [memory])])

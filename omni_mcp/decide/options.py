@@ -7,15 +7,15 @@ from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.errors import BadRequest
 from omni_mcp.servers_file import GATEWAYS, ExecutorRow, Permissions
 
-PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT = "permissions", "worktree", "max_turns", "timeout"
+PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MEMORY = "permissions", "worktree", "max_turns", "timeout", "memory"
 PROFILES = get_args(Permissions)
 """The least first."""
-NAMES = (PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MAX_ATTEMPTS)
-ENGINES = frozenset({TIMEOUT, MAX_ATTEMPTS})
+NAMES = (PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MAX_ATTEMPTS, MEMORY)
+ENGINES = frozenset({TIMEOUT, MAX_ATTEMPTS, MEMORY})
 """Kept by the engine itself, for every executor."""
 KNOWN = (
     f'{{"{PERMISSIONS}": "{"|".join(PROFILES)}", "{WORKTREE}": true, '
-    f'"{MAX_TURNS}": n, "{TIMEOUT}": seconds, "{MAX_ATTEMPTS}": n}}'
+    f'"{MAX_TURNS}": n, "{TIMEOUT}": seconds, "{MAX_ATTEMPTS}": n, "{MEMORY}": false}}'
 )
 
 
@@ -56,6 +56,11 @@ def timeout_of(options: Mapping[str, Any], limit: float) -> float:
     return limit if asked is None else min(limit, float(asked))
 
 
+def remembers(options: Mapping[str, Any]) -> bool:
+    """Whether a task is told what earlier ones left, and leaves something itself."""
+    return options.get(MEMORY, True) is True
+
+
 def _check_attempts(asked: object, limit: int) -> None:
     if asked is None or (_is_whole(asked) and asked <= limit):
         return
@@ -66,9 +71,10 @@ def _check_attempts(asked: object, limit: int) -> None:
 
 
 def _check_values(options: Mapping[str, Any]) -> None:
-    worktree, turns, timeout = (options.get(name) for name in (WORKTREE, MAX_TURNS, TIMEOUT))
-    if worktree is not None and not isinstance(worktree, bool):
-        raise _wrong(WORKTREE, worktree, "true or false")
+    for name in (WORKTREE, MEMORY):
+        if (asked := options.get(name)) is not None and not isinstance(asked, bool):
+            raise _wrong(name, asked, "true or false")
+    turns, timeout = options.get(MAX_TURNS), options.get(TIMEOUT)
     if turns is not None and not _is_whole(turns):
         raise _wrong(MAX_TURNS, turns, "a whole number from 1")
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 1):

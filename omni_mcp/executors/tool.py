@@ -17,7 +17,7 @@ from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome
 
-_PLACE = re.compile(r"\{(description|task_id|attempt|cwd|model)\}")
+_PLACE = re.compile(r"\{(description|memory|task_id|attempt|cwd|model)\}")
 
 
 class ToolExecutor:
@@ -73,11 +73,11 @@ class ToolExecutor:
 
 
 def filled(template: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
-    """Return the arguments with `{description}`, `{task_id}`, `{attempt}`, `{cwd}` and `{model}` put in.
+    """Return the arguments with `{description}`, `{memory}`, `{task_id}`, `{attempt}`, `{cwd}` and `{model}` put in.
 
     Any other brace stays as it is, and what is put in is not looked at again.
     """
-    values = request.model_dump(include={"description", "task_id", "attempt", "cwd", "model"})
+    values = request.model_dump(include={"description", "memory", "task_id", "attempt", "cwd", "model"})
 
     def fill(value: Any) -> Any:
         match value:

@@ -184,7 +184,7 @@ async def submit_task(
     after: Annotated[list[str] | None, Field(description="Tasks to complete first")] = None,
     options: Annotated[
         dict[str, Any] | None,
-        Field(description="permissions (read-only|edit), worktree, max_turns, timeout, max_attempts: only lower"),
+        Field(description="permissions (read-only|edit), worktree, max_turns, timeout, max_attempts, memory: to lower"),
     ] = None,
     wait_seconds: WaitSeconds = 0,
     service: Service = AService,

@@ -13,6 +13,7 @@ from omni_mcp.task import (
     Choice,
     Event,
     FailureClass,
+    Memory,
     Mode,
     Outcome,
     Task,
@@ -40,6 +41,14 @@ class Submitted:
     """True: the idempotency key named an earlier task, which is returned."""
     engine: "EngineMark | None"
     """What the newest engine announced, seen in the same transaction: unless it is there, the caller starts one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What of a task is written into the memory when it completes: cut to size, and without secrets."""
+
+    asked: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,8 +299,17 @@ class Ledger(Protocol):
         """Record a sign of life and what a later attempt needs. False: this attempt no longer holds the task."""
         ...
 
-    async def finish(self, task_id: str, *, attempt: int, owner: str, state: TaskState, outcome: Outcome) -> Task:
-        """-> completed, failed or cancelled. A refused one is kept as a `late_result` event."""
+    async def finish(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        state: TaskState,
+        outcome: Outcome,
+        memory: Remembered | None = None,
+    ) -> Task:
+        """-> completed, failed or cancelled; `memory` is written with it. A refused one is a `late_result` event."""
         ...
 
     async def park(
@@ -454,7 +472,19 @@ class Ledger(Protocol):
         """Owe these channels once more what was given up. Returns how many deliveries."""
         ...
 
+    async def forget(self, id_or_prefix: str, *, principal: str | None) -> str:
+        """Remove the memory of a task; returns whose it was. Raises MemoryUnknown, TaskAmbiguous."""
+        ...
+
     # readers
+    async def recall(self, text: str, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
+        """Return what tasks of this principal in this project left that shares words with a text, the nearest first."""
+        ...
+
+    async def memories(self, text: str | None, *, principal: str | None, limit: int) -> Sequence[Memory]:
+        """Return the memories that a principal is shown, the newest first; with a text those nearest to it."""
+        ...
+
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
         """Return a task of a principal, or (None) of any. Raises TaskNotFound, TaskAmbiguous."""
         ...

@@ -17,10 +17,11 @@ from anyio.to_thread import run_sync
 from omni_mcp.budget import Allowance, Cell, Cost, Spending
 from omni_mcp.errors import (
     BadRequest,
+    MemoryUnknown,
     TransitionRefused,
 )
 from omni_mcp.excerpt import excerpt
-from omni_mcp.ledger import measure_statements, question_statements, questions, schedule_statements, schedules
+from omni_mcp.ledger import measure_statements, memories, question_statements, questions, schedule_statements, schedules
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.base import (
@@ -33,6 +34,7 @@ from omni_mcp.ledger.base import (
     ModeMark,
     Notice,
     Page,
+    Remembered,
     ResultPage,
     ResultPart,
     ScheduleMark,
@@ -74,6 +76,7 @@ from omni_mcp.task import (
     Completed,
     Event,
     FailureClass,
+    Memory,
     Mode,
     Outcome,
     SystemClock,
@@ -301,7 +304,16 @@ class SqliteLedger(Ledger):
 
         return await self._write(unit)
 
-    async def finish(self, task_id: str, *, attempt: int, owner: str, state: TaskState, outcome: Outcome) -> Task:
+    async def finish(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        state: TaskState,
+        outcome: Outcome,
+        memory: Remembered | None = None,
+    ) -> Task:
         values = self._values(id=task_id, attempt=attempt, owner=owner, state=state, end=state, **_stored(outcome))
 
         def unit(db: sqlite3.Connection) -> sqlite3.Row | None:
@@ -310,6 +322,8 @@ class SqliteLedger(Ledger):
                 db.execute(sql.NOTE, _late(values))
             else:
                 is_over(db, task_id, state, values["now"])
+                if memory is not None:
+                    memories.add(db, values, memory)
             return row
 
         return _held(await self._write(unit), task_id, "finish")
@@ -512,7 +526,31 @@ class SqliteLedger(Ledger):
         values = self._values(channels=to_json(list(channels)))
         return await self._write(lambda db: db.execute(sql.SEND_AGAIN, values).rowcount)
 
+    async def forget(self, id_or_prefix: str, *, principal: str | None) -> str:
+        low, high = id_range(id_or_prefix)
+        rows = await self._read(memories.FIND, {"low": low, "high": high, "principal": principal})
+        if not rows:
+            raise MemoryUnknown(id_or_prefix)
+        task_id = the_one(id_or_prefix, [row["task_id"] for row in rows])
+        await self._write(lambda db: db.execute(memories.FORGET, {"id": task_id}).rowcount)
+        return task_id
+
     # readers
+
+    async def recall(self, text: str, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
+        if (words := memories.looked_for(text)) is None:
+            return []
+        values = {"words": words, "principal": principal, "project": project or "", "limit": limit}
+        return [memories.a_memory(row) for row in await self._read(memories.RECALL, values)]
+
+    async def memories(self, text: str | None, *, principal: str | None, limit: int) -> Sequence[Memory]:
+        values: Values = {"principal": principal, "limit": limit}
+        if text is None:
+            return [memories.a_memory(row) for row in await self._read(memories.NEWEST, values)]
+        if (words := memories.looked_for(text)) is None:
+            return []
+        rows = await self._read(memories.SEARCH, {**values, "words": words})
+        return [memories.a_memory(row) for row in rows]
 
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
         low, high = id_range(id_or_prefix)

@@ -106,13 +106,19 @@ SECTIONS = (
     Section(
         key="schedules",
         words="Tasks again and again, by name: docs/schedules.md.",
-        example='{morning: {cron: "0 8 * * 1-5", task: {description: Sum up what is new, executor: assistant}}}',
+        example='{nightly: {cron: "30 2 * * *", task: {description: "Look through the logs", executor: assistant}}}',
+        rows={},
+    ),
+    Section(
+        key="memory",
+        words="What completed tasks leave for the tasks after them: docs/memory.md.",
+        example="{kind: embedded}",
         rows={},
     ),
     Section(
         key="http",
-        words="Who may call `omni-mcp serve`; without, this machine alone: docs/http.md.",
-        example='{tokens: {anna: {token: "${ANNA_TOKEN}", scopes: ["tasks:read", "tasks:write"]}}}',
+        words="Who may call `omni-mcp serve`, and how much: docs/http.md.",
+        example='{tokens: {me: {token: "${OMNI_TOKEN}"}}}',
         rows={},
     ),
 )

@@ -24,6 +24,7 @@ NOTHING_TO_CALL = {
     "start again: a new one is drawn": "an engine reads it",
     "submit a task, or name another --home": "`omni-mcp check` says it",
     "name a file that omni-mcp backup wrote": "`omni-mcp restore` says it",
+    "do without, or ask whoever runs this server for a token with that scope": "a person gives it",
 }
 """Steps that no model can take, each with why it names no call."""
 
