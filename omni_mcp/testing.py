@@ -22,7 +22,7 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.base import Ledger, ResultPage
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.question import Action, Answer, Asked
-from omni_mcp.servers_file import ExecutorRow, Routing, ServersFile
+from omni_mcp.servers_file import ExecutorRow, MemorySettings, Routing, ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, TaskSpec
 
@@ -186,12 +186,14 @@ def engine_for(
     home: Path,
     clock: Clock | None = None,
     routing: Routing | None = None,
+    memory: MemorySettings | None = None,
     **changes: Any,
 ) -> Engine:
     """Return an engine over fakes; without `routing` the first of them is the default. `changes` are its fields."""
     servers = ServersFile(
         executors={executor.name: executor.row for executor in executors},
         routing=routing or Routing(rules=(), default=executors[0].name),
+        memory=memory or MemorySettings(),
     )
     fields: dict[str, Any] = {
         "ledger": ledger,

@@ -164,7 +164,6 @@ def servers(stage: Stage, cloud: str) -> Mapping[str, Any]:
     chat, coder = _model("demo-chat", "openai", f"{cloud}/v1"), _model("demo-coder", "anthropic", cloud)
     return {
         "executors": {"claude_code": coding_row(stage), "assistant": {"preset": "assistant"}},
-        "memory": {"kind": "none"},  # the demo's cloud chooses its script by the words that it is told
         "models": {"model_list": [chat, coder], "for": {"coding": "demo-coder", "default": "demo-chat"}},
     }
 

@@ -199,7 +199,9 @@ class _Ledger:
 
 
 def remembering(ledger: _Ledger, **settings: Any) -> Remembering:
-    return Remembering(ledger=cast("Ledger", ledger), settings=MemorySettings(**settings), secrets=())
+    return Remembering(
+        ledger=cast("Ledger", ledger), settings=MemorySettings(**{"kind": "embedded", **settings}), secrets=()
+    )
 
 
 def a_task(**spec: Any) -> Task:
@@ -271,7 +273,7 @@ async def test_what_one_executor_learnt_the_next_one_is_told_and_the_history_sho
     )
     user = FakeExecutor(name="assistant", row=row)
     async with ledger_for_tests(tmp_path) as ledger, anyio.create_task_group() as attempts:
-        engine = engine_for(ledger, learner, user, home=tmp_path)
+        engine = engine_for(ledger, learner, user, home=tmp_path, memory=MemorySettings(kind="embedded"))
 
         async def run(description: str, executor: str, **more: Any) -> str:
             spec = a_spec(description=description, executor=executor, **more)

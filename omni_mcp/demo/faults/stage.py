@@ -231,7 +231,6 @@ def _servers(stage: FaultStage, numbers: Mapping[str, float]) -> Mapping[str, An
     names = {"default": "auto-chat", "coding": "auto-coder"}
     return {
         "executors": {"claude_code": coding_row(stage), "assistant": {"preset": "assistant", "parallel": 8}},
-        "memory": {"kind": "none"},  # the demo's cloud chooses its script by the words that it is told
         "routing": {"rules": [], "default": "assistant"},
         "models": {"gateway": {"base_url": stage.gateway.url, "api_key": MASTER_KEY, "for": names}},
         "direct": {
