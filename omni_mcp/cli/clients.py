@@ -18,7 +18,10 @@ from omni_mcp.lang import say
 AClient = Annotated[
     str,
     typer.Argument(
-        help="claude-code, claude-desktop, cursor, vscode, codex, gemini-cli, openclaw or json.",
+        help=(
+            "claude-code, claude-desktop, cursor, vscode, codex, gemini-cli, windsurf, zed, cline, kiro, lm-studio, "
+            "openclaw or json."
+        ),
         show_default=False,
         metavar="CLIENT",
         autocompletion=complete.clients,
