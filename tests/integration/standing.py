@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import anyio
 
@@ -23,7 +23,8 @@ def standing(here: House, warm_up: Callable[[Served], Awaitable[None]]) -> Gener
         (here.home.root / "serve.log").open("w") as log,
         subprocess.Popen(argv, env=here.env, stdout=log, stderr=log) as process,
     ):
-        served = Served(process=cast("Any", process), port=port)
+        of_no_loop: Any = process
+        served = Served(process=of_no_loop, port=port)
         try:
             anyio.run(_ready, served, warm_up)
             yield served
