@@ -200,7 +200,9 @@ class _Ledger:
 
 def remembering(ledger: _Ledger, **settings: Any) -> Remembering:
     return Remembering(
-        ledger=cast("Ledger", ledger), settings=MemorySettings(**{"kind": "embedded", **settings}), secrets=()
+        ledger=cast("Ledger", ledger),
+        settings=MemorySettings.model_validate({"kind": "embedded", **settings}),
+        secrets=(),
     )
 
 
