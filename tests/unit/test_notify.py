@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import pwd
 import re
 import sys
 import tracemalloc
@@ -165,6 +166,7 @@ def test_without_a_desktop_session_there_is_no_channel_and_it_is_said_why(monkey
     monkeypatch.setattr(desktop_module.sys, "platform", "linux")
     monkeypatch.setattr(desktop_module.shutil, "which", _found_nowhere)
     monkeypatch.setenv(BUS, "unix:path=/nowhere/bus")
+    monkeypatch.setenv("HOME", pwd.getpwuid(os.getuid()).pw_dir)
     assert "libnotify-bin" in str(desktop())
     monkeypatch.setenv("HOME", "/somewhere/else")
     assert desktop() == "absent: HOME is not that of the user"
