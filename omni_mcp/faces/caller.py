@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastmcp import Context
+from fastmcp.dependencies import CurrentContext, Depends
+from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
 
 from omni_mcp.errors import Forbidden
@@ -46,6 +48,11 @@ class Bearer:
     principal: str
     scopes: frozenset[str]
 
+    @classmethod
+    def of(cls, token: AccessToken) -> "Bearer":
+        """Return the bearer of a token that is good."""
+        return cls(principal=token.client_id, scopes=known(token.scopes))
+
     @property
     def admin(self) -> bool:
         """Whether the tasks of everybody are theirs to see."""
@@ -64,7 +71,7 @@ class Bearer:
 def the_caller() -> Bearer | None:
     """Return who makes the request at hand; None where no tokens are wanted."""
     token = get_access_token()
-    return None if token is None else Bearer(principal=token.client_id, scopes=known(token.scopes))
+    return None if token is None else Bearer.of(token)
 
 
 def known(scopes: Collection[str]) -> frozenset[str]:
@@ -78,9 +85,15 @@ def for_caller(service: Service) -> Service:
     return service if caller is None else replace(service, principal=caller.principal, admin=caller.admin)
 
 
-def service_of(context: Context) -> Service:
+AContext: Any = CurrentContext()
+
+
+def service_of(context: Context = AContext) -> Service:
     """Return the Service that was opened with the server, as the caller of the request at hand may use it."""
     return for_caller(context.lifespan_context["service"])
+
+
+AService: Any = Depends(service_of)
 
 
 def needed(tool: str, arguments: Mapping[str, Any] | None) -> Scope:

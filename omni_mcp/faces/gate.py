@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
-from fastmcp.tools.base import Tool, ToolResult
-from mcp import MCPError
+from fastmcp.tools.base import Tool
 
 from omni_mcp.errors import OmniError, RateLimited, SettingsError
 from omni_mcp.faces.caller import FREE, METHODS, READ, Bearer, needed, the_caller
 from omni_mcp.faces.pace import Pace
+from omni_mcp.faces.refused import call_refused, rpc_refused
 from omni_mcp.servers_file import Http
 from omni_mcp.views import error_view
 
@@ -33,10 +33,9 @@ class Gate(Middleware):
         try:
             self._check(context, the_caller())
         except OmniError as error:
-            said = error_view(error).shown()
             if context.method == "tools/call":
-                return ToolResult(structured_content=said, is_error=True)
-            raise MCPError(REFUSED, error.message, said) from error
+                return call_refused(error_view(error))
+            raise rpc_refused(REFUSED, error) from error
         return await call_next(context)
 
     async def on_list_tools(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> list[Tool]:

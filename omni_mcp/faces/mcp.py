@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal, ParamSpec
 
 from fastmcp import Context, FastMCP
-from fastmcp.dependencies import CurrentContext, Depends
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
@@ -22,12 +21,13 @@ from pydantic import Field
 from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces.answers import call_result
-from omni_mcp.faces.caller import service_of
+from omni_mcp.faces.caller import AService, service_of
 from omni_mcp.faces.completion import completer
 from omni_mcp.faces.icon import ICON
 from omni_mcp.faces.native_tasks import NativeTasks
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.prompts import add_prompts
+from omni_mcp.faces.refused import call_refused, shown_by
 from omni_mcp.faces.resources import add_resources
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.faces.waiting import ACallingClient, CallingClient
@@ -35,7 +35,7 @@ from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
 from omni_mcp.telemetry import traceparent
-from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View, error_view
+from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
 
 logger = logging.getLogger(__name__)
 
@@ -93,13 +93,13 @@ def create_face(
     for function, annotations, view in TOOLS:
         title = function.__name__.replace("_", " ").capitalize()
         face.tool(function, title=title, annotations=annotations, output_schema=output_schema(view))
-    add_resources(face, AService)
-    add_prompts(face, AService)
+    add_resources(face)
+    add_prompts(face)
 
     @asynccontextmanager
     async def asked() -> AsyncGenerator[Service]:
         async with Context(face) as context:
-            yield the_service(context)
+            yield service_of(context)
 
     face.completion(completer(asked))
     return face
@@ -115,10 +115,11 @@ class Refusals(Middleware):
         try:
             return await call_next(context)
         except ValidationError as error:
-            return _refused(_bad_arguments(error, context.message.name))
+            return call_refused(_bad_arguments(error, context.message.name))
         except ToolError as error:
             logger.warning("%s", error, extra={"action": "tool_error"})
-            return _refused(_error_view(OmniError(str(error)[:500]), context.message.name, code="internal"))
+            said = shown_by(context.message.name, OmniError(str(error)[:500]))
+            return call_refused(said.model_copy(update={"code": "internal"}))
 
 
 def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
@@ -127,17 +128,6 @@ def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
     return ErrorView(
         code="bad_request", message=said, retryable=False, next_step=f"call {tool} again with these arguments mended"
     )
-
-
-def _error_view(error: OmniError, tool: str, *, code: str | None = None) -> ErrorView:
-    """Show an error; `call again` names the tool, and where nothing is named to be done, that is to look."""
-    step = error.next_step or ("call again in a moment" if error.retryable else "system_mode says how the whole is")
-    said = {"code": code or error.code, "next_step": step.replace("call again", f"call {tool} again")}
-    return error_view(error).model_copy(update=said)
-
-
-def _refused(error: ErrorView) -> ToolResult:
-    return ToolResult(structured_content=error.shown(), is_error=True)
 
 
 def answering(tool: Callable[P, Awaitable[View | ToolResult]]) -> Callable[P, Awaitable[ToolResult]]:
@@ -149,21 +139,10 @@ def answering(tool: Callable[P, Awaitable[View | ToolResult]]) -> Callable[P, Aw
         try:
             view = await tool(*args, **kwargs)
         except OmniError as error:
-            view = _error_view(error, tool.__name__)
+            view = shown_by(tool.__name__, error)
         return view if isinstance(view, ToolResult) else await call_result(service, view)
 
     return answer
-
-
-AContext: Any = CurrentContext()
-
-
-def the_service(context: Context = AContext) -> Service:
-    """Return the Service that was opened with the server, as the caller may use it."""
-    return service_of(context)
-
-
-AService: Any = Depends(the_service)
 
 
 @answering

@@ -17,7 +17,7 @@ from omni_mcp import __version__
 from omni_mcp.decide.mode_state import in_force
 from omni_mcp.errors import Forbidden, OmniError
 from omni_mcp.faces.auth import Bearers
-from omni_mcp.faces.caller import METRICS, Bearer, known
+from omni_mcp.faces.caller import METRICS, Bearer
 from omni_mcp.ledger.base import ExecutorHealth
 from omni_mcp.ledger.measures import Calls, Measures, Took
 from omni_mcp.ledger.owners import holder
@@ -138,7 +138,7 @@ class Meter:
         found = await self._bearers.verify_token(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
             return _unauthorised()
-        Bearer(principal=found.client_id, scopes=known(found.scopes)).require(PATH, METRICS)
+        Bearer.of(found).require(PATH, METRICS)
         return None
 
     async def _seen(self) -> Seen:

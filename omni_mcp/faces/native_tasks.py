@@ -34,11 +34,12 @@ from omni_mcp.errors import BadRequest, OmniError, QuestionGone
 from omni_mcp.faces.answers import call_result
 from omni_mcp.faces.caller import service_of
 from omni_mcp.faces.elicit import answer_of, elicit_request, for_the_client, may_be_asked
+from omni_mcp.faces.refused import rpc_refused
 from omni_mcp.faces.waiting import HandedOff
 from omni_mcp.question import Action
 from omni_mcp.service import Service
 from omni_mcp.task import Task, TaskState, WaitingFor
-from omni_mcp.views import TaskView, error_view
+from omni_mcp.views import TaskView
 
 POLL_MS = 1000
 """Milliseconds between two looks that we ask for: news come by looking, and one costs a read."""
@@ -142,7 +143,7 @@ class NativeTasks(ServerExtension):
             task, view = await service.row(params.task_id), await service.status(params.task_id)
             return await self._got(service, task, view, may_ask=may_be_asked(request.session))
         except OmniError as error:
-            raise refusal(error) from error
+            raise _refusal(error) from error
 
     async def update(self, request: Request, params: UpdateParams) -> Acknowledged:
         """Take answers, each the first that counts; what nobody asks (any more) is left alone."""
@@ -154,7 +155,7 @@ class NativeTasks(ServerExtension):
             for key, answer in said.items():
                 await self._take(service, task, key, answer)
         except OmniError as error:
-            raise refusal(error) from error
+            raise _refusal(error) from error
         return Acknowledged()
 
     async def cancel(self, request: Request, params: TaskParams) -> Acknowledged:
@@ -164,7 +165,7 @@ class NativeTasks(ServerExtension):
             task = await service.row(params.task_id)
             await service.cancel(task.id, reason="cancelled by the client", limit=0)
         except OmniError as error:
-            raise refusal(error) from error
+            raise _refusal(error) from error
         return Acknowledged()
 
     async def _take(self, service: Service, task: Task, key: str, answer: ElicitResult) -> None:
@@ -226,10 +227,9 @@ def missing_capability() -> MCPError:
     )
 
 
-def refusal(error: OmniError) -> MCPError:
+def _refusal(error: OmniError) -> MCPError:
     """Return an error of ours as JSON-RPC has it."""
-    code = INVALID_PARAMS if isinstance(error, BadRequest) else INTERNAL_ERROR
-    return MCPError(code=code, message=error.message, data=error_view(error).shown())
+    return rpc_refused(INVALID_PARAMS if isinstance(error, BadRequest) else INTERNAL_ERROR, error)
 
 
 def _elicited(key: str, said: Any) -> ElicitResult:

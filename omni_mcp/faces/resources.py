@@ -7,6 +7,7 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.exceptions import ResourceError
 
+from omni_mcp.faces.caller import AService
 from omni_mcp.faces.refused import answered, refused
 from omni_mcp.service import Service
 from omni_mcp.views import View
@@ -18,29 +19,33 @@ LARGEST = 1 << 53
 """The largest number that every JSON reader has exactly."""
 
 
-def add_resources(face: FastMCP[Any], the_service: Any) -> None:
-    """Add them to a face; `the_service` is the dependency that gives its Service."""
+async def task(task_id: str, service: Service = AService) -> str:
+    """Where a task stands, as task_status says it."""
+    return await _read(service.status(task_id))
 
-    async def task(task_id: str, service: Service = the_service) -> str:
-        """Where a task stands, as task_status says it."""
-        return await _read(service.status(task_id))
 
-    async def events(task_id: str, since_seq: str = "0", service: Service = the_service) -> str:
-        """The history of a task, 100 lines at a time: next_seq is the since_seq of the next ones."""
-        return await _read(service.status(task_id, since_seq=_number(since_seq)))
+async def events(task_id: str, since_seq: str = "0", service: Service = AService) -> str:
+    """The history of a task, 100 lines at a time: next_seq is the since_seq of the next ones."""
+    return await _read(service.status(task_id, since_seq=_number(since_seq)))
 
-    async def mode(service: Service = the_service) -> str:
-        """How the whole is, as system_mode says it."""
-        return await _read(service.mode())
 
-    async def executors(service: Service = the_service) -> str:
-        """Who may run tasks: the rows of servers.yaml, what each handles, and whether it can be used."""
-        return _text([each.shown() for each in await answered(service.executors_seen(), ResourceError)])
+async def mode(service: Service = AService) -> str:
+    """How the whole is, as system_mode says it."""
+    return await _read(service.mode())
 
-    async def costs(service: Service = the_service) -> str:
-        """What everything cost in the last 30 days, by day, executor, model and task, and the daily budgets."""
-        return await _read(service.costs())
 
+async def executors(service: Service = AService) -> str:
+    """Who may run tasks: the rows of servers.yaml, what each handles, and whether it can be used."""
+    return _text([each.shown() for each in await answered(service.executors_seen(), ResourceError)])
+
+
+async def costs(service: Service = AService) -> str:
+    """What everything cost in the last 30 days, by day, executor, model and task, and the daily budgets."""
+    return await _read(service.costs())
+
+
+def add_resources(face: FastMCP[Any]) -> None:
+    """Add them to a face."""
     rows: tuple[tuple[str, str, Callable[..., Awaitable[str]]], ...] = (
         (TASK, "Task", task),
         (EVENTS, "History of a task", events),

@@ -7,7 +7,8 @@ from fastmcp import FastMCP
 from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from omni_mcp.faces.mcp import AService, answering
+from omni_mcp.faces.caller import AService
+from omni_mcp.faces.mcp import answering
 from omni_mcp.faces.native_tasks import missing_capability
 from omni_mcp.faces.waiting import ACallingClient, CallingClient
 from omni_mcp.service import Service
