@@ -41,6 +41,6 @@ def served(note: Path) -> str | None:
     """Return the url that `omni-mcp serve` wrote into a file, if it still answers there."""
     try:
         url = note.read_text(encoding="utf-8")
-    except (OSError, ValueError):  # no such port, too
+    except (OSError, ValueError):  # not UTF-8, too
         return None
     return url if answers(url) else None

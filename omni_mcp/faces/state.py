@@ -25,7 +25,10 @@ def kept_state(home: Home) -> RequestStateSecurity | None:
     except OSError as error:
         logger.warning("no key for request states can be kept: %s", error, extra={"action": "state_key"})
         return None
-    return RequestStateSecurity(keys=[key], ttl=ANSWER_LIMIT) if len(key) >= KEY_BYTES else None
+    if len(key) < KEY_BYTES:
+        logger.warning("%s is cut short: remove it to have another", home.state_key, extra={"action": "state_key"})
+        return None
+    return RequestStateSecurity(keys=[key], ttl=ANSWER_LIMIT)
 
 
 def _make(path: Path) -> None:

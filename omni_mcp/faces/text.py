@@ -311,14 +311,19 @@ def _first(ids: Sequence[str], total: int) -> str:
 
 def print_outages(out: Console, outages: OutagesView) -> None:
     """Print when the mode changed, how long each held, and why."""
-    ends = [outages.now, *(change.at for change in outages.changes)]
-    for change, end in zip(outages.changes, ends, strict=False):
-        line = f"{local(change.at)}  {change.was} → {change.mode}, for {in_words(end - change.at)}: {change.cause}"
+    for change, held in zip(outages.changes, lasted(outages), strict=True):
+        line = f"{local(change.at)}  {change.was} → {change.mode}, for {in_words(held)}: {change.cause}"
         out.print(line, markup=False, highlight=False)
     if not outages.changes:
         out.print("the mode has never changed: nothing was out")
     elif outages.older:
         out.print(f"there are older ones: --limit {len(outages.changes) * 10}", highlight=False)
+
+
+def lasted(outages: OutagesView) -> Sequence[timedelta]:
+    """Return how long each mode held that was changed to."""
+    ends = [outages.now, *(change.at for change in outages.changes)]
+    return [max(end - change.at, timedelta()) for change, end in zip(outages.changes, ends, strict=False)]
 
 
 def mode_facts(mode: ModeView) -> Sequence[str]:

@@ -20,7 +20,8 @@ from starlette.requests import Request
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import LedgerBusy
-from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, lasted, mode_bars, nice
+from omni_mcp.faces.text import lasted
+from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, mode_bars, nice
 from omni_mcp.faces.web.door import HEADERS
 from omni_mcp.faces.web.forms import answer_of
 from omni_mcp.faces.web.keys import LINK, LIVES, SESSION, Keys, form_key
@@ -411,10 +412,7 @@ def test_an_attempt_lies_within_the_life_of_its_task() -> None:
     second = AttemptView(attempt=2, began_at=at(15), bound_at=at(15))
     view = AttemptsView(task_id="t", created_at=START, attempts=[first, second])
     bars = attempt_bars(view, at(20))
-    assert [[(part.at, part.size, part.colour) for part in each] for each in bars] == [
-        [(0, 500, "waiting")],
-        [(750, 250, "executing")],
-    ]
+    assert [(bar.at, bar.size, bar.colour) for bar in bars] == [(0, 500, "waiting"), (750, 250, "executing")]
 
 
 def test_an_outage_is_drawn_over_what_went_well_however_short_it_was() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from omni_mcp.views import AttemptsView, CellView, CostsView, ModeChangeView, OutagesView
+from omni_mcp.views import AttemptsView, AttemptView, CellView, CostsView, OutagesView
 
 COLOURS = 8
 """Colours that are told apart; whoever comes later shares the last one, and is named `others`."""
@@ -109,8 +109,8 @@ def nice(most: float) -> float:
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= most * (1 - 1e-9))
 
 
-def attempt_bars(view: AttemptsView, now: datetime) -> Sequence[Sequence[Bar]]:
-    """Return for each attempt where it lies in the life of its task: on its way to its executor, then with it."""
+def attempt_bars(view: AttemptsView, now: datetime) -> Sequence[Bar]:
+    """Return where each attempt lies in the life of its task: with its executor, or still on its way there."""
     begins, ends = view.created_at, max(view.over_at or now, view.created_at)
     span = max((ends - begins).total_seconds(), 1e-6)
 
@@ -119,15 +119,13 @@ def attempt_bars(view: AttemptsView, now: datetime) -> Sequence[Sequence[Bar]]:
         at = min(FULL * (since - begins).total_seconds() / span, FULL - size)
         return Bar(at=max(at, 0.0), size=min(size, FULL), colour=colour)
 
-    def bars(each: int) -> Iterator[Bar]:
-        attempt = view.attempts[each]
+    def lane(attempt: AttemptView) -> Bar:
         ended = attempt.ended_at or now
         if attempt.bound_at is None:
-            yield drawn(attempt.began_at, ended, "dispatching")
-            return
-        yield drawn(attempt.bound_at, ended, attempt.end.partition(" ")[0] if attempt.end else "executing")
+            return drawn(attempt.began_at, ended, "dispatching")
+        return drawn(attempt.bound_at, ended, attempt.end.partition(" ")[0] if attempt.end else "executing")
 
-    return [list(bars(each)) for each in range(len(view.attempts))]
+    return [lane(each) for each in view.attempts]
 
 
 def mode_bars(view: OutagesView, since: datetime) -> Sequence[Bar]:
@@ -144,14 +142,7 @@ def mode_bars(view: OutagesView, since: datetime) -> Sequence[Bar]:
 
 def _spans(view: OutagesView) -> Iterator[tuple[datetime, datetime, str]]:
     ends = view.now
-    changes: Sequence[ModeChangeView] = view.changes
-    for change in changes:
+    for change in view.changes:
         yield change.at, ends, change.mode
         ends = change.at
-    yield datetime.min.replace(tzinfo=view.now.tzinfo), ends, changes[-1].was if changes else view.mode
-
-
-def lasted(view: OutagesView) -> Sequence[timedelta]:
-    """Return how long each mode held that was changed to."""
-    ends = [view.now, *(change.at for change in view.changes)]
-    return [max(end - change.at, timedelta()) for change, end in zip(view.changes, ends, strict=False)]
+    yield datetime.min.replace(tzinfo=view.now.tzinfo), ends, view.changes[-1].was if view.changes else view.mode

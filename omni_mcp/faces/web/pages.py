@@ -9,8 +9,9 @@ from typing import Any
 from starlette.requests import Request
 
 from omni_mcp.errors import BadRequest, TaskNotFound
+from omni_mcp.faces.text import lasted
 from omni_mcp.faces.watch import FOR_A_PERSON
-from omni_mcp.faces.web.charts import attempt_bars, cost_columns, lasted, mode_bars
+from omni_mcp.faces.web.charts import attempt_bars, cost_columns, mode_bars
 from omni_mcp.faces.web.door import ROOT
 from omni_mcp.faces.web.forms import GIVEN
 from omni_mcp.service import EVENTS, RESULT_PAGE, Service
@@ -101,7 +102,7 @@ async def _task(service: Service, request: Request) -> Values:
         "bars": attempt_bars(attempts, now),
         "questions": await service.questions(task.task_id) if task.waiting_for is WaitingFor.INPUT else [],
         "resumption": await _resumption(service, task),
-        "result": await _result(service, task, max(0, _number(query.get("offset"), 0))),
+        "result": await _result(service, task, _number(query.get("offset"), 0)),
         "now": now,
     }
 
@@ -156,10 +157,12 @@ async def _outages(service: Service, _request: Request) -> Values:
     }
 
 
+NEW = Page(path=f"{ROOT}/new", template="new.html", values=_new, parts=())
+"""What shows a form again that was not taken, too."""
 PAGES = (
     Page(path=f"{ROOT}/", template="now.html", values=_now, parts=("mode", "needy", "running", "executors", "side")),
     Page(path=f"{ROOT}/tasks", template="tasks.html", values=_tasks, parts=("rows",)),
-    Page(path=f"{ROOT}/new", template="new.html", values=_new, parts=()),
+    NEW,
     Page(
         path=f"{ROOT}/tasks/{{task_id}}",
         template="task.html",
@@ -169,5 +172,4 @@ PAGES = (
     Page(path=f"{ROOT}/costs", template="costs.html", values=_costs, parts=("money",)),
     Page(path=f"{ROOT}/outages", template="outages.html", values=_outages, parts=("outages",)),
 )
-"""Every page that somebody can look at; a form that was not taken is shown again by `NEW`."""
-NEW = PAGES[2]
+"""Every page that somebody can look at."""

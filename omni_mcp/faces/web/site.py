@@ -46,7 +46,7 @@ class Site:
         self._keys = keys
         self._said: dict[str, str] = {}
         pages = [Route(page.path, partial(self._show, page)) for page in PAGES]
-        lives = [Route(_live(page), partial(self._follow, page)) for page in PAGES if page.parts]
+        lives = [Route(_live(page.path), partial(self._follow, page)) for page in PAGES if page.parts]
         doing = [Route(path, partial(self._do, deed), methods=["POST"]) for path, deed in deeds.DEEDS.items()]
         self._app = Starlette(
             routes=[
@@ -95,7 +95,7 @@ class Site:
         renderer = self._renderer(request)
         parts = await run_sync(_parts, page, renderer, values)
         said = self._said.pop(_session(request), None)
-        at = _live(page) and _live_of(request)
+        at = _live(_here(request)) if page.parts else ""
         return await _filled(renderer, page.template, status, parts=parts, live=at, said=said, **values)
 
     async def _follow(self, page: Page, request: Request) -> Response:
@@ -240,13 +240,9 @@ def _parts(page: Page, renderer: Renderer, values: Mapping[str, Any]) -> Mapping
     return {name: renderer.part(f"parts/{name}.html", **values) for name in page.parts}
 
 
-def _live(page: Page) -> str:
-    """Return where a page is kept up to date."""
-    return f"{ROOT}/live{page.path.removeprefix(ROOT)}" if page.parts else ""
-
-
-def _live_of(request: Request) -> str:
-    return f"{ROOT}/live{_here(request).removeprefix(ROOT)}"
+def _live(path: str) -> str:
+    """Return where the page of a path is kept up to date."""
+    return f"{ROOT}/live{path.removeprefix(ROOT)}"
 
 
 def _here(request: Request) -> str:
