@@ -13,8 +13,9 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from omni_mcp.errors import BadRequest, IdempotencyConflict, LedgerError, OmniError, TaskPurged
+from omni_mcp.errors import OmniError
 from omni_mcp.faces.pace import Pace
+from omni_mcp.faces.status import LATER, status_of
 from omni_mcp.servers_file import SourceRow
 from omni_mcp.service import Service
 from omni_mcp.task import of_source
@@ -34,7 +35,6 @@ PATIENCE = 10.0
 """Seconds that a body may take to arrive."""
 UNREAD = (408, 413)
 """After these the line is cut: what is left of the body is nobody's."""
-LATER = 503
 AGAIN = 5
 """Seconds until what was not taken now may be tried again."""
 
@@ -121,16 +121,4 @@ def _again(error: OmniError) -> dict[str, str] | None:
 
 
 def _status(error: OmniError) -> int:
-    match error:
-        case DeliveryRefused():
-            return error.status
-        case IdempotencyConflict():
-            return 409
-        case TaskPurged():
-            return 410
-        case BadRequest():
-            return 422
-        case LedgerError():
-            return LATER
-        case _:
-            return 500
+    return error.status if isinstance(error, DeliveryRefused) else status_of(error)

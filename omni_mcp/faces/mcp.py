@@ -28,7 +28,7 @@ from omni_mcp.faces.native_tasks import NativeTasks
 from omni_mcp.faces.own_task import in_own_task
 from omni_mcp.faces.prompts import add_prompts
 from omni_mcp.faces.refused import call_refused, shown_by
-from omni_mcp.faces.resources import add_resources
+from omni_mcp.faces.resources import LARGEST, add_resources
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.faces.waiting import ACallingClient, CallingClient
 from omni_mcp.question import Action, Answer
@@ -197,7 +197,7 @@ async def task_status(
     task_id: TaskId,
     wait_seconds: WaitSeconds = 0,
     since_seq: Annotated[
-        int | None, Field(ge=0, le=1 << 53, description="Also return the history after this number (next_seq)")
+        int | None, Field(ge=0, le=LARGEST, description="Also return the history after this number (next_seq)")
     ] = None,
     service: Service = AService,
     caller: CallingClient = ACallingClient,
@@ -216,7 +216,7 @@ async def task_status(
 async def task_result(
     task_id: TaskId,
     offset: Annotated[
-        int, Field(ge=0, le=1 << 53, description="Character to begin at: next_offset of the page before")
+        int, Field(ge=0, le=LARGEST, description="Character to begin at: next_offset of the page before")
     ] = 0,
     limit: Annotated[int, Field(ge=1, le=100_000, description="Characters")] = RESULT_PAGE,
     part: ResultPart = "text",

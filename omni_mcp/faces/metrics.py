@@ -15,9 +15,10 @@ from starlette.responses import JSONResponse, Response
 
 from omni_mcp import __version__
 from omni_mcp.decide.mode_state import in_force
-from omni_mcp.errors import Forbidden, OmniError
+from omni_mcp.errors import OmniError
 from omni_mcp.faces.auth import Bearers
 from omni_mcp.faces.caller import METRICS, Bearer
+from omni_mcp.faces.status import status_of
 from omni_mcp.ledger.base import ExecutorHealth
 from omni_mcp.ledger.measures import Calls, Measures, Took
 from omni_mcp.ledger.owners import holder
@@ -125,7 +126,7 @@ class Meter:
                 return refused
             seen = await self._seen()
         except OmniError as error:
-            return JSONResponse(error_view(error).shown(), 403 if isinstance(error, Forbidden) else 503, TEXT)
+            return JSONResponse(error_view(error).shown(), status_of(error), TEXT)
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(seen), headers={**TEXT, "content-type": kind})
 

@@ -18,7 +18,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from omni_mcp.errors import BadRequest, LedgerError, OmniError, TaskNotFound
+from omni_mcp.errors import BadRequest, OmniError, TaskNotFound
+from omni_mcp.faces.status import status_of
 from omni_mcp.faces.web import deeds, door, live
 from omni_mcp.faces.web.door import ENTER, ROOT, STATIC, NotLetIn
 from omni_mcp.faces.web.forms import GIVEN, Form, form_of, one
@@ -268,14 +269,4 @@ async def _hardened(send: Send, message: Message) -> None:
 
 
 def _status(error: OmniError) -> int:
-    match error:
-        case NotLetIn():
-            return error.status
-        case TaskNotFound():
-            return 404
-        case BadRequest():
-            return 422
-        case LedgerError():
-            return 503
-        case _:
-            return 500
+    return error.status if isinstance(error, NotLetIn) else status_of(error)
