@@ -31,7 +31,7 @@ from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
 from omni_mcp.presets import ExecutorSpec, candidates, model_of
 from omni_mcp.purse import Purse
 from omni_mcp.remembering import Remembering
-from omni_mcp.scheduled import is_any_due_later
+from omni_mcp.scheduled import has_work
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
@@ -184,20 +184,14 @@ class Engine:
         if self.dismissed:
             await self._say_goodbye()
             return "upgrade"
-        if not self.exits or stepped or await self._has_work():
+        scheduled = self.settings.servers.scheduled
+        if not self.exits or stepped or await has_work(self.ledger, scheduled):
             self.done_at["work"] = self.clock.now()
             return None
         idle = abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now()))
         if idle.total_seconds() < self.settings.servers.limits.engine_idle_seconds:
             return None
-        scheduled = self.settings.servers.scheduled
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True, scheduled=scheduled) else None
-
-    async def _has_work(self) -> bool:
-        """Whether a task is open, a notice is owed, or a schedule will be due."""
-        if await self.ledger.counts() or await self.ledger.any_owed():
-            return True
-        return await is_any_due_later(self.ledger, self.settings.servers.scheduled)
 
     async def step(self, attempts: TaskGroup) -> bool:
         """Do all that can be done now; returns whether anything was begun or moved."""
