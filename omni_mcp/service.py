@@ -344,9 +344,8 @@ class Service:
     async def mode(self) -> ModeView:
         """Say how well the whole is: mode and evidence, what is held, engine, executors, problems of the settings."""
         settings = self.settings()
-        health = await self.ledger.health()
         specs = resolve(settings)
-        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        troubles = await self._troubles()
         counted = None if self._operates else self.principal
         counts = await self.ledger.counts(principal=counted)
         waits = await self.ledger.waits(principal=counted)
@@ -496,8 +495,7 @@ class Service:
 
     async def executors_seen(self) -> Sequence[ExecutorView]:
         """Return the executors as configured and as last seen at work."""
-        health = await self.ledger.health()
-        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        troubles = await self._troubles()
         return [
             view.model_copy(update={"usable": False, "detail": view.detail or troubles[view.name]})
             if view.name in troubles
@@ -517,8 +515,7 @@ class Service:
         settings = self.settings()
         _check_executor(spec, settings)
         specs = resolve(settings)
-        marks = {name: seen.detail for name, seen in (await self.ledger.health()).items() if not seen.usable}
-        found = route(spec, settings.servers.routing, candidates(specs, marks, spec.options))
+        found = route(spec, settings.servers.routing, candidates(specs, await self._troubles(), spec.options))
         model = model_of(specs.get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
         return RouteView(
             requested=found.requested,
@@ -528,6 +525,10 @@ class Service:
             reason=found.reason,
             steps=list(found.steps),
         )
+
+    async def _troubles(self) -> Mapping[str, str]:
+        """Return what is wrong with executors as last seen at work, by name."""
+        return {name: seen.detail for name, seen in (await self.ledger.health()).items() if not seen.usable}
 
     async def _purged(self, before: datetime) -> int:
         gone = 0

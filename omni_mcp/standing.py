@@ -14,7 +14,6 @@ from omni_mcp.views import ModeView, OverrideView
 
 MORE = "system_mode says more"
 
-
 FROM_THE_FUTURE = timedelta(minutes=5)
 """How much later than now a mode may have been set: if by more, the clock was set back, and its end means nothing."""
 
