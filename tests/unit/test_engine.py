@@ -176,7 +176,7 @@ async def test_a_task_that_the_engine_stumbles_over_waits_for_a_person_and_costs
                 raise OverflowError("date value out of range")
             return route(spec, *rest, **more)
 
-        monkeypatch.setattr("omni_mcp.engine.route", stumbling)
+        monkeypatch.setattr("omni_mcp.presets.route", stumbling)
         await stepped(engine)
         task = await look(ledger, bad)
         assert (task.state, task.waiting_for) == (TaskState.WAITING, WaitingFor.CONSENT)
