@@ -129,8 +129,8 @@ MUTANTS = (
     Mutant(
         name="bind before the executor is told",
         file="attempt.py",
-        was="                await self._bind()\n                await self._settle(await self._run())",
-        becomes="                await self._settle(await self._run())",
+        was="                    await self._bind()\n                    outcome = await self._run()",
+        becomes="                    outcome = await self._run()",
         test=_unit("test_engine.py::test_the_choice_is_on_disk_before_the_executor_is_told"),
     ),
 )

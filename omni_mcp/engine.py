@@ -14,24 +14,23 @@ from anyio.abc import TaskGroup
 from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.budget import BudgetReached
 from omni_mcp.decide.budgets import limits_of
-from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death, bound_to, continues
+from omni_mcp.decide.recovery import after_death, continues
 from omni_mcp.decide.repair import is_over, nobody_else, verdict
 from omni_mcp.decide.retry import attempts_of
-from omni_mcp.decide.routing import Route, route
+from omni_mcp.decide.routing import Route
 from omni_mcp.decide.stopping import stops
 from omni_mcp.decide.times import in_words
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
-from omni_mcp.presets import ExecutorSpec, candidates, model_of
+from omni_mcp.presets import ExecutorSpec, model_of, routed
 from omni_mcp.purse import Purse
 from omni_mcp.remembering import Remembering
-from omni_mcp.scheduled import is_any_due_later
+from omni_mcp.scheduled import has_work
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
@@ -184,20 +183,14 @@ class Engine:
         if self.dismissed:
             await self._say_goodbye()
             return "upgrade"
-        if not self.exits or stepped or await self._has_work():
+        scheduled = self.settings.servers.scheduled
+        if not self.exits or stepped or await has_work(self.ledger, scheduled):
             self.done_at["work"] = self.clock.now()
             return None
         idle = abs(self.clock.now() - self.done_at.setdefault("work", self.clock.now()))
         if idle.total_seconds() < self.settings.servers.limits.engine_idle_seconds:
             return None
-        scheduled = self.settings.servers.scheduled
         return "idle" if await self.ledger.retire(self.owner, only_if_idle=True, scheduled=scheduled) else None
-
-    async def _has_work(self) -> bool:
-        """Whether a task is open, a notice is owed, or a schedule will be due."""
-        if await self.ledger.counts() or await self.ledger.any_owed():
-            return True
-        return await is_any_due_later(self.ledger, self.settings.servers.scheduled)
 
     async def step(self, attempts: TaskGroup) -> bool:
         """Do all that can be done now; returns whether anything was begun or moved."""
@@ -459,16 +452,13 @@ class Engine:
         self.marks = lasting
 
     def _route(self, task: Task, *, marked: bool = True) -> Route:
-        troubles = {name: mark.trouble for name, mark in self.marks.items()} if marked else {}
-        return self._routed(task, {**troubles, **dict.fromkeys(handed_on_by(task), "has handed it on")})
+        return self._routed(task, {name: mark.trouble for name, mark in self.marks.items()} if marked else {})
 
     def _routed(self, task: Task, troubles: Mapping[str, str]) -> Route:
         row = self.settings.servers.fault_handler.repair
         if task.spec.type == SYSTEM_REPAIR and row is not None and not row.commands:
             troubles = {**dict.fromkeys(self.pool.specs.keys() - {LADDER}, "has no commands to run"), **troubles}
-        able = candidates(self.pool.specs, troubles, task.spec.options, budget=task.spec.budget_usd is not None)
-        bound = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()})
-        return route(task.spec, self.settings.servers.routing, able, bound=bound)
+        return routed(task, self.pool.specs, self.settings.servers.routing, troubles)
 
     def _free(self, name: str) -> bool:
         taken = sum(attempt.spec.name == name for attempt in self.running.values())
@@ -528,7 +518,7 @@ class Engine:
 
     async def _judged(self, task: Task, name: str, outcome: Outcome, tell: Callable[[str], None]) -> Outcome:
         if isinstance(outcome, Failed) and outcome.kind is FailureClass.HANDED_ON:
-            others = self._routed(task, dict.fromkeys((name, *handed_on_by(task)), "has handed it on"))
+            others = self._routed(task, {name: "has handed it on"})
             return outcome if others.executor is not None else nobody_else(outcome)
         if not is_over(outcome) or (name == LADDER and isinstance(outcome, Failed)):  # it has looked itself
             return outcome

@@ -17,7 +17,7 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.owners import holder
 from omni_mcp.ledger.wake import until_free
-from omni_mcp.scheduled import is_any_due_later
+from omni_mcp.scheduled import has_work
 from omni_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -132,16 +132,12 @@ class EngineKeeper:
             if not asked_for:
                 await anyio.sleep(SPARE_TIME)
             with self._logged():
-                if await self._has_work() and (asked_for or not await self._gone()):
+                wanted = await has_work(self.ledger, self.settings().servers.scheduled)
+                if wanted and (asked_for or not await self._gone()):
                     await self.ensure(None)
             asked_for = False
             if holder(self.home.engine_lock) is None:
                 await anyio.sleep(min(FALLBACK_POLL * 2**self.failures, LONGEST_POLL))
-
-    async def _has_work(self) -> bool:
-        if await self.ledger.counts() or await self.ledger.any_owed():
-            return True
-        return await is_any_due_later(self.ledger, self.settings().servers.scheduled)
 
     @contextmanager
     def _logged(self) -> Generator[None]:

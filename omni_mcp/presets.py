@@ -16,15 +16,17 @@ from typing import Any
 from pydantic import SecretStr
 
 from omni_mcp.contract import GATEWAY_HEADERS, GATEWAY_TOKEN, GATEWAY_URL
+from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.mode_state import Setup
 from omni_mcp.decide.options import refusal
+from omni_mcp.decide.recovery import bound_to
 from omni_mcp.decide.repair import RepairPlan
-from omni_mcp.decide.routing import Candidate
+from omni_mcp.decide.routing import Candidate, Route, route
 from omni_mcp.home import Home
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
-from omni_mcp.servers_file import ExecutorRow, Repair
+from omni_mcp.servers_file import ExecutorRow, Repair, Routing
 from omni_mcp.settings import GITHUB_KEY, Settings
-from omni_mcp.task import LADDER, SYSTEM_REPAIR, Recovery
+from omni_mcp.task import LADDER, SYSTEM_REPAIR, Recovery, Task
 from omni_mcp.this_machine import leads_here
 
 
@@ -128,6 +130,14 @@ def candidates(
     return {
         name: Candidate(name=name, handles=spec.handles, trouble=trouble(name, spec)) for name, spec in specs.items()
     }
+
+
+def routed(task: Task, specs: Mapping[str, ExecutorSpec], routing: Routing, troubles: Mapping[str, str]) -> Route:
+    """Route a task that may have run: past whoever has handed it on, and bound to where an earlier run may live."""
+    passed = dict.fromkeys(handed_on_by(task), "has handed it on")
+    able = candidates(specs, {**troubles, **passed}, task.spec.options, budget=task.spec.budget_usd is not None)
+    bound = bound_to(task, {name: spec.recovery for name, spec in specs.items()})
+    return route(task.spec, routing, able, bound=bound)
 
 
 def mode_setup(settings: Settings) -> Setup:

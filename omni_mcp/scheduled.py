@@ -1,4 +1,7 @@
-"""What engine and faces share of schedules: the task of a due time, what tells two plans apart, and how they stand."""
+"""What engine and faces share of schedules: the task of a due time, what tells two plans apart, and how they stand.
+
+And whether an engine has to live, for them or for anything else.
+"""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,8 +22,10 @@ NO_ENGINE = (
 )
 
 
-async def is_any_due_later(ledger: Ledger, names: Collection[str]) -> bool:
-    """Whether any of these schedules is not paused: then an engine has to live."""
+async def has_work(ledger: Ledger, names: Collection[str]) -> bool:
+    """Whether an engine has to live: a task is open, a notice is owed, or one of these schedules is not paused."""
+    if await ledger.counts() or await ledger.any_owed():
+        return True
     if not names:
         return False
     marks = await ledger.schedules()

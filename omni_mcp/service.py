@@ -16,7 +16,6 @@ from omni_mcp import scheduled
 from omni_mcp.costs import begins, costs_view
 from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.budgets import check_amount
-from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.options import check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.recovery import bound_to
@@ -38,12 +37,12 @@ from omni_mcp.excerpt import joined
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
 from omni_mcp.lineage import Lineage
 from omni_mcp.notify.channels import channels_of, told_by
-from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve
+from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve, routed
 from omni_mcp.processes import Origin
 from omni_mcp.question import Answer, Question
 from omni_mcp.servers_file import ScheduleRow
 from omni_mcp.settings import Settings
-from omni_mcp.standing import mode_view, note, state_of
+from omni_mcp.standing import mode_view, note, outages_view, state_of
 from omni_mcp.task import (
     ENDS_BY_ITSELF,
     LOCAL,
@@ -68,7 +67,6 @@ from omni_mcp.views import (
     ForgottenView,
     ListView,
     MemoriesView,
-    ModeChangeView,
     ModeView,
     OutagesView,
     PurgeView,
@@ -344,9 +342,8 @@ class Service:
     async def mode(self) -> ModeView:
         """Say how well the whole is: mode and evidence, what is held, engine, executors, problems of the settings."""
         settings = self.settings()
-        health = await self.ledger.health()
         specs = resolve(settings)
-        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        troubles = await self._troubles()
         counted = None if self._operates else self.principal
         counts = await self.ledger.counts(principal=counted)
         waits = await self.ledger.waits(principal=counted)
@@ -378,15 +375,8 @@ class Service:
         """Say when the mode changed, and why. Raises BadRequest."""
         if not 1 <= limit <= MOST_CHANGES:
             raise BadRequest(f"limit {limit} is not in 1..{MOST_CHANGES}", next_step="omni-mcp outages --limit 50")
-        mode = await self.mode()
         changes = await self.ledger.mode_changes(limit=limit + 1)
-        return OutagesView(
-            now=self.clock.now(),
-            mode=mode.mode,
-            since=mode.since,
-            changes=[ModeChangeView(at=c.at, was=c.was, mode=c.mode, cause=c.cause) for c in changes[:limit]],
-            older=len(changes) > limit,
-        )
+        return outages_view(await self.ledger.mode(), changes, self.clock.now(), limit=limit)
 
     async def costs(self, *, days: int | None = None, since: str | None = None, cells: bool = False) -> CostsView:
         """Say what everything cost, since a day or for so many days, today included. Raises BadRequest.
@@ -496,8 +486,7 @@ class Service:
 
     async def executors_seen(self) -> Sequence[ExecutorView]:
         """Return the executors as configured and as last seen at work."""
-        health = await self.ledger.health()
-        troubles = {name: seen.detail for name, seen in health.items() if not seen.usable}
+        troubles = await self._troubles()
         return [
             view.model_copy(update={"usable": False, "detail": view.detail or troubles[view.name]})
             if view.name in troubles
@@ -517,8 +506,7 @@ class Service:
         settings = self.settings()
         _check_executor(spec, settings)
         specs = resolve(settings)
-        marks = {name: seen.detail for name, seen in (await self.ledger.health()).items() if not seen.usable}
-        found = route(spec, settings.servers.routing, candidates(specs, marks, spec.options))
+        found = route(spec, settings.servers.routing, candidates(specs, await self._troubles(), spec.options))
         model = model_of(specs.get(found.executor or ""), settings, asked=spec.model, task_type=found.type)
         return RouteView(
             requested=found.requested,
@@ -528,6 +516,10 @@ class Service:
             reason=found.reason,
             steps=list(found.steps),
         )
+
+    async def _troubles(self) -> Mapping[str, str]:
+        """Return what is wrong with executors as last seen at work, by name."""
+        return {name: seen.detail for name, seen in (await self.ledger.health()).items() if not seen.usable}
 
     async def _purged(self, before: datetime) -> int:
         gone = 0
@@ -666,12 +658,9 @@ class Service:
         settings, now = self.settings(), self.clock.now()
         specs = resolve(settings)
         allowed = permit(state_of(await self.ledger.mode(), now), mode_setup(settings), now)
-        recoveries = {name: spec.recovery for name, spec in specs.items()}
 
         def decided(task: Task) -> Resumption:
-            passed = dict.fromkeys(handed_on_by(task), "has handed it on")
-            able = candidates(specs, passed, task.spec.options, budget=task.spec.budget_usd is not None)
-            found = route(task.spec, settings.servers.routing, able, bound=bound_to(task, recoveries))
+            found = routed(task, specs, settings.servers.routing, {})
             held = _held(allowed, specs.get(found.executor or ""))
             return resumption(task, found, named=named, held=held, add_budget_usd=add)
 

@@ -60,7 +60,6 @@ APPRISE = "omni-mcp[apprise]"
 """The extra without which there are no notices through apprise."""
 LACKS_APPRISE = f"{APPRISE} is not installed"
 
-
 SECRET_LENGTH = 8
 """Characters of the shortest secret that is looked for in other texts: shorter ones are words."""
 _SECRET_NAME = re.compile(r"(?:^|_)(?:key|token|secret|password|passphrase|credentials?)$", re.IGNORECASE)

@@ -10,10 +10,9 @@ from omni_mcp.decide.modes import next_probe_at, rests, rests_until
 from omni_mcp.decide.permit import cause_of, meaning
 from omni_mcp.ledger.base import ModeChange, ModeMark
 from omni_mcp.task import Mode
-from omni_mcp.views import ModeView, OverrideView
+from omni_mcp.views import ModeChangeView, ModeView, OutagesView, OverrideView
 
 MORE = "system_mode says more"
-
 
 FROM_THE_FUTURE = timedelta(minutes=5)
 """How much later than now a mode may have been set: if by more, the clock was set back, and its end means nothing."""
@@ -61,6 +60,18 @@ def mode_view(mark: ModeMark, setup: Setup, changes: list[ModeChange], now: date
         "history": [f"{c.at:%Y-%m-%d %H:%M:%S} UTC {c.was} → {c.mode}: {c.cause}" for c in changes] or None,
     }
     return ModeView.model_validate({**shown, **more})
+
+
+def outages_view(mark: ModeMark, changes: Sequence[ModeChange], now: datetime, *, limit: int) -> OutagesView:
+    """Show the mode, and its newest `limit` changes; one more among `changes` says that there are older ones."""
+    state = state_of(mark, now)
+    return OutagesView(
+        now=now,
+        mode=in_force(state, now),
+        since=_since(state, changes, now),
+        changes=[ModeChangeView(at=c.at, was=c.was, mode=c.mode, cause=c.cause) for c in changes[:limit]],
+        older=len(changes) > limit,
+    )
 
 
 def _since(state: ModeState, changes: Sequence[ModeChange], now: datetime) -> datetime:

@@ -391,7 +391,7 @@ ASK_ALL = """
 
 
 def page_of(principal: str | None) -> str:
-    """Return PAGE for whom it is; for the person here it reads through the newest of all, of which few are others'."""
+    """Return whose tasks PAGE shows; for the person here it reads through the newest of all: few are of others."""
     return "t.principal = :principal" if principal not in (None, LOCAL) else SEEN.format("t.")
 
 

@@ -74,6 +74,11 @@ class ModelError(OmniError):
         self.elsewhere = False
         """True: the next call goes to another layer, so this one says nothing of whom we asked."""
 
+    def add(self, fix: str) -> None:
+        """Say what to do about it, too."""
+        self.message = f"{self.message}; {fix}"
+        self.args = (self.message,)
+
 
 class Answer(Protocol):
     """One answer: either a whole body or a stream of server-sent events, then what it used."""

@@ -17,7 +17,7 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.fields import FIELDS
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import cost_by
-from omni_mcp.llm.routes import in_order, named
+from omni_mcp.llm.routes import named, order_of
 from omni_mcp.llm.usage import Tokens
 from omni_mcp.servers_file import Gateway
 from omni_mcp.task import FailureClass
@@ -57,7 +57,7 @@ class _Route:
     def of(cls, row: Mapping[str, Any]) -> Self:
         """Return a row of the proxy's list."""
         params: Mapping[str, Any] = row.get("litellm_params") or {}
-        return cls(model=row["model_name"], order=in_order(params), name=named(params), prices=row["model_info"])
+        return cls(model=row["model_name"], order=order_of(params), name=named(params), prices=row["model_info"])
 
 
 class ProxyGateway:
@@ -95,7 +95,9 @@ class ProxyGateway:
         try:
             return await send(self._client, call)
         except ModelError as error:
-            raise _with_fix(error, self._gateway) from error
+            if (fix := _fix(error, self._gateway)) is not None:
+                error.add(fix)
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -165,20 +167,10 @@ _FIXES: Mapping[FailureClass, str] = {
 }
 
 
-def _with_fix(error: ModelError, gateway: Gateway) -> ModelError:
-    """Return the error with what to do about it."""
-    fix = _FIXES.get(error.kind)
+def _fix(error: ModelError, gateway: Gateway) -> str | None:
+    """Return what to do about it, where we know."""
     if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.InvalidURL):
-        fix = f"start the proxy, or correct models.gateway.base_url ({gateway.base_url})"
-    elif error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
-        fix = "set models.gateway.api_key, if the proxy has a master key"
-    said = f"{error.message}; {fix}" if fix else error.message
-    return ModelError(
-        said,
-        status=error.status,
-        kind=error.kind,
-        retry_after=error.retry_after,
-        broken=error.broken,
-        layer=error.layer,
-        refuses=error.refuses,
-    )
+        return f"start the proxy, or correct models.gateway.base_url ({gateway.base_url})"
+    if error.status == 500 and gateway.api_key is None:  # what it says to a call without a key
+        return "set models.gateway.api_key, if the proxy has a master key"
+    return _FIXES.get(error.kind)

@@ -28,7 +28,7 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import BAD_GATEWAY, UNAVAILABLE, answer_error, model_error
 from omni_mcp.llm.fields import FIELDS
 from omni_mcp.llm.http_call import SILENCE_LIMIT
-from omni_mcp.llm.routes import in_order
+from omni_mcp.llm.routes import order_of
 from omni_mcp.llm.sse import DONE, message_events
 from omni_mcp.llm.substance import is_answer, says_something
 from omni_mcp.servers_file import LitellmSettings, Models
@@ -92,7 +92,7 @@ class RouterGateway:
         """Return the ids of the rows of this name, in the order in which the Router tries them. Raises ModelError."""
         await self._load()
         rows = self._router.get_model_list(model_name=model) or ()
-        return [row["model_info"]["id"] for row in sorted(rows, key=lambda row: in_order(row["litellm_params"]))]
+        return [row["model_info"]["id"] for row in sorted(rows, key=lambda row: order_of(row["litellm_params"]))]
 
     def _known(self, model: Any) -> str:
         """Return the name if `model_list` has it, or the id of a row; litellm would also try what it can guess."""

@@ -12,7 +12,7 @@ def named(params: Mapping[str, Any]) -> str:
     return f"{model} at {place}" if place else model
 
 
-def in_order(params: Mapping[str, Any]) -> float:
+def order_of(params: Mapping[str, Any]) -> float:
     """Return the place of a row among those of its name; those without `order` are shuffled, after the others."""
     order = params.get("order")
     return float(order) if isinstance(order, int | float) else math.inf

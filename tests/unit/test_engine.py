@@ -98,8 +98,8 @@ async def test_the_choice_is_on_disk_before_the_executor_is_told(tmp_path: Path)
             await engine.step(attempts)
             await fake.begun()
             task = await look(ledger, task_id)
+            fake.let_go()  # first: what fails below must not wait for it
             assert (task.state, task.served_by, task.run_id) == (TaskState.EXECUTING, "fake", fake.requests[0].run_id)
-            fake.let_go()
 
 
 async def test_an_executor_gets_no_more_tasks_than_its_row_allows(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_a_task_that_the_engine_stumbles_over_waits_for_a_person_and_costs
                 raise OverflowError("date value out of range")
             return route(spec, *rest, **more)
 
-        monkeypatch.setattr("omni_mcp.engine.route", stumbling)
+        monkeypatch.setattr("omni_mcp.presets.route", stumbling)
         await stepped(engine)
         task = await look(ledger, bad)
         assert (task.state, task.waiting_for) == (TaskState.WAITING, WaitingFor.CONSENT)

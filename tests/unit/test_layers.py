@@ -7,7 +7,7 @@ import pytest
 
 from omni_mcp.llm.base import Answer, Dialect, ModelError, Refusal, Spent
 from omni_mcp.llm.layers import FIRST_REST, LONGEST_REST, WithLayers
-from omni_mcp.llm.routes import in_order, named
+from omni_mcp.llm.routes import named, order_of
 from omni_mcp.llm.substance import says_something
 from omni_mcp.task import FailureClass
 
@@ -228,4 +228,4 @@ def test_a_layer_is_named_by_its_model_and_place_without_what_stands_before_an_a
         "openai/gpt-5 at api.example:3000"
     )
     assert named({"model": "anthropic/claude"}) == "anthropic/claude"
-    assert sorted([{"order": 2}, {}, {"order": 1}], key=in_order) == [{"order": 1}, {"order": 2}, {}]
+    assert sorted([{"order": 2}, {}, {"order": 1}], key=order_of) == [{"order": 1}, {"order": 2}, {}]

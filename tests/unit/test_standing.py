@@ -7,7 +7,7 @@ from typing import Any
 from omni_mcp.decide.health import Health, Look, Verdict, after_call, after_look
 from omni_mcp.decide.mode_state import Setup, begin, dumped
 from omni_mcp.ledger.base import ModeChange, ModeMark
-from omni_mcp.standing import mode_view
+from omni_mcp.standing import mode_view, outages_view
 from omni_mcp.task import Mode
 from omni_mcp.testing import START
 
@@ -23,6 +23,18 @@ def test_the_end_of_an_override_is_the_beginning_of_the_mode_that_holds_since() 
     shown: dict[str, Any] = {"repair": "off", "engine": "none", "settings": "none", "open_tasks": {}, "executors": {}}
     view = mode_view(mark, Setup(), changes, START + HOUR * 3, **shown)
     assert (view.mode, view.since) == (Mode.NORMAL, START + HOUR * 2)
+
+
+def test_outages_are_the_newest_changes_and_say_whether_there_are_older_ones() -> None:
+    changes = [
+        ModeChange(at=START + HOUR * 2, was=Mode.DEGRADED, mode=Mode.NORMAL, cause="LiteLLM is back"),
+        ModeChange(at=START + HOUR, was=Mode.NORMAL, mode=Mode.DEGRADED, cause="LiteLLM does not answer"),
+    ]
+    mark = ModeMark(mode=Mode.NORMAL, state=dumped(begin(START)), prober=None)
+    newest = outages_view(mark, changes, START + HOUR * 3, limit=1)
+    assert (newest.mode, newest.since) == (Mode.NORMAL, START + HOUR * 2)
+    assert ([each.cause for each in newest.changes], newest.older) == (["LiteLLM is back"], True)
+    assert not outages_view(mark, changes, START + HOUR * 3, limit=2).older
 
 
 def test_of_a_provider_it_is_told_until_when_it_rests_and_why_its_key_is_refused_though_its_door_is_open() -> None:
