@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import yaml
 from tests.image.dockerfile import stages
 from tests.image.ignore import Context
 from tests.image.root import Builder, Image
+from tests.integration.house import until_then
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 120.0
@@ -96,7 +97,7 @@ def serves(container: Container) -> None:
     service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["omni"]
     check = service["healthcheck"]["test"][1:]
     with container.running(service["command"]) as process:
-        _soon(lambda: _answers("http://127.0.0.1:8765/readyz"))
+        until_then(lambda: _answers("http://127.0.0.1:8765/readyz"), limit=LIMIT)
         container.exec(*check)
         container.exec(*container.image.health)
     assert process.returncode in (0, 128 + signal.SIGTERM, -signal.SIGTERM), process.returncode
@@ -122,13 +123,6 @@ def say(line: str) -> None:
     """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _soon(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + LIMIT
-    while not holds():
-        assert time.monotonic() < limit, "too late"
-        time.sleep(0.1)
 
 
 def _answers(url: str) -> bool:

@@ -1,16 +1,14 @@
 """Executors for tests: real child processes and servers of `tests/stubs`."""
 
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import psutil
+from anyio.abc import Process
 from mcp.types import CallToolResult
 
 from omni_mcp.contract import RunRequest
@@ -20,7 +18,7 @@ from omni_mcp.presets import ExecutorSpec, resolve
 from omni_mcp.servers_file import ExecutorRow, ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Failed, new_id
-from tests.integration.house import LIMIT, STUBS, until
+from tests.integration.house import LIMIT, STUBS, connected, until
 
 
 def bad(*flags: str, **more: Any) -> ExecutorRow:
@@ -110,24 +108,15 @@ async def ends(pid: int) -> None:
     await until(lambda: not lives(pid))
 
 
-@contextmanager
-def http_adapter(port: int) -> Generator[subprocess.Popen[bytes]]:
+@asynccontextmanager
+async def http_adapter(port: int) -> AsyncGenerator[Process]:
     """Run the stub adapter over HTTP until the end of the block; it listens when this is entered."""
-    with subprocess.Popen([sys.executable, str(STUBS / "adapter_server.py"), str(port)]) as process:
+    argv = [sys.executable, str(STUBS / "adapter_server.py"), str(port)]
+    async with await anyio.open_process(argv, stdin=None, stdout=None, stderr=None) as process:
         try:
-            deadline = time.monotonic() + LIMIT
-            while not _listens(port):
-                assert process.poll() is None, f"the stub ended with {process.returncode}"
-                assert time.monotonic() < deadline, f"nobody listens on port {port}"
-                time.sleep(0.01)
+            await connected(port)
+            assert process.returncode is None, f"the stub ended with {process.returncode}"
             yield process
         finally:
-            process.kill()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+            if process.returncode is None:
+                process.kill()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,11 @@ async def until(condition: Callable[[], object | Awaitable[object]], *, limit: f
             await anyio.sleep(0.02)
 
 
+def until_then(condition: Callable[[], object], *, limit: float = LIMIT) -> Any:
+    """Wait as `until` does, where no event loop runs. Blocks."""
+    return anyio.run(partial(until, condition, limit=limit))
+
+
 async def call(client: Client[Any], tool: str, **arguments: Any) -> dict[str, Any]:
     """Call a tool that must not refuse; returns its structured answer."""
     answer = await client.call_tool_mcp(tool, arguments)
@@ -175,15 +181,31 @@ async def ended(client: Client[Any], task_id: str, *, limit: float = LIMIT) -> d
         return status
 
 
+async def listed(client: Client[Any]) -> list[dict[str, Any]]:
+    """Return the tasks that are on the list."""
+    return (await call(client, "list_tasks"))["tasks"]
+
+
+async def progressed(client: Client[Any], task_id: str, line: str) -> None:
+    """Wait until a task says this of its progress."""
+
+    async def said() -> bool:
+        return (await call(client, "task_status", task_id=task_id)).get("progress") == line
+
+    await until(said)
+
+
 async def connected(port: int, *, limit: float = LIMIT) -> None:
     """Wait until something listens on a port of loopback."""
-    with anyio.fail_after(limit):
-        while True:
-            try:
-                async with await anyio.connect_tcp("127.0.0.1", port):
-                    return
-            except OSError:
-                await anyio.sleep(0.05)
+
+    async def listens() -> bool:
+        try:
+            async with await anyio.connect_tcp("127.0.0.1", port):
+                return True
+        except OSError:
+            return False
+
+    await until(listens, limit=limit)
 
 
 def free_port() -> int:

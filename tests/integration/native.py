@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-import anyio
 from fastmcp import Client
 from fastmcp.utilities.tasks import TASKS_EXTENSION_ID
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
@@ -13,7 +12,7 @@ from mcp.types import CallToolResult, Request, RequestParams, Result
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
-from tests.integration.house import LIMIT
+from tests.integration.house import LIMIT, until
 
 
 class Created(Result):
@@ -72,10 +71,12 @@ class Driver:
 
     async def until(self, task_id: str, *statuses: str) -> Mapping[str, Any]:
         """Look at a task until it has one of these statuses."""
-        with anyio.fail_after(LIMIT * 4):  # an engine may have to come up for it
-            while (seen := await self.send("tasks/get", taskId=task_id))["status"] not in statuses:
-                await anyio.sleep(0.1)
-        return seen
+
+        async def has_one() -> Mapping[str, Any] | None:
+            seen = await self.send("tasks/get", taskId=task_id)
+            return seen if seen["status"] in statuses else None
+
+        return await until(has_one, limit=LIMIT * 4)  # an engine may have to come up for it
 
 
 class _Params(RequestParams):

@@ -3,7 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from fastmcp import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omni_mcp.demo.cloud import Cloud
 from omni_mcp.llm.loopback import serving
-from tests.integration.house import free_port
+from tests.integration.house import LIMIT, call, free_port, until
 
 
 @dataclass
@@ -72,3 +74,23 @@ async def place() -> AsyncGenerator[Place]:
         yield it
     finally:
         await it.shut()
+
+
+async def in_mode(client: Client[Any], mode: str, *, limit: float = LIMIT) -> dict[str, Any]:
+    """Wait until a mode holds; returns what `system_mode` then says."""
+
+    async def holds() -> dict[str, Any] | None:
+        seen = await call(client, "system_mode")
+        return seen if seen["mode"] == mode else None
+
+    return await until(holds, limit=limit)
+
+
+async def the_repair(client: Client[Any]) -> dict[str, Any] | None:
+    """Return the one repair of an outage, when it is over."""
+    rows = (await call(client, "list_tasks"))["tasks"]
+    found = [row for row in rows if row.get("type") == "system_repair"]
+    if not found or found[0]["state"] not in ("completed", "failed", "cancelled"):
+        return None
+    assert len(found) == 1, found
+    return found[0]

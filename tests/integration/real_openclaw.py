@@ -7,7 +7,6 @@ that kills it or wants other settings opens its own with `real_openclaw`.
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.house import free_port
+from tests.integration.house import free_port, until_then
 
 INSTALLED = Path(__file__).parents[2] / ".cache/openclaw"
 NODE = INSTALLED / "node/node_modules/.bin"
@@ -155,11 +154,10 @@ class RealOpenclaw(Handles):
         """Start it and wait until it is ready. Blocks."""
         with self.log.open("ab") as log:
             self._process = self._started(log)
-        limit = time.monotonic() + READY_LIMIT
-        while not self._ready():
-            assert self._process.poll() is None, f"the gateway ended:\n{self.log.read_text()[-2000:]}"
-            assert time.monotonic() < limit, f"the gateway is not ready:\n{self.log.read_text()[-2000:]}"
-            time.sleep(0.2)
+        try:
+            until_then(self._ready, limit=READY_LIMIT)
+        except TimeoutError:
+            raise AssertionError(f"the gateway is not ready:\n{self.log.read_text()[-2000:]}") from None
 
     def _started(self, log: BinaryIO) -> "subprocess.Popen[bytes]":
         argv = [str(BINARY), "gateway", "run", "--port", str(self.port), "--bind", "loopback"]
@@ -168,6 +166,8 @@ class RealOpenclaw(Handles):
         )
 
     def _ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the gateway ended:\n{self.log.read_text()[-2000:]}"
         try:
             answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5, trust_env=False)
         except httpx.TransportError:

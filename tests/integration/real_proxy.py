@@ -14,7 +14,7 @@ import pytest
 from anyio.abc import Process
 
 from omni_mcp.llm.router import OFFLINE
-from tests.integration.house import free_port
+from tests.integration.house import free_port, until
 
 BINARY = Path(__file__).parents[2] / ".cache/litellm-proxy/bin/litellm"
 
@@ -90,14 +90,12 @@ async def proxy_of(
 async def _live(proxy: RealProxy, limit: float) -> None:
     """Wait until it answers; it is slow to start."""
     async with httpx.AsyncClient(base_url=proxy.url, timeout=5, trust_env=False) as client:
-        with anyio.fail_after(limit):
-            while not await _alive(client):
-                assert proxy.process.returncode is None, "the proxy ended; see proxy.log"
-                await anyio.sleep(0.1)
 
+        async def is_live() -> bool:
+            assert proxy.process.returncode is None, "the proxy ended; see proxy.log"
+            try:
+                return (await client.get("/health/liveliness")).is_success
+            except httpx.TransportError:
+                return False
 
-async def _alive(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/health/liveliness")).is_success
-    except httpx.TransportError:
-        return False
+        await until(is_live, limit=limit)

@@ -26,6 +26,7 @@ from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, TASK_MARK, CancelResult,
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.task import FailureClass, new_id
+from tests.integration.house import until
 
 ROOT = Path(__file__).parents[2]
 BINARY = shutil.which("claude", path=str(ROOT / ".cache/npm/node_modules/.bin"))
@@ -96,12 +97,6 @@ async def run(client: Client[Any], asked: dict[str, Any], told: list[str] | None
 
     answer = await client.call_tool(RUN_TASK, {"request": asked}, progress_handler=note)
     return RunResult.model_validate(answer.structured_content)
-
-
-async def until(holds: Callable[[], bool], *, limit: float = 20) -> None:
-    with anyio.fail_after(limit):
-        while not holds():
-            await anyio.sleep(0.02)
 
 
 def living(task_id: str) -> list[psutil.Process]:

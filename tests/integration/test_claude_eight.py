@@ -40,9 +40,7 @@ async def test_a_cancel_of_eight_at_once_leaves_no_process_within_its_limit(tmp_
         async with here.client() as client:
             given = {"description": ENDLESS, "executor": "claude"}
             tasks = [(await call(client, "submit_task", **given, cwd=str(place)))["task_id"] for place in places]
-            with anyio.fail_after(LIMIT):
-                while not all((place / "begun").exists() for place in places):
-                    await anyio.sleep(0.1)
+            await until(lambda: all((place / "begun").exists() for place in places), limit=LIMIT)
             before = [process for task in tasks for process in of_task(task)]
             ends = await cancelled(client, tasks)
             await until(lambda: not [process for process in before if is_alive(process)])

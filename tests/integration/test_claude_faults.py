@@ -15,12 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from fastmcp import Client
 
 from omni_mcp.demo.cloud import Cloud, running_cloud
-from tests.integration.house import STUBS, House, call, ended, free_port, house
+from tests.integration.house import STUBS, House, call, ended, free_port, house, until
 from tests.integration.house import refused as refused_call
 from tests.integration.outages import Place, place
 from tests.integration.test_claude_code import BINARY, script, shell
@@ -145,13 +144,12 @@ class Scene:
 
     async def watched(self, task_id: str, begun: Path) -> None:
         """Wait until a command has begun, and the engine has told of its task that the executor is silent."""
-        with anyio.fail_after(LIMIT):
-            while not begun.exists() or "watchdog" not in await self._kinds(task_id):
-                await anyio.sleep(0.1)
 
-    async def _kinds(self, task_id: str) -> list[str]:
-        status = await call(self.client, "task_status", task_id=task_id, since_seq=0)
-        return [event["kind"] for event in status["events"]]
+        async def is_watched() -> bool:
+            status = await call(self.client, "task_status", task_id=task_id, since_seq=0)
+            return begun.exists() and "watchdog" in [event["kind"] for event in status["events"]]
+
+        await until(is_watched, limit=LIMIT)
 
     async def end(self, task_id: str) -> dict[str, Any]:
         """Return where a task came to; its result and notes, too, when it is completed."""

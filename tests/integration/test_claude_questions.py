@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
@@ -17,7 +16,7 @@ from omni_mcp.contract import QUESTION
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from tests.integration import test_claude_code as engine_tests
 from tests.integration import test_claude_code_adapter as adapter_tests
-from tests.integration.house import LIMIT, House, call, ended, house, refused
+from tests.integration.house import LIMIT, House, call, ended, house, refused, until
 from tests.integration.test_claude_code_adapter import request, run, shell, start, write
 
 pytestmark = engine_tests.pytestmark
@@ -66,9 +65,11 @@ async def asks(client: Client[Any], task_id: str, **expected: Any) -> dict[str, 
 async def kill_the_engine(here: House, client: Client[Any], task_id: str) -> None:
     """Kill it, and wait until another one has taken over."""
     os.kill(await here.engine_pid(), signal.SIGKILL)
-    with anyio.fail_after(LIMIT * 2):
-        while not any(text.startswith("its engine died") for text in await history(client, task_id)):
-            await anyio.sleep(0.2)
+
+    async def told() -> bool:
+        return any(text.startswith("its engine died") for text in await history(client, task_id))
+
+    await until(told, limit=LIMIT * 2)
 
 
 @pytest.mark.timeout(300)

@@ -24,7 +24,7 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import Choice, Task, new_id
 from omni_mcp.testing import a_spec, ledger_for_tests
 from tests.integration.executors import stub_adapter
-from tests.integration.house import STUBS, House, call, ended, free_port, house, refused
+from tests.integration.house import STUBS, House, call, ended, free_port, house, refused, until
 from tests.integration.test_claude_code import BINARY, script, shell
 from tests.stubs.spender import BODY
 
@@ -106,10 +106,7 @@ async def submitted(client: Client[Any], *steps: dict[str, Any]) -> str:
 
 async def asked_again(cloud: Cloud) -> None:
     """Wait for one more model call."""
-    seen = len(cloud.requests)
-    with anyio.fail_after(LIMIT):
-        while len(cloud.requests) == seen:
-            await anyio.sleep(0.02)
+    await asked_in_all(cloud, len(cloud.requests) + 1)
 
 
 def on_the_books(here: House, cloud: Cloud, source: str, endpoint: str) -> tuple[list[tuple[int, int]], int]:
@@ -126,11 +123,13 @@ def on_the_books(here: House, cloud: Cloud, source: str, endpoint: str) -> tuple
 
 async def completed(client: Client[Any], task_id: str) -> dict[str, Any]:
     """Wait until a task is completed, whatever it waits for on the way."""
-    with anyio.fail_after(LIMIT):
-        while (seen := await ended(client, task_id, limit=LIMIT))["state"] != "completed":
-            assert seen["state"] == "waiting", seen
-            await anyio.sleep(0.1)
-        return seen
+
+    async def is_completed() -> dict[str, Any] | None:
+        seen = await ended(client, task_id, limit=LIMIT)
+        assert seen["state"] in ("waiting", "completed"), seen
+        return seen if seen["state"] == "completed" else None
+
+    return await until(is_completed, limit=LIMIT)
 
 
 @pytest.mark.claude
@@ -243,9 +242,7 @@ async def price_of_a_call(cloud: Cloud) -> float:
 
 async def asked_in_all(cloud: Cloud, count: int) -> None:
     """Wait until the cloud was asked so often."""
-    with anyio.fail_after(LIMIT):
-        while len(cloud.requests) < count:
-            await anyio.sleep(0.02)
+    await until(lambda: len(cloud.requests) >= count, limit=LIMIT)
 
 
 async def test_costs_are_the_same_in_tool_resource_and_terminal_and_runs_of_own_login_are_in_them(

@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from omni_mcp import background
 from omni_mcp.clients.launch import console_script
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
-from tests.integration.house import free_port
+from tests.integration.house import free_port, until_then
 
 T = TypeVar("T")
 
@@ -171,7 +170,7 @@ def patient(template: Path, tmp_path: Path) -> Iterator[Patient]:
     patient = Patient(tmp_path / "all")
     yield patient
     if (pid := background.stop(patient.home)) is not None:
-        until(lambda: is_gone(pid))
+        until_then(lambda: is_gone(pid))
 
 
 def is_gone(pid: int) -> bool:
@@ -188,15 +187,6 @@ def report(printed: str) -> Mapping[str, Any]:
 
 def bad(found: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [finding for finding in found["findings"] if finding["severity"] in ("warning", "error")]
-
-
-def until(condition: Callable[[], T]) -> T:
-    """Wait until something holds that no event tells of (another process does it)."""
-    deadline = time.monotonic() + LIMIT
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 # the faults
@@ -314,14 +304,14 @@ os._exit(0)
 def an_older_engine(patient: Patient) -> None:
     patient.omni("engine", "restart")
     with closing(sqlite3.connect(patient.home.ledger, isolation_level=None)) as db:
-        until(lambda: db.execute("select 1 from engines where gone_at is null").fetchone())
+        until_then(lambda: db.execute("select 1 from engines where gone_at is null").fetchone())
         db.execute("update engines set version = '0.0.9'")
 
 
 def a_killed_engine(patient: Patient) -> None:
     patient.omni("submit", "x", "--type", "nobody")
-    os.kill(until(lambda: holder(patient.home.engine_lock)) or 0, signal.SIGKILL)
-    until(lambda: holder(patient.home.engine_lock) is None)
+    os.kill(until_then(lambda: holder(patient.home.engine_lock)) or 0, signal.SIGKILL)
+    until_then(lambda: holder(patient.home.engine_lock) is None)
 
 
 def an_engine_that_cannot_start(patient: Patient) -> None:
@@ -342,7 +332,7 @@ def an_engine_of_another_file(patient: Patient) -> None:
     other.write_text(BENCH)
     patient.omni("engine", "restart", "--config", str(other))
     with closing(sqlite3.connect(patient.home.ledger)) as db:
-        until(lambda: db.execute("select 1 from engines where gone_at is null").fetchone())
+        until_then(lambda: db.execute("select 1 from engines where gone_at is null").fetchone())
 
 
 def a_start_that_hangs(patient: Patient) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
 import psutil
 import pytest
 from fastmcp import Client
 
-from tests.integration.house import LIMIT, House, call, ended, house, refused, until
+from tests.integration.house import House, call, ended, house, progressed, refused, until
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/executors.md"
@@ -103,9 +102,7 @@ async def fails(client: Client[Any], task: str) -> None:
 
 
 async def is_cancelled(client: Client[Any], task: str, agent: Path) -> None:
-    with anyio.fail_after(LIMIT):
-        while (await call(client, "task_status", task_id=task)).get("progress") != "WAIT":
-            await anyio.sleep(0.05)
+    await progressed(client, task, "WAIT")
     [process] = [child for child in psutil.process_iter(["cmdline"]) if is_agent(child, agent)]
     cancelled = await call(client, "cancel_task", task_id=task)
     assert (cancelled["state"], cancelled["text"]) == ("cancelled", "stopped on request")

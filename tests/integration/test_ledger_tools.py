@@ -128,9 +128,11 @@ async def test_a_newer_face_relieves_an_older_engine_which_finishes_first(tmp_pa
                 gate.touch()
                 assert (await ended(client, json.loads(said)["task_id"]))["attempt"] == 1
                 assert (await ended(client, during["task_id"]))["state"] == "completed"
-                with anyio.fail_after(LIMIT):  # an older one that finished both is only just being replaced
-                    while f"version {__version__}" not in (await call(client, "system_mode"))["engine"]:
-                        await anyio.sleep(0.1)
+
+                async def is_replaced() -> bool:
+                    return f"version {__version__}" in (await call(client, "system_mode"))["engine"]
+
+                await until(is_replaced)  # an older one that finished both is only just being replaced
                 assert background.view(here.home).pid not in (None, old.pid)
         assert len([line for line in here.logged() if line["tool"] == "until"]) == 1
 

@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from fastmcp import Client
 
-from tests.integration.house import STUBS, House, call, ended, house
+from tests.integration.house import STUBS, House, call, ended, house, progressed
 
 LIES = (
     ("surrogate", "completed", "half ? pair"),
@@ -60,9 +59,7 @@ async def test_a_result_after_a_cancel_changes_nothing(tmp_path: Path) -> None:
         here.configure(executors={"late": liar("late"), "echo": liar("echo", arguments={"text": "{description}"})})
         async with here.client() as client:
             task = (await call(client, "submit_task", description="x", executor="late"))["task_id"]
-            with anyio.fail_after(30):
-                while (await call(client, "task_status", task_id=task)).get("progress") != "began":
-                    await anyio.sleep(0.02)
+            await progressed(client, task, "began")
             cancelled = await call(client, "cancel_task", task_id=task)
             assert cancelled["state"] == "cancelled"
             after = await call(client, "submit_task", description="after", executor="echo", wait_seconds=20)

@@ -17,7 +17,7 @@ from fastmcp import Client
 
 from omni_mcp import background
 from tests.integration.house import House, call, house, refused, until
-from tests.integration.outages import Place, place
+from tests.integration.outages import Place, in_mode, place
 from tests.receiver import HANGS, SECRET, Receiver, receiver
 
 QUICK = {
@@ -52,10 +52,7 @@ class Stage:
 
     async def in_mode(self, mode: str) -> dict[str, Any]:
         """Wait until a mode holds."""
-        with anyio.fail_after(LIMIT):
-            while (seen := await self.mode())["mode"] != mode:
-                await anyio.sleep(0.05)
-            return seen
+        return await in_mode(self.client, mode, limit=LIMIT)
 
     async def submit(self, description: str = STEPS, **more: Any) -> str:
         return (await call(self.client, "submit_task", description=description, **more))["task_id"]
@@ -64,19 +61,21 @@ class Stage:
         return await call(self.client, "task_status", task_id=task_id)
 
     async def waiting(self, task_id: str, for_what: str = "cloud") -> dict[str, Any]:
-        with anyio.fail_after(LIMIT):
-            while (seen := await self.status(task_id)).get("waiting_for") != for_what:
-                await anyio.sleep(0.05)
-            return seen
+        async def waits() -> dict[str, Any] | None:
+            seen = await self.status(task_id)
+            return seen if seen.get("waiting_for") == for_what else None
+
+        return await until(waits, limit=LIMIT)
 
     async def completed(self, *task_ids: str) -> list[dict[str, Any]]:
         """Wait until tasks are completed, whatever they wait for on the way."""
-        with anyio.fail_after(LIMIT):
-            for task_id in task_ids:
-                while (seen := await self.status(task_id))["state"] != "completed":
-                    assert seen["state"] != "failed", seen
-                    await anyio.sleep(0.05)
-        return [await self.status(task_id) for task_id in task_ids]
+
+        async def are_completed() -> list[dict[str, Any]] | None:
+            seen = [await self.status(task_id) for task_id in task_ids]
+            assert not [each for each in seen if each["state"] == "failed"], seen
+            return seen if {each["state"] for each in seen} == {"completed"} else None
+
+        return await until(are_completed, limit=LIMIT)
 
 
 @asynccontextmanager

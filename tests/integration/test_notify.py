@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import anyio
 from anyio.to_thread import run_sync
 
 from tests.integration.fake_openclaw import fake_openclaw
@@ -26,9 +25,10 @@ async def test_an_engine_tells_of_those_that_died_before_it_and_whoever_is_confi
             async def standing() -> list[str]:
                 return list((await call(client, "system_mode"))["told_by"].values())
 
-            with anyio.fail_after(LIMIT):
-                while not any("HTTP 410" in said for said in await standing()):
-                    await anyio.sleep(0.05)
+            async def is_gone() -> bool:
+                return any("HTTP 410" in said for said in await standing())
+
+            await until(is_gone)
             assert any(said.startswith("told ") for said in await standing())
             async with receiver() as later:
                 here.configure(executors={"echo": echo}, notify={"webhooks": [{"url": later.url, "secret": SECRET}]})
@@ -61,13 +61,12 @@ async def test_a_gateway_that_was_away_is_told_once_and_asks_no_model(tmp_path: 
                     told_by = (await call(client, "system_mode"))["told_by"]
                     return next(text for name, text in told_by.items() if name.startswith("openclaw telegram"))
 
-                with anyio.fail_after(LIMIT):
-                    while "tries failed" not in await standing():
-                        await anyio.sleep(0.05)
+                async def stands(words: str) -> bool:
+                    return words in await standing()
+
+                await until(lambda: stands("tries failed"))
                 await run_sync(gateway.start)
-                with anyio.fail_after(LIMIT * 2):
-                    while not (await standing()).startswith("told "):
-                        await anyio.sleep(0.1)
+                await until(lambda: stands("told "), limit=LIMIT * 2)
         [sent] = gateway.sent
         assert (sent["channel"], sent["to"]) == ("telegram", "me")
         assert "brainstem" in sent["message"]

@@ -19,7 +19,7 @@ from omni_mcp.adapters.openclaw_wire import Address, Gateway
 from omni_mcp.adapters.openclaw_wire import connected as connected_to
 from omni_mcp.llm.loopback import serving
 from omni_mcp.task import new_id
-from tests.integration.house import House, call, ended, house
+from tests.integration.house import House, call, ended, house, listed, until
 from tests.integration.real_openclaw import REAL_OPENCLAW, WORKER, RealOpenclaw
 
 pytestmark = REAL_OPENCLAW
@@ -158,9 +158,7 @@ async def test_what_a_cron_job_of_openclaw_found_becomes_a_task(tmp_path: Path, 
                 "automations", "create", *job, "--webhook", url.replace("/mcp", "/hooks/claw")
             )
             assert code == 0, said
-            with anyio.fail_after(PATIENT):
-                while not (tasks := (await call(person, "list_tasks"))["tasks"]):
-                    await anyio.sleep(0.2)
+            tasks = await until(lambda: listed(person), limit=PATIENT)
             assert (await ended(person, tasks[0]["task_id"]))["state"] == "completed"
         assert [line["text"] for line in here.logged()] == ["watch says: the site is down"]
 

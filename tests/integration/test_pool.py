@@ -52,7 +52,7 @@ async def test_an_executor_that_cannot_be_used_says_why_and_an_unknown_one_names
 async def test_one_that_dies_in_mid_call_leaves_the_others_unharmed(tmp_path: Path) -> None:
     owner, port, heard = new_id(), free_port(), Heard()
     rows = {"doomed": bad(tool="never"), "steady": bad(tool="meet"), "remote": remote_adapter(port)}
-    with http_adapter(port):
+    async with http_adapter(port):
         async with Pool(settings_of(tmp_path, **rows), owner=owner) as pool, anyio.create_task_group() as tasks:
             lost = anyio.Event()
 

@@ -10,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 from fastmcp import Client
 
 from omni_mcp.demo.answers import MARK
-from tests.integration.house import House, call, free_port, house, refused
-from tests.integration.outages import Place, place
+from tests.integration.house import House, call, free_port, house, refused, until
+from tests.integration.outages import Place, in_mode, place, the_repair
 from tests.integration.test_modes import QUICK
 
 ROOT = Path(__file__).parents[2]
@@ -59,19 +58,18 @@ def configure(at: House, provider: Place, folder: Path, port: int, commands: lis
     )
 
 
-async def the_repair(client: Client[Any]) -> dict[str, Any]:
+async def repaired(client: Client[Any]) -> dict[str, Any]:
     """Wait until the repair is over, which `system_mode` names as long as it is not."""
     named: set[str] = set()
-    with anyio.fail_after(LIMIT):
-        while True:
-            said = (await call(client, "system_mode"))["repair"]
-            named |= {said.split()[1]} if said.startswith("task ") else set()
-            rows = (await call(client, "list_tasks"))["tasks"]
-            found = [row for row in rows if row.get("type") == "system_repair"]
-            if found and found[0]["state"] in ("completed", "failed", "cancelled"):
-                assert (len(found), named) == (1, {found[0]["task_id"]})
-                return found[0]
-            await anyio.sleep(0.05)
+
+    async def over() -> dict[str, Any] | None:
+        said = (await call(client, "system_mode"))["repair"]
+        named.update(said.split()[1:2] if said.startswith("task ") else ())
+        return await the_repair(client)
+
+    repair = await until(over, limit=LIMIT)
+    assert named == {repair["task_id"]}
+    return repair
 
 
 async def test_a_broken_litellm_is_brought_back_by_the_configured_command_and_by_no_other(tmp_path: Path) -> None:
@@ -87,11 +85,9 @@ async def test_a_broken_litellm_is_brought_back_by_the_configured_command_and_by
                 assert (await call(client, "system_mode"))["repair"] == "on: 2 commands"
                 await refused(client, "submit_task", description="mend it", type="system_repair")
                 await call(client, "submit_task", description="wakes the engine")
-                repair = await the_repair(client)
+                repair = await repaired(client)
                 result = await call(client, "task_result", task_id=repair["task_id"])
-                with anyio.fail_after(LIMIT):
-                    while (mode := await call(client, "system_mode"))["mode"] != "normal":
-                        await anyio.sleep(0.05)
+                mode = await in_mode(client, "normal", limit=LIMIT)
         assert (repair["state"], repair["served_by"], repair["endpoint"]) == ("completed", "coder", "direct")
         assert repair["progress"] == "LiteLLM is back"
         assert result["text"].startswith("LiteLLM is back: it answers.\n\nI started it.\n\nDenied: ")

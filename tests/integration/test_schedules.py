@@ -18,7 +18,7 @@ from anyio.abc import Process
 
 from omni_mcp import autostart, background
 from tests.integration.fake_openclaw import fake_openclaw, moltworker_edge
-from tests.integration.house import LIMIT, House, call, ended, house, until
+from tests.integration.house import LIMIT, House, call, ended, house, listed, until
 
 pytestmark = pytest.mark.timeout(240)
 THREE_DAYS = 3 * 86_400 * 1_000_000
@@ -63,9 +63,7 @@ async def test_an_engine_that_was_gone_for_three_days_makes_up_one_run_over_a_ki
         code, said = await here.cli("schedule", "list")
         assert (code, "no engine runs" in said) == (0, True)
         async with here.client() as client:  # a face starts an engine for the schedule alone
-            with anyio.fail_after(LIMIT * 3):
-                while not (tasks := (await call(client, "list_tasks"))["tasks"]):
-                    await anyio.sleep(0.05)
+            tasks = await until(lambda: listed(client), limit=LIMIT * 3)
             pid = await here.engine_pid()
             os.kill(pid, signal.SIGKILL)
             assert tasks[0]["source"] == "schedule:nightly"
@@ -112,9 +110,7 @@ async def started(argv: Sequence[str], env: Mapping[str, str], here: House) -> A
     with (here.home.root / "service.log").open("a") as log:
         async with await anyio.open_process(argv, env=env, cwd="/", stdout=log, stderr=log) as process:
             try:
-                with anyio.fail_after(LIMIT * 3):
-                    while background.view(here.home).pid is None:
-                        await anyio.sleep(0.05)
+                await until(lambda: background.view(here.home).pid, limit=LIMIT * 3)
                 yield process
             finally:
                 with suppress(ProcessLookupError):

@@ -321,11 +321,11 @@ async def test_an_http_server_that_was_killed_is_reached_again_when_it_is_back(
     monkeypatch.setattr("omni_mcp.executors.session.BACKOFF", (0.0,))
     port = free_port()
     async with session_of(tmp_path, remote_adapter(port)) as session:
-        with http_adapter(port):
+        async with http_adapter(port):
             assert isinstance(await session.call("health", {}, timeout=LIMIT), CallToolResult)
         with pytest.raises(ExecutorUnusable, match="cannot be reached"):
             await session.call("health", {}, timeout=LIMIT)
-        with http_adapter(port):
+        async with http_adapter(port):
             assert isinstance(await session.call("health", {}, timeout=LIMIT), CallToolResult)
 
 
@@ -334,14 +334,14 @@ async def test_an_http_server_that_was_restarted_between_two_calls_costs_neither
     port = free_port()
     async with session_of(tmp_path, remote_adapter(port, protocol=protocol)) as session:
         for _ in range(2):
-            with http_adapter(port):
+            async with http_adapter(port):
                 assert isinstance(await session.call("health", {}, timeout=LIMIT), CallToolResult)
 
 
 async def test_an_http_server_that_dies_in_mid_call_loses_it(tmp_path: Path) -> None:
     port, heard = free_port(), Heard()
     async with session_of(tmp_path, remote_adapter(port)) as session, anyio.create_task_group() as tasks:
-        with http_adapter(port) as server:
+        async with http_adapter(port) as server:
 
             async def call() -> None:
                 with pytest.raises(ExecutorLost):
@@ -358,7 +358,7 @@ async def test_a_secret_header_reaches_its_server_only(tmp_path: Path) -> None:
     port = free_port()
     row = remote_adapter(port, token="s3cret", headers={"X-Key": "k3y"})
     async with session_of(tmp_path, row) as session:
-        with http_adapter(port):
+        async with http_adapter(port):
             answer = await session.call("headers", {}, timeout=LIMIT)
         assert isinstance(answer, CallToolResult)
         assert answer.structured_content == {"authorization": "Bearer s3cret", "x-key": "k3y"}

@@ -17,7 +17,7 @@ from omni_mcp.llm.router import OFFLINE
 from omni_mcp.task import LADDER
 from tests.integration.house import House, call, house, refused, until
 from tests.integration.ladders import LiteLLM, litellm_like
-from tests.integration.outages import Place, place
+from tests.integration.outages import Place, in_mode, place, the_repair
 from tests.integration.real_proxy import BINARY, LIVE_LIMIT, MASTER_KEY
 from tests.integration.test_modes import QUICK
 
@@ -58,26 +58,12 @@ async def standing(
 
 
 async def over(client: Client[Any]) -> Mapping[str, Any]:
-    """Wait until the repair of the outage is over; there is one."""
-    with anyio.fail_after(LIMIT):
-        while True:
-            rows = (await call(client, "list_tasks"))["tasks"]
-            found = [row for row in rows if row.get("type") == "system_repair"]
-            if found and found[0]["state"] in ("completed", "failed", "cancelled"):
-                assert len(found) == 1
-                return found[0]
-            await anyio.sleep(0.05)
+    """Wait until the repair of the outage is over."""
+    return await until(lambda: the_repair(client), limit=LIMIT)
 
 
 async def said_of(client: Client[Any], task_id: str) -> str:
     return (await call(client, "task_result", task_id=task_id))["text"]
-
-
-async def in_mode(client: Client[Any], mode: str) -> None:
-    async def it_is() -> bool:
-        return (await call(client, "system_mode"))["mode"] == mode
-
-    await until(it_is, limit=LIMIT)
 
 
 async def test_what_litellm_serves_with_is_kept_and_put_back_when_a_new_file_does_not_serve(tmp_path: Path) -> None:
@@ -92,7 +78,7 @@ async def test_what_litellm_serves_with_is_kept_and_put_back_when_a_new_file_doe
         it.config.write_text("model_list: [\n")
         it.kill()
         repair = await over(client)
-        await in_mode(client, "normal")
+        await in_mode(client, "normal", limit=LIMIT)
         assert (repair["state"], repair["served_by"], repair["attempt"]) == ("completed", LADDER, 1)
         assert it.config.read_bytes() == good
         told = await said_of(client, repair["task_id"])
@@ -107,7 +93,7 @@ async def test_where_no_cloud_answers_the_ladder_works_and_what_is_handed_on_fai
     async with place() as provider, standing(tmp_path, provider) as (_at, it, client):
         await provider.shut()
         await call(client, "submit_task", description="wakes the engine")
-        await in_mode(client, "brainstem")
+        await in_mode(client, "brainstem", limit=LIMIT)
         repair = await over(client)
         assert (repair["state"], repair["served_by"]) == ("completed", LADDER)
         assert it.own()

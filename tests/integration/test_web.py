@@ -15,7 +15,7 @@ from playwright.async_api import Page, expect
 from omni_mcp.demo.cloud import running_cloud
 from omni_mcp.home import Home
 from tests.integration.browser import CHROMIUM, browsing, looking
-from tests.integration.house import LIMIT, STUBS, House, free_port, house
+from tests.integration.house import LIMIT, STUBS, House, free_port, house, until
 from tests.integration.test_claude_code import script
 from tests.integration.test_costs import bill_of, directly
 from tests.integration.test_webhooks import serving
@@ -43,10 +43,7 @@ async def dashboard(here: House) -> AsyncGenerator[str]:
 
 
 async def _printed(log: Path) -> str:
-    with anyio.fail_after(LIMIT * 3):
-        while (found := re.search(r"http\S+#\S+", log.read_text())) is None:
-            await anyio.sleep(0.05)
-    return found[0]
+    return (await until(lambda: re.search(r"http\S+#\S+", log.read_text()), limit=LIMIT * 3))[0]
 
 
 async def submit(page: Page, description: str, **chosen: str) -> None:

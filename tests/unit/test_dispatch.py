@@ -7,6 +7,7 @@ import pytest
 
 from omni_mcp.dispatch import local
 from omni_mcp.dispatch.local import LocalDispatch
+from tests.integration.house import until
 
 LIMIT = 30
 
@@ -44,13 +45,9 @@ async def test_who_asks_is_rung_once_when_an_attempt_at_the_task_is_over() -> No
         engine.ring_back("abc")
         engine.ring_back("abc")
         engine.ring_back("nobody asked")
-        with anyio.fail_after(LIMIT):
-            while not heard:
-                await anyio.sleep(0.01)
+        await until(lambda: heard)
         engine.ring_back("other")
-        with anyio.fail_after(LIMIT):
-            while len(heard) < 2:
-                await anyio.sleep(0.01)
+        await until(lambda: len(heard) == 2)
         assert len(heard) == 2
 
 

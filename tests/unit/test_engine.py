@@ -41,6 +41,7 @@ from omni_mcp.testing import (
     means_for,
     result_of,
 )
+from tests.integration.house import until as holds
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -570,13 +571,18 @@ async def test_the_tasks_of_a_dead_engine_go_on_as_their_executor_allows(
 ATTACHED = FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH})
 
 
+def gone_quiet(*, lives: bool = True) -> FakeExecutor:
+    """Return one that loses sight of its run; `lives`: the run may go on elsewhere."""
+    away = Failed(kind=FailureClass.PROVIDER, message="no answer", lives=lives)
+    return FakeExecutor(row=ATTACHED, outcome=away)
+
+
 @pytest.mark.parametrize("lives", [True, False])
 async def test_a_run_that_lives_elsewhere_is_asked_for_again_only_while_its_end_is_unheard(
     tmp_path: Path, lives: bool
 ) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
-        away = Failed(kind=FailureClass.PROVIDER, message="no answer", lives=lives)
-        fake = FakeExecutor(row=ATTACHED, outcome=away)
+        fake = gone_quiet(lives=lives)
         engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
         task_id = await submitted(ledger)
         await stepped(engine)
@@ -775,9 +781,7 @@ async def test_an_edit_of_the_settings_holds_for_the_next_task_and_leaves_the_ru
             await old.begun()
             edited.append(engine_for(ledger, new, home=tmp_path).means)
             engine.doorbell.ring()
-            with anyio.fail_after(LIMIT):
-                while engine.means is before:
-                    await anyio.sleep(POLL / 50)
+            await holds(lambda: engine.means is not before)
             later = await submitted(ledger)
             engine.doorbell.ring()
             await until(ledger, later, TaskState.COMPLETED)
@@ -808,7 +812,7 @@ async def test_an_engine_that_is_stopped_gives_back_what_runs(tmp_path: Path) ->
 
 async def test_what_runs_on_elsewhere_is_left_alone_by_an_engine_that_is_stopped(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
-        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        fake = FakeExecutor(held=True, row=ATTACHED)
         engine = engine_for(ledger, fake, home=tmp_path)
         task_id = await submitted(ledger)
         async with anyio.create_task_group() as tasks:
@@ -822,7 +826,7 @@ async def test_what_runs_on_elsewhere_is_left_alone_by_an_engine_that_is_stopped
 
 async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
-        fake = FakeExecutor(held=True, row=FAKE_ROW.model_copy(update={"recovery": Recovery.ATTACH}))
+        fake = FakeExecutor(held=True, row=ATTACHED)
         engine = engine_for(ledger, fake, home=tmp_path)
         task_id = await submitted(ledger)
         async with anyio.create_task_group() as attempts:
@@ -839,8 +843,7 @@ async def test_what_may_run_on_elsewhere_is_told_to_stop_although_its_task_only_
     tmp_path: Path, reachable: bool
 ) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
-        away = Failed(kind=FailureClass.PROVIDER, message="no answer", lives=True)
-        fake = FakeExecutor(row=ATTACHED, outcome=away)
+        fake = gone_quiet()
         engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
         task_id = await submitted(ledger)
         await stepped(engine)
@@ -863,9 +866,8 @@ async def test_what_may_run_on_elsewhere_is_told_to_stop_although_its_task_only_
 
 async def test_who_asks_a_second_time_does_not_wait_for_the_other_side(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
-        fake = FakeExecutor(row=ATTACHED, outcome=Failed(kind=FailureClass.PROVIDER, message="away", lives=True))
         task_id = await submitted(ledger)
-        await stepped(engine_for(ledger, fake, home=tmp_path))
+        await stepped(engine_for(ledger, gone_quiet(), home=tmp_path))
         await ledger.request_cancel(task_id, reason=None, lives=True)
         assert (await ledger.request_cancel(task_id, reason=None)).state is TaskState.CANCELLED
 

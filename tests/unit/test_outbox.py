@@ -21,6 +21,7 @@ from omni_mcp.outbox import AGAIN, MISSED, Outbox
 from omni_mcp.servers_file import Notify
 from omni_mcp.task import Mode
 from omni_mcp.testing import START, ToldClock, ledger_for_tests
+from tests.integration.house import until
 
 
 @dataclass
@@ -152,19 +153,17 @@ async def test_a_channel_that_hangs_or_breaks_delays_no_other_and_ends_no_engine
         broken = FakeChannel(name="broken", trouble=ValueError("https://secret.example"))
         await changed(ledger, Mode.BRAINSTEM, hanging, broken, good)
         outbox = outbox_for(ledger, clock, hanging, broken, good)
-        with anyio.fail_after(20):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(outbox.run)
-                while [d.channel for d in await ledger.last_deliveries() if d.told_at or d.trouble] != [
-                    "broken",
-                    "good",
-                ]:
-                    await anyio.sleep(0.01)
-                await changed(ledger, Mode.NORMAL, hanging, broken, good)
-                outbox.ring()
-                while good.modes != ["brainstem", "normal"]:
-                    await anyio.sleep(0.01)
-                tasks.cancel_scope.cancel()
+
+        async def both_were_tried() -> bool:
+            return [d.channel for d in await ledger.last_deliveries() if d.told_at or d.trouble] == ["broken", "good"]
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outbox.run)
+            await until(both_were_tried)
+            await changed(ledger, Mode.NORMAL, hanging, broken, good)
+            outbox.ring()
+            await until(lambda: good.modes == ["brainstem", "normal"])
+            tasks.cancel_scope.cancel()
         assert len(hanging.told) == 1
         assert {d.channel: d.trouble for d in await ledger.last_deliveries()}["broken"] == "it broke: ValueError"
 
@@ -240,15 +239,12 @@ async def test_settings_that_change_hold_at_once_and_what_is_on_its_way_is_not_l
         hanging, mended, former = FakeChannel(hangs=True), FakeChannel(), FakeChannel(name="former", hangs=True)
         await changed(ledger, Mode.BRAINSTEM, hanging, former)
         outbox = outbox_for(ledger, clock, hanging, former)
-        with anyio.fail_after(20):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(outbox.run)
-                while not hanging.told:
-                    await anyio.sleep(0.01)
-                outbox.refit({mended.name: mended})
-                while not mended.told:
-                    await anyio.sleep(0.01)
-                tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outbox.run)
+            await until(lambda: hanging.told)
+            outbox.refit({mended.name: mended})
+            await until(lambda: mended.told)
+            tasks.cancel_scope.cancel()
         await outbox.disown()
         clock.advance(MISSED)
         await outbox.disown()

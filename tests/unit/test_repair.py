@@ -56,6 +56,7 @@ from omni_mcp.testing import (
     ledger_for_tests,
     result_of,
 )
+from tests.integration.house import until
 from tests.unit.test_monitor import Crash, FakeProbes, Killing, alive, dead, watched
 
 OK = Look(verdict=Verdict.OK, said="answers")
@@ -261,9 +262,7 @@ async def handed_on(
     async with anyio.create_task_group() as attempts:
         for _ in range(4):
             await engine.step(attempts)
-            with anyio.fail_after(LIMIT):
-                while engine.running:
-                    await anyio.sleep(0.01)
+            await until(lambda: not engine.running)
     assert len(script.requests) == 1
     return await ledger.find(task_id, principal=LOCAL), coder
 

@@ -16,6 +16,7 @@ from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.demo.stand_in import StandIn, begin, go_on
 from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.task import FailureClass
+from tests.integration.house import until
 
 HELLO = "写一个 Hello World 函数"
 
@@ -54,9 +55,7 @@ async def run_until_cancelled(agent: StandIn, asked: RunRequest) -> None:
 
 
 async def cancel_in_step_2(agent: StandIn, tmp_path: Path) -> None:
-    with anyio.fail_after(10):
-        while "2-run begin" not in logged(tmp_path):
-            await anyio.sleep(0.02)
+    await until(lambda: "2-run begin" in logged(tmp_path))
     assert (await agent.cancel(RunRef(task_id="task", attempt=1, run_id="run"))).stopped
 
 
@@ -108,9 +107,7 @@ async def test_a_cancel_in_the_middle_of_a_start_leaves_nothing_either(tmp_path:
     async with running_cloud() as cloud, anyio.create_task_group() as tasks:
         asked = request(tmp_path, cloud, scripted(f"echo 2-run begin >> {WORK_LOG}; (sleep 300; true) & wait"))
         tasks.start_soon(run_until_cancelled, agent, asked)
-        with anyio.fail_after(10):
-            while "2-run begin" not in logged(tmp_path):
-                await anyio.sleep(0.02)
+        await until(lambda: "2-run begin" in logged(tmp_path))
         stopping.set()
         assert (await agent.cancel(RunRef(task_id="task", attempt=1, run_id="run"))).stopped
     # That no process is left is checked for every test.

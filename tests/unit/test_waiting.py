@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from omni_mcp.faces.state import kept_state
 from omni_mcp.home import Home
 from omni_mcp.service import Service
 from omni_mcp.task import LOCAL, Completed, Task, TaskState
-from tests.integration.house import LIMIT
+from tests.integration.house import LIMIT, until
 from tests.unit.test_questions import MAY_I, WHICH, A, asked
 from tests.unit.test_service import Place, place
 
@@ -67,11 +68,12 @@ async def the_task(here: Place, when: Callable[[Task], bool] = lambda task: not 
     """Wait until the one task is there, and so."""
     with anyio.fail_after(LIMIT):
         while True:
+            seen = await here.ledger.watermark()
             page = await here.ledger.page(principal=LOCAL)
             if page.tasks and when(page.tasks[0]):
                 (task,) = page.tasks
                 return task
-            await anyio.sleep(0.01)
+            await here.ledger.changed(seen, timeout=timedelta(seconds=1))
 
 
 def at_work(task: Task) -> bool:
@@ -185,9 +187,7 @@ async def test_a_caller_that_wants_progress_hears_how_it_goes(
                 made.task_id = await here.executing((await the_task(here)).id)
                 keep: dict[str, Any] = {"attempt": 1, "owner": "me", "snapshot": None}
                 await here.ledger.checkpoint(made.task_id, progress="half of it", **keep)
-                with anyio.fail_after(LIMIT):
-                    while "half of it" not in heard:
-                        await anyio.sleep(0.01)
+                await until(lambda: "half of it" in heard)
                 await made.completes()
     assert made.answer["state"] == "completed"
 
