@@ -66,15 +66,12 @@ async def costs_view(
     }
     total = next(iter(by.pop("total")), Cost(name=None))
     day = local_day(now)
-    executors, models = [
-        await ledger.costs(group, since=day.begins, principal=None, limit=ROWS) for group in ("executor", "asked")
-    ]
     return CostsView(
         since=since,
         total=_shown(total),
         by={group: [_shown(cost) for cost in costs] for group, costs in by.items()},
         cells=await _cells(ledger, since=since, principal=principal) if cells else None,
-        budgets=None if principal is not None else list(_budgets(servers, executors, models)) or None,
+        budgets=await _spent_since(day.begins, ledger, servers) if principal is None else None,
         resets_at=day.ends,
     )
 
@@ -86,6 +83,14 @@ def _shown(cost: Cost) -> CostView:
 async def _cells(ledger: Ledger, *, since: datetime, principal: str | None) -> list[CellView]:
     found = await ledger.cells(since=since, principal=principal, limit=ROWS)
     return [CellView.model_validate({**asdict(cell), "usd": round(cell.usd, 9)}) for cell in found]
+
+
+async def _spent_since(begins: datetime, ledger: Ledger, servers: ServersFile) -> list[BudgetView] | None:
+    """Return the daily budgets, if there are any, with what all have spent of them since the day began."""
+    executors, models = [
+        await ledger.costs(group, since=begins, principal=None, limit=ROWS) for group in ("executor", "asked")
+    ]
+    return list(_budgets(servers, executors, models)) or None
 
 
 def _budgets(servers: ServersFile, executors: Sequence[Cost], models: Sequence[Cost]) -> Iterator[BudgetView]:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import anyio
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.prompts import Message, PromptResult
@@ -159,7 +158,6 @@ def add_live(face: FastMCP[Any]) -> None:  # noqa: C901 - a list, one after the 
         """Serve the scenario that names it."""
         for line in ("Tool execution started", "Tool processing data", "Tool execution completed"):
             await ctx.info(line)
-            await anyio.sleep(0.05)
         return said("logged")
 
     @face.tool
@@ -173,7 +171,6 @@ def add_live(face: FastMCP[Any]) -> None:  # noqa: C901 - a list, one after the 
         """Serve the scenario that names it."""
         for progress in (0, 50, 100):
             await ctx.report_progress(progress, 100)
-            await anyio.sleep(0.05)
         return said("progressed")
 
     @face.tool

@@ -44,7 +44,6 @@ async def slow_compute(seconds: float = 1, label: str = "") -> str:
 @mcp.tool(task=TaskConfig(mode="required"))
 async def failing_job() -> str:
     """Fail."""
-    await asyncio.sleep(1)
     raise ToolError("this job always fails")
 
 

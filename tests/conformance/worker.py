@@ -43,7 +43,6 @@ async def work(what: str, ctx: Context) -> Annotated[Any, "text, or questions"]:
         case "ask":
             return _asks(asked["questions"], ctx)
         case "fail":
-            await anyio.sleep(1)
             raise ToolError("this job always fails")
         case other:
             raise ToolError(f"nobody can {other}")

@@ -78,11 +78,11 @@ async def test_claude_adapter_and_engine_killed_in_turn_in_mid_tool_go_on_in_one
         configure(here, cloud)
         async with here.client() as client:
             task = await call(client, "submit_task", description=script(*steps), type="coding", cwd=str(repo))
-            await until(lambda: log.exists() and "begin-2" in log.read_text())
+            await begun(client, log, 1)
             for times, kill in enumerate((a_claude, an_adapter, an_engine), start=2):
                 before = of_task(task["task_id"])
                 (await kill(here, before)).kill()
-                await begun_again(client, log, times)
+                await begun(client, log, times)
                 assert [process for process in before if is_alive(process)] == []
             word.touch()
             done = await ended(client, task["task_id"])
@@ -123,12 +123,14 @@ async def an_engine(here: House, _attempt: Sequence[psutil.Process]) -> psutil.P
     return psutil.Process(await here.engine_pid())
 
 
-async def begun_again(client: Client[Any], log: Path, times: int) -> None:
-    """Wait until the step that was cut off has begun so often, and let nothing wait for its turn meanwhile."""
-    with anyio.fail_after(LIMIT):
-        while log.read_text().count("begin-2") < times:
-            await call(client, "resume_pending")
-            await anyio.sleep(0.1)
+async def begun(client: Client[Any], log: Path, times: int, *, limit: float = LIMIT) -> None:
+    """Wait until the second step has begun so often, and let nothing wait for its turn meanwhile."""
+
+    async def has_begun() -> bool:
+        await call(client, "resume_pending")
+        return log.exists() and log.read_text().count("begin-2") >= times
+
+    await until(has_begun, limit=limit)
 
 
 def cloud_bill(cloud: Cloud) -> float:

@@ -32,6 +32,12 @@ pytestmark = [
 
 LIMIT = 200.0
 """Seconds that all rows together may take."""
+TEXT = "said in the end, " * 8
+"""Of many pieces: a stream that breaks after its fifth event does so in the middle of them.
+
+A shorter one is cut right behind its last word. Claude Code then either asks again, in the end without a stream, or
+keeps the words and says that they may be incomplete: whichever it sees first, the word's end or the connection's.
+"""
 SILENT = 10
 """Seconds without a word after which a model call is given up here."""
 
@@ -181,8 +187,7 @@ async def scene(tmp_path: Path) -> AsyncGenerator[Scene]:
 def asked(row: Row) -> str:
     if row.via == "fake":
         return f"end as {row.fault}"
-    fault = {"fault": row.fault, "retry_after": row.retry_after}
-    return script({"text": "said in the end", **fault}, {"text": "never said"})
+    return script({"text": TEXT, "fault": row.fault, "retry_after": row.retry_after}, {"text": "never said"})
 
 
 FEW = ("relay 503 ", "relay 401 ", "own 429 40", "own cut ", "fake too_old ", "fake empty_result ")

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from fastmcp import Client
 
 from omni_mcp.demo.cloud import running_cloud
 from tests.integration.house import call, ended, house, refused
 from tests.integration.repository import git, repository
-from tests.integration.test_claude_code import BINARY, an_adapter, configure, of_task, script, shell
+from tests.integration.test_claude_code import BINARY, an_adapter, begun, configure, of_task, script, shell
 
 pytestmark = [
     pytest.mark.claude,
@@ -40,14 +38,6 @@ def slow(tmp_path: Path) -> dict[str, Any]:
     return shell(f"echo begin-2 >> {tmp_path}/log; {wait}; echo two >> new.txt", insists=True)
 
 
-async def begun(client: Client[Any], log: Path, times: int) -> None:
-    """Wait until the slow step has begun so often, and let nothing wait for its turn meanwhile."""
-    with anyio.fail_after(PATIENCE):
-        while not log.exists() or log.read_text().count("begin-2") < times:
-            await call(client, "resume_pending")
-            await anyio.sleep(0.1)
-
-
 @pytest.mark.slow
 @pytest.mark.litellm
 async def test_a_task_keeps_to_its_worktree_over_a_kill(tmp_path: Path) -> None:
@@ -58,9 +48,9 @@ async def test_a_task_keeps_to_its_worktree_over_a_kill(tmp_path: Path) -> None:
         async with here.client() as client:
             asked = {"description": script(*steps), "type": "coding", "cwd": str(repo)}
             task = await call(client, "submit_task", **asked, options={"worktree": True, "max_turns": 20})
-            await begun(client, log, 1)
+            await begun(client, log, 1, limit=PATIENCE)
             (await an_adapter(here, of_task(task["task_id"]))).kill()
-            await begun(client, log, 2)
+            await begun(client, log, 2, limit=PATIENCE)
             (tmp_path / "word").touch()
             done = await ended(client, task["task_id"], limit=PATIENCE)
             result = await call(client, "task_result", task_id=task["task_id"])
