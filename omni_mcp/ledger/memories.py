@@ -6,16 +6,13 @@ https://www.sqlite.org/fts5.html#tokenizers
 """
 
 import re
-import sqlite3
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from omni_mcp.ledger.base import Remembered
 from omni_mcp.ledger.rows import moment
 from omni_mcp.ledger.statements import SEEN
+from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.task import Memory
-
-Values = Mapping[str, Any]
 
 MOST = 10_000
 """Memories that a project of a principal keeps; the oldest go first."""
@@ -61,7 +58,7 @@ FIND = f"select m.task_id from memories m where m.task_id >= :low and m.task_id 
 FORGET = "delete from memories where task_id = :id"
 
 
-def add(db: sqlite3.Connection, values: Values, remembered: Remembered) -> None:
+def add(db: Connection, values: Values, remembered: Remembered) -> None:
     """Write what the task of `values` left, and let go of the oldest that are too many."""
     said = {"asked": remembered.asked, "outcome": remembered.outcome}
     row = db.execute(ADD, {"id": values["id"], "now": values["now"], **said}).fetchone()
@@ -75,7 +72,7 @@ def looked_for(text: str) -> str | None:
     return " OR ".join(f'"{word}"' for word in list(words)[:ASKED_WORDS]) or None
 
 
-def a_memory(row: sqlite3.Row) -> Memory:
+def a_memory(row: Row) -> Memory:
     """Return what a task left."""
     return Memory(
         task_id=row["task_id"],

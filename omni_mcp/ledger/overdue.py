@@ -1,14 +1,15 @@
 """Fail what nobody holds and whose deadline has come, with its whole story."""
 
-import sqlite3
+from collections.abc import Sequence
 
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.dependants import is_over
 from omni_mcp.ledger.rows import moment
+from omni_mcp.ledger.store import Connection, Row
 from omni_mcp.task import FailureClass, TaskState
 
 
-def fail_overdue(db: sqlite3.Connection, now: int) -> int:
+def fail_overdue(db: Connection, now: int) -> int:
     """Fail all idle and waiting tasks that are overdue, and those that wait for them; returns how many were overdue."""
     rows = db.execute(sql.OVERDUE, {"now": now}).fetchall()
     for row in rows:
@@ -17,7 +18,7 @@ def fail_overdue(db: sqlite3.Connection, now: int) -> int:
     return len(rows)
 
 
-def _fail(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> bool:
+def _fail(db: Connection, row: Row, now: int) -> bool:
     text = _story(db, row)
     if db.execute(sql.EXPIRE, {"n": row["n"], "now": now, "text": text}).fetchone() is None:
         return False  # it waited for another overdue one, and failed with that
@@ -26,7 +27,7 @@ def _fail(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> bool:
     return True
 
 
-def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
+def _story(db: Connection, row: Row) -> str:
     """Return what became of it until its deadline."""
     state = f"{row['state']} ({row['waiting_for']})" if row["waiting_for"] else row["state"]
     why = [row["text"]] if row["text"] else []
@@ -36,5 +37,5 @@ def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
     return "; ".join([told, *why, *(tried or ["never begun"])])
 
 
-def _attempts(db: sqlite3.Connection, row: sqlite3.Row) -> list[sqlite3.Row]:
+def _attempts(db: Connection, row: Row) -> Sequence[Row]:
     return db.execute(sql.ATTEMPTS, {"n": row["n"]}).fetchall()
