@@ -18,7 +18,7 @@ from omni_mcp.contract import OWNER_MARK
 from omni_mcp.decide.mode_state import Seen
 from omni_mcp.decide.permit import Permit
 from omni_mcp.dispatch.base import Doorbell
-from omni_mcp.dispatch.local import LocalDispatch, LocalDoorbell
+from omni_mcp.dispatch.choose import open_dispatch
 from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside, EngineKeeper
@@ -60,8 +60,8 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
             if watch and not engine_here:
                 tasks.start_soon(keeper.watch, name="engine keeper")
-            dispatch = LocalDispatch()
-            async with dispatch.listen(ledger.look):
+            dispatch = open_dispatch()
+            async with dispatch.calling(ledger.look):
                 yield Service(
                     ledger=ledger,
                     settings=settings,
@@ -97,7 +97,7 @@ async def running_engine(
     owner = new_id()
     live = LiveSettings(home)
     async with AsyncExitStack() as stack:
-        doorbell = await stack.enter_async_context(LocalDispatch().listen())
+        doorbell = await stack.enter_async_context(open_dispatch().listen())
         stack.enter_context(owner_lock(home.owners, owner))
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
@@ -128,7 +128,7 @@ async def running_engine(
         )
 
 
-async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: LocalDoorbell) -> None:
+async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> None:
     """Have what is due become tasks, until cancelled."""
     from omni_mcp.scheduler import Scheduler
 
