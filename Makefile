@@ -121,8 +121,8 @@ load: install ## 500 HTTP clients at once for 60 s, beside a bare FastMCP server
 outage: install $(PROXY_INSTALLED) ## Replay a public incident in real time: 200 tasks queued, 8 running, no cloud for 2 minutes
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/python -m chaos.outage $(if $(DARK),--dark $(DARK))
 
-layers: install $(PROXY_INSTALLED) ## Kill the first of four layers in every known way, in three ways of serving (TASKS=200 of each row)
-	$(BIN)/python -m chaos.layers $(if $(TASKS),--tasks $(TASKS)) $(if $(WAY),--way $(WAY))
+layers: install $(PROXY_INSTALLED) ## Kill the first of four layers in every known way, in three ways of serving (TASKS=200 of each row; REPORT=file: in parts)
+	$(BIN)/python -m chaos.layers $(if $(TASKS),--tasks $(TASKS)) $(if $(WAY),--way $(WAY)) $(if $(REPORT),--report $(REPORT) --minutes 4)
 
 primary-outage: install $(PROXY_INSTALLED) ## Measure what an outage of the first layer costs the calls, in real time (7 minutes)
 	$(BIN)/python -m benchmarks.primary_outage $(if $(WAY),--way $(WAY))
