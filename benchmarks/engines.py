@@ -94,14 +94,12 @@ def contenders() -> Mapping[str, Callable[[], Found]]:
     }
     if servers.REDIS:
         for fsync in ("everysec", "always"):
-            redis = partial(servers.redis, fsync=fsync)
-            found[f"docket (Redis, appendfsync {fsync})"] = partial(
-                alone, redis, sys.executable, "benchmarks.docket_alone"
-            )
+            server = partial(servers.redis, fsync=fsync)
+            name = f"docket (Redis, appendfsync {fsync})"
+            found[name] = partial(alone, server, sys.executable, "benchmarks.docket_alone")
     if servers.POSTGRES and PROCRASTINATE.exists():
-        found["procrastinate (PostgreSQL)"] = partial(
-            alone, servers.postgres, PROCRASTINATE, "benchmarks.procrastinate_alone"
-        )
+        name = "procrastinate (PostgreSQL)"
+        found[name] = partial(alone, servers.postgres, PROCRASTINATE, "benchmarks.procrastinate_alone")
     return found
 
 

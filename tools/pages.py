@@ -72,13 +72,7 @@ def _tool(tool: Mapping[str, Any]) -> Iterator[str]:
         return "required" if name in required else _told(schema["default"])
 
     rows = [
-        _row(
-            f"`{name}`",
-            _word(each),
-            "required" if name in required else _told(each["default"]),
-            each.get("description"),
-        )
-        for name, each in schema["properties"].items()
+        _row(f"`{name}`", _word(each), default(name, each), each.get("description")) for name, each in arguments.items()
     ]
     if rows:
         yield _table(("argument", "value", "default", "meaning"), rows)
