@@ -222,7 +222,7 @@ def _paper(cost: Costs, day: Day) -> str:
         ("runs at once, mean", f"{rate * day.mean_run:,.0f}"),
         (
             "processes (cores) for faces, engines and relays, half busy",
-            f"{2 * rate * (task + run * day.mean_run):,.0f}",
+            f"{cores:,.0f}",
         ),
         ("writes a second", f"{rate * units:,.0f}"),
         ("of those for the books of model calls", f"{UNITS_OF_A_CALL * day.model_calls / units:.0%}"),
