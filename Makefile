@@ -38,9 +38,13 @@ BREAKERS_FOLDER := .cache/breakers
 BREAKERS_INSTALLED := $(BREAKERS_FOLDER)/.installed
 BREAKERS := aiobreaker==1.2.0 circuitbreaker==2.1.3 purgatory==3.0.1 pybreaker==1.4.1
 
+# What `make bench` measures beside: a task engine, and a peer's MCP server.
 PROCRASTINATE_FOLDER := .cache/procrastinate
 PROCRASTINATE_INSTALLED := $(PROCRASTINATE_FOLDER)/.installed
 PROCRASTINATE := procrastinate==3.10.0 psycopg[binary]==3.3.9
+CAO_FOLDER := .cache/peers
+CAO_INSTALLED := $(CAO_FOLDER)/.installed
+CAO := cli-agent-orchestrator==2.5.4
 
 PROXY_FOLDER := .cache/litellm-proxy
 PROXY_INSTALLED := $(PROXY_FOLDER)/.installed
@@ -114,7 +118,7 @@ check: install ## Lint, format, types, floors: without a warning
 reference: install ## Renew what follows from the source: the pages and tables of docs/ that are its words, servers.schema.json, tests/data/face.json
 	$(BIN)/python -m tools.reference
 
-bench: install $(PROCRASTINATE_INSTALLED) $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_SERVERS),,servers) ## Measure all beside docket, procrastinate, LiteLLM, bare FastMCP and Claude Code (PART="engines litellm" chooses; 15 minutes)
+bench: install $(PROCRASTINATE_INSTALLED) $(CAO_INSTALLED) $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_SERVERS),,servers) ## Measure all beside docket, procrastinate, LiteLLM, bare FastMCP and Claude Code (PART="engines litellm" chooses; 15 minutes)
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run $(addprefix --only ,$(PART)) $(if $(INTO),--into $(INTO))
 
@@ -232,6 +236,11 @@ $(PEER_INSTALLED): Makefile
 $(PROCRASTINATE_INSTALLED): Makefile
 	$(PYTHON) -m venv $(PROCRASTINATE_FOLDER)
 	$(PROCRASTINATE_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install $(PROCRASTINATE)
+	@touch $@
+
+$(CAO_INSTALLED): Makefile
+	$(PYTHON) -m venv $(CAO_FOLDER)
+	$(CAO_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install $(CAO)
 	@touch $@
 
 $(BREAKERS_INSTALLED): Makefile

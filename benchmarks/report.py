@@ -27,6 +27,7 @@ TITLES = {
     "relay": "What the relay adds to a call",
     "face": "Beside a bare FastMCP server: one client",
     "load": "Beside a bare FastMCP server: 500 clients",
+    "peers": "Beside a peer's MCP server",
     "ledger": "Beside plain aiosqlite",
     "page": "The web page's list",
     "claude": "Beside bare Claude Code",

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claude, engines, face, first_task, ledger, lightness, litellm_alone, load, page, relay
+from benchmarks import claude, engines, face, first_task, ledger, lightness, litellm_alone, load, page, peers, relay
 
 Row = Mapping[str, Any]
 """name, unit, ours; where there is something to compare with: other, ratio, and maybe its goal, at_most or at_least.
@@ -34,6 +34,7 @@ PARTS: Mapping[str, ModuleType] = {
     "relay": relay,
     "face": face,
     "load": load,
+    "peers": peers,
     "ledger": ledger,
     "page": page,
     "claude": claude,
