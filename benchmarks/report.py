@@ -49,26 +49,23 @@ is shared and slow, so absolute figures say little about yours. A goal that was 
 not like for like stands in the words of each part.
 """
 
-ROW, BAR, LEFT, WIDTH, FIGURE = 44, 14, 360, 340, 110
-"""Heights of a row and of a bar; widths of the names, of the longest bar, of the figures."""
+HEAD, ROW, NAME, BAR, WIDTH, FIGURE = 30, 60, 18, 14, 600, 120
+"""Heights of the legend, of a row, of its name and of a bar; widths of the longest bar and of its figure."""
 
 SVG = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ title }}">
   <style>
     text { font: 13px system-ui, sans-serif; fill: #1f2328 }
-    .ours { fill: #0969da } .other { fill: #8c959f } .figure { font-variant-numeric: tabular-nums }
+    .ours { fill: #0969da } .other { fill: #8c959f }
     @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .ours { fill: #4493f8 } .other { fill: #656c76 } }
   </style>
-  <rect class="ours" x="{{ left }}" y="6" width="12" height="12"/><text x="{{ left + 18 }}" y="16">ours</text>
-  <rect class="other" x="{{ left + 70 }}" y="6" width="12" height="12"/>
-  <text x="{{ left + 88 }}" y="16">beside it</text>
+  <rect class="ours" x="0" y="6" width="12" height="12"/><text x="18" y="16">ours</text>
+  <rect class="other" x="70" y="6" width="12" height="12"/><text x="88" y="16">beside it</text>
 {% for row in rows %}
-  <text x="0" y="{{ row.at + bar + 4 }}">{{ row.name }}</text>
-{% for kind in ("ours", "other") %}
-  <rect class="{{ kind }}" x="{{ left }}" y="{{ row.at + loop.index0 * (bar + 2) }}" \
-width="{{ row[kind].size }}" height="{{ bar }}"/>
-  <text class="figure" x="{{ left + row[kind].size + 6 }}" y="{{ row.at + loop.index0 * (bar + 2) + bar - 3 }}">\
-{{ row[kind].said }}</text>
+  <text x="0" y="{{ row.y }}">{{ row.name }}</text>
+{% for bar in row.bars %}
+  <rect class="{{ bar.kind }}" x="0" y="{{ bar.y }}" width="{{ bar.size }}" height="{{ bar.height }}"/>
+  <text x="{{ bar.size + 6 }}" y="{{ bar.y + bar.height - 2 }}">{{ bar.said }}</text>
 {% endfor %}
 {% endfor %}
 </svg>
@@ -81,16 +78,17 @@ def picture(title: str, rows: Sequence[Row]) -> str:
     for row in rows:
         longest[row["unit"]] = max(longest.get(row["unit"], 0), row["ours"], row["other"])
 
-    def bar(row: Row, kind: str) -> Mapping[str, Any]:
-        size = round(max(WIDTH * row[kind] / longest[row["unit"]], 1), 1)
-        return {"size": size, "said": f"{said(row[kind])} {row['unit']}"}
+    def bars(row: Row, top: int) -> Iterator[Mapping[str, Any]]:
+        for number, kind in enumerate(("ours", "other")):
+            size = round(max(WIDTH * row[kind] / longest[row["unit"]], 1), 1)
+            told = f"{said(row[kind])} {row['unit']}"
+            yield {"kind": kind, "y": top + NAME + number * (BAR + 2), "size": size, "height": BAR, "said": told}
 
     drawn = [
-        {"name": row["name"].strip(), "at": 30 + n * ROW, "ours": bar(row, "ours"), "other": bar(row, "other")}
+        {"name": row["name"].strip(), "y": HEAD + n * ROW + BAR, "bars": list(bars(row, HEAD + n * ROW))}
         for n, row in enumerate(rows)
     ]
-    size = {"width": LEFT + WIDTH + FIGURE, "height": 30 + len(rows) * ROW, "left": LEFT, "bar": BAR}
-    return SVG.render(title=title, rows=drawn, **size) + "\n"
+    return SVG.render(title=title, rows=drawn, width=WIDTH + FIGURE, height=HEAD + len(rows) * ROW) + "\n"
 
 
 def said(value: float) -> str:
