@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import random
-import resource
 import socket
 import statistics
 import subprocess
@@ -240,6 +239,8 @@ def settings() -> str:
 
 def measured(clients: int, seconds: float) -> Sequence[Mapping[str, Any]]:
     """Load ours, then the bare server; returns a line for each."""
+    import resource  # Windows has none
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, clients * 4)), hard))
     with tempfile.TemporaryDirectory(prefix="omni-load-") as folder:
