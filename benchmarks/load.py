@@ -280,7 +280,7 @@ def line(name: str, seen: Seen, seconds: float) -> dict[str, Any]:
     }
 
 
-def main(clients: int = 500, seconds: float = 30) -> list[dict[str, Any]]:
+def main(clients: int = 500, seconds: float = 15) -> list[dict[str, Any]]:
     """Load both; returns the lines of the table."""
     ours, bare = measured(clients, seconds)
     names = {
