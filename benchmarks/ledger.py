@@ -124,7 +124,7 @@ async def plain(folder: Path) -> AsyncGenerator[Life]:
         async def life() -> None:
             now = stamp(clock.now())
             values = {**VALUES, "id": new_id(), "now": now, "until": now}
-            await ledger.submit(values)
+            await ledger.submit({**values, "state": TaskState.IDLE})
             await ledger.move(sql.BEGIN, values, sql.NEW_ATTEMPT)
             await ledger.move(sql.BIND, {**values, "attempt": 1}, sql.BIND_ATTEMPT)
             await ledger.move(sql.FINISH, {**values, "attempt": 1}, sql.NEW_RESULT, sql.END_ATTEMPT)
@@ -133,7 +133,8 @@ async def plain(folder: Path) -> AsyncGenerator[Life]:
 
 
 VALUES: Values = {
-    **dict.fromkeys(("executor", "cwd", "structured", "notes", "error", "text", "model")),
+    **dict.fromkeys(("executor", "cwd", "structured", "notes", "error", "text", "model", "waiting_for", "deadline")),
+    **dict.fromkeys(("budget_usd", "ancestors", "retry_of", "trace")),
     "principal": SPEC.principal,
     "type": SPEC.type,
     "priority": 0,
