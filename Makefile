@@ -25,6 +25,9 @@ HAS_NPM := $(shell command -v npm)
 # The browser of the tests, as Debian packages it; elsewhere whoever wants those tests installs one.
 HAS_CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
+# The server of the tests of a shared ledger, as Debian packages it: each test run starts one of its own.
+HAS_POSTGRES := $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb)
+
 BREAKERS_FOLDER := .cache/breakers
 BREAKERS_INSTALLED := $(BREAKERS_FOLDER)/.installed
 BREAKERS := aiobreaker==1.2.0 circuitbreaker==2.1.3 purgatory==3.0.1 pybreaker==1.4.1
@@ -67,7 +70,7 @@ run: install ## Set up, then show the main job from end to end (no key, no cloud
 demo-faults: install $(PROXY_INSTALLED) ## Kill a real LiteLLM proxy, darken all clouds, and see every task complete (2 minutes)
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/omni-mcp demo --faults
 
-test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_CHROMIUM),,chromium) ## Set up, then run the tests but the long ones (PYTEST_ARGS="-k name" chooses)
+test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_CHROMIUM),,chromium) $(if $(HAS_POSTGRES),,postgres) ## Set up, then run the tests but the long ones (PYTEST_ARGS="-k name" chooses)
 	$(SAY_WITHOUT_NPM)
 	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED) and not slow" $(PYTEST_ARGS)
 
@@ -153,6 +156,14 @@ chromium: ## Install Chromium for the tests of the web page, where that can be d
 	fi
 	@command -v chromium >/dev/null \
 		|| echo '!! chromium is not here and cannot be installed: the tests of the web page in a browser are left out.'
+
+postgres: ## Install PostgreSQL for the tests of a shared ledger, where that can be done (apt-get as root)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		get() { apt-get install --yes --no-install-recommends postgresql; }; \
+		{ get || { apt-get update && get; }; } >/dev/null || true; \
+	fi
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| echo '!! PostgreSQL is not here and cannot be installed: the tests of a shared ledger are left out.'
 
 words: install ## List what the terminal says without Chinese, with file and line
 	$(BIN)/python -m tests.lang

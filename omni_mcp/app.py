@@ -23,8 +23,8 @@ from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside, EngineKeeper
 from omni_mcp.ledger.base import EngineMark, Ledger
+from omni_mcp.ledger.opened import open_ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
-from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
@@ -54,7 +54,7 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
 
     With `watch` it also sees to it that an engine is alive for as long as there is work for one.
     """
-    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+    async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
             settings = LiveSettings(home).now
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
@@ -113,19 +113,22 @@ async def running_engine(
         tasks.start_soon(_schedules, ledger, live, doorbell, name="schedules")
         means = await opened(live.now())
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        yield Engine(
+        engine = Engine(
             ledger=ledger,
             means=means,
             clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
             modes=watch.monitor,
-            is_over=partial(_is_over, home),
+            is_over=partial(_is_over, home, ledger),
             renewed=Renewal(live=live, watch=watch, opened=opened).renewed,
             exits=idle_exit,
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
+        if ledger.shared:
+            tasks.start_soon(engine.keep_in_time, name="leases")
+        yield engine
 
 
 async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: LocalDoorbell) -> None:
@@ -226,7 +229,7 @@ async def _monitor(
         probes=_probes(settings),
         clock=SystemClock(),
         owner=owner,
-        is_over=partial(_is_over, settings.home),
+        is_over=partial(_is_over, settings.home, ledger),
         on_change=doorbell.ring,
         channels=list(channels),
         repair=repair_plan(settings),
@@ -301,7 +304,7 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
     with await _the_lock(home):
         died = crashes.known(home)
         with crashes.counted(home) as is_well:
-            async with SqliteLedger(home.ledger) as ledger:
+            async with open_ledger(home) as ledger:
                 async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well, died=died) as engine:
                     end = await engine.run()
                 logger.info("engine ends: %s", end, extra={"action": "engine_end"})
@@ -370,7 +373,7 @@ async def _the_lock(home: Home) -> HeldLock:
 
 
 async def _wait_for_handover(home: Home) -> None:
-    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+    async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         mark = await ledger.engine()
     if mark is not None and not mark.there:
         await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
@@ -400,9 +403,9 @@ def _end_the_dead(home: Home) -> None:
         processes.sweep(OWNER_MARK, owner)
 
 
-async def _is_over(home: Home, owner: str) -> bool:
-    """Proof that an owner is dead and nothing of its process tree is left."""
-    if is_alive(home.owners, owner):
+async def _is_over(home: Home, ledger: Ledger, owner: str) -> bool:
+    """Proof that an owner is dead and nothing of its process tree is left; of another machine: it let its lease go."""
+    if is_alive(home.owners, owner) or not await ledger.bury(owner):
         return False
     swept = await run_sync(processes.sweep, OWNER_MARK, owner)
     return not swept.remaining

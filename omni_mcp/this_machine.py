@@ -1,7 +1,14 @@
 """What is on this machine: it is asked past any proxy of the environment, and only there may we listen unasked."""
 
 import ipaddress
+import time
 from urllib.parse import urlsplit
+
+
+def uptime() -> float:
+    """Return seconds that nobody can set, and that go on while the machine sleeps, where its system counts those."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def is_loopback(host: str | None) -> bool:
