@@ -12,10 +12,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from omni_mcp import archive
 from omni_mcp.errors import BadRequest, EngineRunning, LedgerError
 from omni_mcp.home import Home
 from omni_mcp.ledger.gate import WriteGate
-from omni_mcp.ledger.migrations import mark_as_moved, migrate
+from omni_mcp.ledger.migrations import migrate, signpost
 from omni_mcp.ledger.opened import expanded, label
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.postgres import schema
@@ -47,7 +48,7 @@ PLACED = """
 def move(home: Home, to: str) -> CopyView:
     """Copy all of a home's ledger into an empty database, check it, and mark the file. Raises OmniError.
 
-    No engine may run, and no face writes meanwhile: who tries waits, and is then told where the ledger is.
+    No engine may run, and no face writes meanwhile: who tries waits, and is then told that the file was replaced.
     """
     place = Place(expanded(home, to))
     if not home.ledger.is_file():
@@ -58,17 +59,23 @@ def move(home: Home, to: str) -> CopyView:
         gate = held.enter_context(closing(WriteGate(home.ledger.with_suffix(".gate"))))
         held.enter_context(gate.held())
         try:
-            source = held.enter_context(closing(sqlite3.connect(home.ledger, isolation_level=None)))
-            migrate(source)
-            target = held.enter_context(connected(place, writes=True))
-            tasks = _copied(source, target, label(home))
-            mark_as_moved(source, str(place))
+            tasks = _moved(home, place)
         except psycopg.Error as error:
-            raise understood(error, place) from error
+            raise understood(error, place) from None  # what libpq said may repeat the password
         except sqlite3.Error as error:
             raise understood_of_file(error, home.ledger) from error
-    told = f"the file {home.ledger} is kept and used no more; put OMNI_LEDGER={to} into {home.dotenv}"
+        post = home.ledger.with_name(f"{home.ledger.name}.moved")
+        signpost(post, str(place))
+        kept = archive.replace(home.ledger, post)
+    told = f"the file is kept as {kept} and used no more; put OMNI_LEDGER={to} into {home.dotenv}"
     return CopyView(path=str(place), tasks=tasks, text=told)
+
+
+def _moved(home: Home, place: Place) -> int:
+    with closing(sqlite3.connect(home.ledger, isolation_level=None)) as source:
+        migrate(source)
+        with connected(place, writes=True) as target:
+            return _copied(source, target, label(home))
 
 
 def _held(path: Path) -> HeldLock:
