@@ -18,7 +18,7 @@ from omni_mcp.errors import BadRequest, LedgerBusy, LedgerError, LedgerTooNew, L
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import KEPT, EngineMark, ExecutorHealth
 from omni_mcp.ledger.opened import address, open_ledger, the_file
-from omni_mcp.ledger.postgres import connection, writer
+from omni_mcp.ledger.postgres import connection, statements, writer
 from omni_mcp.ledger.postgres.connection import connected
 from omni_mcp.ledger.postgres.dialect import translated
 from omni_mcp.ledger.postgres.place import Place
@@ -216,7 +216,7 @@ async def test_a_frozen_holder_of_the_gate_loses_it_on_the_server(place: str, mo
         monkeypatch.setattr(connection, "SESSION", connection.SESSION.replace(f"{limit}'4s'", f"{limit}'300ms'"))
         frozen = await run_sync(partial(connected, Place(place), writes=True))
         try:
-            await run_sync(lambda: frozen.execute(f"begin; {writer.GATE}"))
+            await run_sync(lambda: frozen.execute(f"begin; {statements.GATE}"))
             await run_sync(lambda: frozen.execute("update modes set state = 'half'"))
             with anyio.fail_after(SOON):
                 await submitted(ledger)

@@ -18,18 +18,15 @@ import psycopg
 
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
 from omni_mcp.ledger.group_commit import GroupCommit, Unit, tell
-from omni_mcp.ledger.postgres.connection import CUT, Hand, Here, connected
+from omni_mcp.ledger.postgres.connection import Hand, Here, connected
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
-from omni_mcp.ledger.postgres.troubles import AGAIN, NOTHING, understood
+from omni_mcp.ledger.postgres.statements import CUT, GATE, RING, STATUS, WROTE
+from omni_mcp.ledger.postgres.troubles import AGAIN, understood
 from omni_mcp.ledger.store import Connection
 
 logger = logging.getLogger(__name__)
 
-GATE = "select pg_advisory_xact_lock(hashtext('omni-mcp ledger ' || current_schema()))"
-WROTE = "select pg_current_xact_id_if_assigned()::text as id"
-RING = "select pg_notify('omni-mcp ' || current_schema(), %s)"
-STATUS = "select pg_xact_status(%s::xid8) as status"
 STEP = 0.2
 """Seconds between two questions of what became of a commit."""
 LIMIT = 4.0 * CUT
@@ -160,7 +157,7 @@ class PostgresWriter(GroupCommit[Connection]):
 
     def _withdrawn(self) -> LedgerBusy:
         return LedgerBusy(
-            f"{self._place} has not let us write for {self._patience:.1f} s; {NOTHING}",
+            f"{self._place} has not let us write for {self._patience:.1f} s; nothing was written",
             next_step="call again; if it stays so, look at the server, and at pg_stat_activity for who holds it",
         )
 
@@ -182,7 +179,7 @@ def _roll_back(db: psycopg.Connection[Any]) -> None:
 def _unknown(place: Place, fate: str | None) -> LedgerUnusable:
     """Return what a caller is told whose commit was cut off and did not come back as done."""
     if fate == "aborted":
-        return LedgerUnusable(f"{place}: the connection is lost; {NOTHING}", next_step=AGAIN)
+        return LedgerUnusable(f"{place}: the connection is lost; nothing was written", next_step=AGAIN)
     return LedgerUnusable(
         f"{place}: the connection was lost while it was written: whether it was is not known (outcome unknown)",
         next_step="look (task_status, list_tasks) before you call again; an idempotency_key makes it safe",
