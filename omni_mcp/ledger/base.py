@@ -389,8 +389,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def expire(self) -> int:
-        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many."""
+    async def expire(self, *, living: Collection[str] = ()) -> int:
+        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many were moved.
+
+        One whose run may live at an executor of `living` is freed instead: an engine has to end that run first.
+        """
         ...
 
     async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:

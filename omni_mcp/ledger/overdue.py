@@ -1,6 +1,8 @@
 """Fail what nobody holds and whose deadline has come, with its whole story."""
 
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.dependants import is_over
@@ -8,11 +10,17 @@ from omni_mcp.ledger.rows import moment
 from omni_mcp.task import FailureClass, TaskState
 
 
-def fail_overdue(db: sqlite3.Connection, now: int) -> int:
-    """Fail all idle and waiting tasks that are overdue, and those that wait for them; returns how many were overdue."""
-    rows = db.execute(sql.OVERDUE, {"now": now}).fetchall()
+def fail_overdue(db: sqlite3.Connection, values: Mapping[str, Any]) -> int:
+    """Fail all idle and waiting tasks that are overdue, and those that wait for them.
+
+    One whose run may live elsewhere is freed instead. Returns how many there were of both. `values`: `now`, `living`.
+    """
+    now = values["now"]
+    rows = db.execute(sql.OVERDUE, values).fetchall()
     for row in rows:
-        if _fail(db, row, now):
+        if row["lives"]:
+            db.execute(sql.FREE_OVERDUE, {"n": row["n"], "now": now})
+        elif _fail(db, row, now):
             is_over(db, row["id"], TaskState.FAILED, now)
     return len(rows)
 

@@ -427,11 +427,11 @@ class SqliteLedger(Ledger):
     async def wake_for_executor(self, *, everyone: bool) -> int:
         return await self._wake(sql.ANY_FOR_EXECUTOR, sql.WAKE_FOR_EXECUTOR, everyone=everyone)
 
-    async def expire(self) -> int:
-        values = self._values()
+    async def expire(self, *, living: Collection[str] = ()) -> int:
+        values = self._values(living=to_json(sorted(living)))
         if not await self._read(sql.OVERDUE, values):
             return 0
-        return await self._write(lambda db: fail_overdue(db, values["now"]))
+        return await self._write(lambda db: fail_overdue(db, values))
 
     async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
         values = self._values(ids=to_json(task_ids), executor=executor)

@@ -226,8 +226,17 @@ HOLD = (
     + _MOVED
 )
 OVERDUE = """
-    select n, id, state, waiting_for, text, deadline from tasks
+    select n, id, state, waiting_for, text, deadline,
+        run_id is not null and served_by in (select value from json_each(:living)) as lives
+    from tasks
     where deadline <= :now and open = 1 and +state in ('idle', 'waiting') and owner is null
+        and not (lives and state = 'idle' and queued_for is null)
+"""
+"""Those whose run may live elsewhere are over when that was told to stop: until then they are free for who does that."""
+FREE_OVERDUE = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null,
+        queued_for = null
+    where n = :n
 """
 ATTEMPTS = "select number, executor, end from attempts where task = :n order by number"
 EXPIRE = """
