@@ -309,6 +309,7 @@ RETIRE = """
     where owner = :owner and (not :only_if_idle or not (
         exists (select 1 from tasks where open = 1)
         or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+        or exists (select 1 from memory_outbox where given_up_at is null)
         or exists (
             select 1 from json_each(:scheduled)
             where value not in (select name from schedules where paused_at is not null)
@@ -374,7 +375,10 @@ SEND_AGAIN = """
     update deliveries set given_up_at = null, due_at = :now
     where given_up_at is not null and channel in (select value from json_each(:channels))
 """
-ANY_OWED = f"select exists (select 1 from deliveries where {_OWED}) as owed"
+ANY_OWED = f"""
+    select exists (select 1 from deliveries where {_OWED})
+        or exists (select 1 from memory_outbox where given_up_at is null) as owed
+"""
 
 _OLD = "select n from tasks where open = 0 and since < :before"
 PURGEABLE = f"select count(*) as n from ({_OLD})"
