@@ -27,6 +27,7 @@ from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
+from omni_mcp.memory.base import MemoryStore
 from omni_mcp.presets import ExecutorSpec, model_of, routed
 from omni_mcp.purse import Purse
 from omni_mcp.remembering import Remembering
@@ -85,6 +86,8 @@ class Means:
     settings: Settings
     pool: Pool
     relay: Endpoints | None
+    memory: MemoryStore | None = None
+    """What tasks are told from, and leave something in."""
     done_with: anyio.Event = field(default_factory=anyio.Event)
     """Set when the settings have changed and the last attempt that was begun with it is over."""
 
@@ -391,7 +394,7 @@ class Engine:
         return await self._begin(task, found, attempts)
 
     async def _recall(self, task: Task, attempts: TaskGroup) -> bool:
-        """End the run that lives elsewhere of a task that is cancelled or overdue: no mode, money or slot forbids it."""
+        """End the run that lives elsewhere of a task that is cancelled or overdue, whatever mode, money and slots say."""
         may_live = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()}) is not None
         if task.cancel_requested_at is None and not may_live:
             return False  # its deadline has come just now: the next step fails it
@@ -518,7 +521,12 @@ class Engine:
         return True
 
     def _remembering(self) -> Remembering:
-        return Remembering(ledger=self.ledger, settings=self.settings.servers.memory, secrets=self.means.secrets)
+        return Remembering(
+            ledger=self.ledger,
+            settings=self.settings.servers.memory,
+            store=self.means.memory,
+            secrets=self.means.secrets,
+        )
 
     def _limits(self, task: Task, name: str) -> dict[str, Any]:
         """Return what a repair is kept to: the configured commands, and LiteLLM's own word on what they did."""

@@ -24,6 +24,7 @@ OmniError                 code, retryable, retry_after, next_step
 │   └── LedgerTooNew      written by a newer release
 ├── EngineError
 │   └── EngineRunning     one engine a home
+├── MemoryFailed          a memory server did not answer, or refused
 ├── NotTold               a channel did not take a notice; says whether another try may help
 └── ExecutorError         carries its failure class
     ├── ExecutorUnusable  it cannot be started or reached
@@ -196,6 +197,16 @@ class MemoryUnknown(BadRequest):
 
     def __init__(self, said: str) -> None:
         super().__init__(f"no memory is of task {said[:64]!r}", next_step="omni-mcp memory list")
+
+
+class MemoryFailed(OmniError):
+    """A memory server did not do what it was asked for; `refused`: it said no, so that another try is of little use."""
+
+    code = "memory_failed"
+
+    def __init__(self, message: str, *, refused: bool = False, next_step: str | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.refused = refused
 
 
 class ScheduleUnknown(BadRequest):

@@ -1,6 +1,8 @@
 """What is on this machine: it is asked past any proxy of the environment, and only there may we listen unasked."""
 
 import ipaddress
+import os
+import socket
 from urllib.parse import urlsplit
 
 
@@ -18,3 +20,8 @@ def leads_here(url: str) -> bool:
         return is_loopback(urlsplit(url).hostname)
     except ValueError:
         return False
+
+
+def label() -> str:
+    """Return what this machine is called among others: `OMNI_MACHINE`, else its host name."""
+    return os.environ.get("OMNI_MACHINE") or socket.gethostname()

@@ -1,19 +1,17 @@
 """What follows for other tasks when one is over: in the same transaction, so that nobody ever sees it half done."""
 
-import sqlite3
 from collections.abc import Mapping
-from typing import Any
 
 from omni_mcp.errors import BadRequest, TaskAmbiguous, TaskNotFound
 from omni_mcp.ledger import statements as sql
+from omni_mcp.ledger.store import Connection
 from omni_mcp.task import ID_PREFIX, TERMINAL, FailureClass, TaskState
 
-Values = Mapping[str, Any]
 MOST = 100
 """Tasks that one may be told to run after."""
 
 
-def needed(db: sqlite3.Connection, after: tuple[str, ...], principal: str) -> dict[str, TaskState]:
+def needed(db: Connection, after: tuple[str, ...], principal: str) -> dict[str, TaskState]:
     """Return the tasks that are meant, and where they stand. Raises TaskNotFound, TaskAmbiguous, BadRequest."""
     if len(after) > MOST:
         raise BadRequest(
@@ -23,11 +21,11 @@ def needed(db: sqlite3.Connection, after: tuple[str, ...], principal: str) -> di
     return dict(_named(db, said, principal) for said in after)
 
 
-def _named(db: sqlite3.Connection, said: str, principal: str) -> tuple[str, TaskState]:
+def _named(db: Connection, said: str, principal: str) -> tuple[str, TaskState]:
     low, high = id_range(said)
     rows = db.execute(sql.FIND, {"low": low, "high": high, "principal": principal}).fetchall()
     task_id = the_one(said, [row["id"] for row in rows])
-    return task_id, TaskState(db.execute("select state from tasks where id = ?", (task_id,)).fetchone()["state"])
+    return task_id, TaskState(db.execute("select state from tasks where id = :id", {"id": task_id}).fetchone()["state"])
 
 
 def id_range(said: str) -> tuple[str, str]:
@@ -52,7 +50,7 @@ def failed_one(needs: Mapping[str, TaskState]) -> str | None:
     return next((task_id for task_id, state in needs.items() if state in TERMINAL - {TaskState.COMPLETED}), None)
 
 
-def is_over(db: sqlite3.Connection, task_id: str, state: TaskState, now: int) -> None:
+def is_over(db: Connection, task_id: str, state: TaskState, now: int) -> None:
     """Let go who waited for this task; unless it completed, fail them, and who waited for those."""
     if state is TaskState.COMPLETED:
         db.execute(sql.FREE_DEPENDANTS, {"needs": task_id, "now": now})
@@ -63,7 +61,7 @@ def is_over(db: sqlite3.Connection, task_id: str, state: TaskState, now: int) ->
         over += [(failed, "failed") for failed in _fail(db, needs, how, now)]
 
 
-def _fail(db: sqlite3.Connection, needs: str, how: str, now: int) -> list[str]:
+def _fail(db: Connection, needs: str, how: str, now: int) -> list[str]:
     text = f"dependency_failed: task {needs}, which it was to run after, is {how}"
     failed = db.execute(sql.FAIL_DEPENDANTS, {"needs": needs, "now": now, "text": text}).fetchall()
     end = {"result": text, "structured": None, "notes": None, "error": FailureClass.DEPENDENCY}

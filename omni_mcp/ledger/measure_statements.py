@@ -1,9 +1,8 @@
 """The statements behind `measures.py`, and their rows."""
 
-import sqlite3
-
 from omni_mcp.ledger.measures import UPTO, Calls, Took, Waiting
 from omni_mcp.ledger.rows import maybe_moment
+from omni_mcp.ledger.store import Row
 from omni_mcp.task import TaskState, WaitingFor
 
 PAIRS = 200
@@ -50,7 +49,7 @@ TOOK = f"""
 """
 
 
-def some_open(row: sqlite3.Row) -> Waiting:
+def some_open(row: Row) -> Waiting:
     """Return one line of the open tasks."""
     return Waiting(
         state=TaskState(row["state"]),
@@ -61,7 +60,7 @@ def some_open(row: sqlite3.Row) -> Waiting:
     )
 
 
-def some_calls(row: sqlite3.Row) -> Calls:
+def some_calls(row: Row) -> Calls:
     """Return one line of the calls."""
     return Calls(
         executor=row["executor"],
@@ -74,6 +73,6 @@ def some_calls(row: sqlite3.Row) -> Calls:
     )
 
 
-def took(row: sqlite3.Row) -> Took:
+def took(row: Row) -> Took:
     """Return how long calls took."""
     return Took(count=row["n"], seconds=row["seconds"], upto={upto: row[f"upto_{at}"] for at, upto in enumerate(UPTO)})

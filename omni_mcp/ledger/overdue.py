@@ -1,16 +1,15 @@
 """Fail what nobody holds and whose deadline has come, with its whole story."""
 
-import sqlite3
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.dependants import is_over
 from omni_mcp.ledger.rows import moment
+from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.task import FailureClass, TaskState
 
 
-def fail_overdue(db: sqlite3.Connection, values: Mapping[str, Any]) -> int:
+def fail_overdue(db: Connection, values: Values) -> int:
     """Fail all idle and waiting tasks that are overdue, and those that wait for them.
 
     One whose run may live elsewhere is freed instead. Returns how many there were of both. `values`: `now`, `living`.
@@ -25,7 +24,7 @@ def fail_overdue(db: sqlite3.Connection, values: Mapping[str, Any]) -> int:
     return len(rows)
 
 
-def _fail(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> bool:
+def _fail(db: Connection, row: Row, now: int) -> bool:
     text = _story(db, row)
     if db.execute(sql.EXPIRE, {"n": row["n"], "now": now, "text": text}).fetchone() is None:
         return False  # it waited for another overdue one, and failed with that
@@ -34,7 +33,7 @@ def _fail(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> bool:
     return True
 
 
-def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
+def _story(db: Connection, row: Row) -> str:
     """Return what became of it until its deadline."""
     state = f"{row['state']} ({row['waiting_for']})" if row["waiting_for"] else row["state"]
     why = [row["text"]] if row["text"] else []
@@ -44,5 +43,5 @@ def _story(db: sqlite3.Connection, row: sqlite3.Row) -> str:
     return "; ".join([told, *why, *(tried or ["never begun"])])
 
 
-def _attempts(db: sqlite3.Connection, row: sqlite3.Row) -> list[sqlite3.Row]:
+def _attempts(db: Connection, row: Row) -> Sequence[Row]:
     return db.execute(sql.ATTEMPTS, {"n": row["n"]}).fetchall()

@@ -1,7 +1,6 @@
 """What asking and answering write, each in one transaction."""
 
 import hashlib
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,9 @@ from omni_mcp.ledger import question_statements as sql
 from omni_mcp.ledger import statements
 from omni_mcp.ledger.notices import write_notice
 from omni_mcp.ledger.rows import from_json, maybe_moment, moment, to_json
+from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
 
-Values = Mapping[str, Any]
 PREFIX = "q"
 LONGEST = 20_000
 """Characters of a question that are kept; what is cut off is counted."""
@@ -36,7 +35,7 @@ def kept(text: str) -> str:
     return f"{text[:LONGEST]}\n… ({left} more characters)" if left > 0 else text
 
 
-def ask(db: sqlite3.Connection, values: Values, channels: Sequence[str]) -> sqlite3.Row | None:
+def ask(db: Connection, values: Values, channels: Sequence[str]) -> Row | None:
     """Write a question down and have its task wait, or return the same one that was answered meanwhile.
 
     None: the attempt does not hold the task.
@@ -53,7 +52,7 @@ def ask(db: sqlite3.Connection, values: Values, channels: Sequence[str]) -> sqli
     return db.execute(sql.NEW_QUESTION, {**values, "n": moved["n"]}).fetchone()
 
 
-def answer(db: sqlite3.Connection, values: Values) -> None:
+def answer(db: Connection, values: Values) -> None:
     """Write an answer down and have its task go on. Raises QuestionGone: answered, taken back, or never asked."""
     answered = db.execute(sql.ANSWER, values).fetchone()
     if answered is None:
@@ -63,18 +62,18 @@ def answer(db: sqlite3.Connection, values: Values) -> None:
     db.execute(sql.GO_ON, values)
 
 
-def take_back(db: sqlite3.Connection, values: Values) -> None:
+def take_back(db: Connection, values: Values) -> None:
     """Note that nobody has to answer any more; the run goes on."""
     if db.execute(sql.TAKE_BACK, values).rowcount:
         db.execute(sql.GO_ON, values)
 
 
-def take(db: sqlite3.Connection, values: Values) -> bool:
+def take(db: Connection, values: Values) -> bool:
     """Note that a run has the answer. False: it has none, or has it already."""
     return db.execute(sql.TAKE, values).rowcount == 1
 
 
-def a_question(row: sqlite3.Row) -> Question:
+def a_question(row: Row) -> Question:
     """Return the question of a row."""
     schema: Mapping[str, Any] = from_json(row["schema"])
     return Question(
@@ -88,5 +87,5 @@ def a_question(row: sqlite3.Row) -> Question:
     )
 
 
-def _answer(row: sqlite3.Row) -> Answer | None:
+def _answer(row: Row) -> Answer | None:
     return None if row["action"] is None else Answer(action=Action(row["action"]), content=from_json(row["content"]))

@@ -1,13 +1,13 @@
-"""Between rows of SQLite and the words of the house."""
+"""Between rows of a database and the words of the house."""
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice, ResultPage
+from omni_mcp.ledger.store import Row
 from omni_mcp.task import Attempt, Event, FailureClass, Mode, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,9 +71,16 @@ def _said_later(spec: TaskSpec) -> list[Any]:
     return [said for said in (spec.deadline_said, sorted(spec.after), spec.budget_usd) if said]
 
 
-def a_task(found: sqlite3.Row) -> Task:
+def as_dict(row: Row) -> Mapping[str, Any]:
+    """Return a row by name; one of SQLite looks each name up by walking through all of them."""
+    if isinstance(row, dict):
+        return cast("Mapping[str, Any]", row)
+    return dict(zip(row.keys(), cast("Iterable[Any]", row), strict=True))
+
+
+def a_task(found: Row) -> Task:
     """Return the task of a joined row (short rows carry a cut description and no payload)."""
-    row = dict(zip(found.keys(), found, strict=True))  # a Row looks each name up by walking through all of them
+    row = as_dict(found)
     return Task(
         id=row["id"],
         spec=TaskSpec(
@@ -118,7 +125,7 @@ def a_task(found: sqlite3.Row) -> Task:
     )
 
 
-def an_event(row: sqlite3.Row) -> Event:
+def an_event(row: Row) -> Event:
     """Return one line of history."""
     return Event(
         seq=row["seq"],
@@ -130,7 +137,7 @@ def an_event(row: sqlite3.Row) -> Event:
     )
 
 
-def an_attempt(row: sqlite3.Row) -> Attempt:
+def an_attempt(row: Row) -> Attempt:
     """Return one try at a task."""
     return Attempt(
         number=row["number"],
@@ -145,7 +152,7 @@ def an_attempt(row: sqlite3.Row) -> Attempt:
     )
 
 
-def a_result_page(row: sqlite3.Row) -> ResultPage:
+def a_result_page(row: Row) -> ResultPage:
     """Return a page of the stored end of a task."""
     parts = ("structured", "notes")
     large = {part: row[f"{part}_chars"] for part in parts if row[part] is None and row[f"{part}_chars"]}
@@ -159,7 +166,7 @@ def a_result_page(row: sqlite3.Row) -> ResultPage:
     )
 
 
-def an_engine(row: sqlite3.Row) -> EngineMark:
+def an_engine(row: Row) -> EngineMark:
     """Return what an engine announced."""
     return EngineMark(
         owner=row["owner"],
@@ -174,14 +181,14 @@ def an_engine(row: sqlite3.Row) -> EngineMark:
     )
 
 
-def a_health(row: sqlite3.Row) -> ExecutorHealth:
+def a_health(row: Row) -> ExecutorHealth:
     """Return how an executor was last seen."""
     return ExecutorHealth(
         name=row["name"], usable=bool(row["usable"]), detail=row["detail"], seen_at=moment(row["seen_at"])
     )
 
 
-def a_mode(row: sqlite3.Row) -> ModeMark:
+def a_mode(row: Row) -> ModeMark:
     """Return the mode of the home."""
     return ModeMark(
         mode=Mode(row["mode"]),
@@ -194,22 +201,22 @@ def a_mode(row: sqlite3.Row) -> ModeMark:
     )
 
 
-def a_change(row: sqlite3.Row) -> ModeChange:
+def a_change(row: Row) -> ModeChange:
     """Return one line of the history of modes."""
     return ModeChange(at=moment(row["at"]), was=Mode(row["was"]), mode=Mode(row["mode"]), cause=row["cause"])
 
 
-def a_notice(row: sqlite3.Row) -> Notice:
+def a_notice(row: Row) -> Notice:
     """Return what people are to be told."""
     return _notice(row, row["n"])
 
 
-def _notice(row: sqlite3.Row, number: int) -> Notice:
+def _notice(row: Row, number: int) -> Notice:
     data: Mapping[str, Any] | None = from_json(row["data"])
     return Notice(number=number, at=moment(row["at"]), kind=row["kind"], text=row["text"], data=data or {})
 
 
-def a_delivery(row: sqlite3.Row) -> Delivery:
+def a_delivery(row: Row) -> Delivery:
     """Return a notice on its way through a channel."""
     return Delivery(
         number=row["n"],

@@ -1,22 +1,18 @@
 """What a schedule writes, in one transaction: how far it is decided, and the task of the due time."""
 
 import json
-import sqlite3
-from collections.abc import Mapping
-from typing import Any
 
 from omni_mcp.errors import IdempotencyConflict, ScheduleRunning, TaskPurged
 from omni_mcp.ledger import schedule_statements as sql
 from omni_mcp.ledger import statements
 from omni_mcp.ledger.base import ScheduleMark
 from omni_mcp.ledger.rows import maybe_moment, moment
+from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.ledger.submission import submit
 from omni_mcp.task import TaskState
 
-Values = Mapping[str, Any]
 
-
-def a_schedule(row: sqlite3.Row) -> ScheduleMark:
+def a_schedule(row: Row) -> ScheduleMark:
     """Return how far a schedule is decided."""
     return ScheduleMark(
         name=row["name"],
@@ -33,7 +29,7 @@ def a_schedule(row: sqlite3.Row) -> ScheduleMark:
     )
 
 
-def advance(db: sqlite3.Connection, values: Values, task: Values | None) -> sqlite3.Row | None:
+def advance(db: Connection, values: Values, task: Values | None) -> Row | None:
     """Move a schedule on from where it was seen, and write the task of a due time with it.
 
     None: somebody else has moved it, its last run is not over, or the due time has its task already.
@@ -48,7 +44,7 @@ def advance(db: sqlite3.Connection, values: Values, task: Values | None) -> sqli
     return None if known else row
 
 
-def run_by_hand(db: sqlite3.Connection, values: Values, task: Values) -> tuple[sqlite3.Row, bool, sqlite3.Row | None]:
+def run_by_hand(db: Connection, values: Values, task: Values) -> tuple[Row, bool, Row | None]:
     """Write a task of a schedule that is wanted now. Raises ScheduleRunning while its last run is not over."""
     db.execute(sql.PLAN, values)
     if db.execute(sql.RUNS_BY_HAND, values).fetchone() is None:
@@ -56,7 +52,7 @@ def run_by_hand(db: sqlite3.Connection, values: Values, task: Values) -> tuple[s
     return submit(db, task, ())
 
 
-def pause(db: sqlite3.Connection, values: Values, *, paused: bool) -> sqlite3.Row | None:
+def pause(db: Connection, values: Values, *, paused: bool) -> Row | None:
     """Pause a schedule, or let it go on from now; returns the engine that is there."""
     db.execute(sql.PLAN, values)
     db.execute(sql.PAUSE if paused else sql.UNPAUSE, values)

@@ -225,18 +225,17 @@ HOLD = (
     """
     + _MOVED
 )
-OVERDUE = """
-    select n, id, state, waiting_for, text, deadline,
-        run_id is not null and served_by in (select value from json_each(:living)) as lives
-    from tasks
+_MAY_LIVE = "(run_id is not null and served_by in (select value from json_each(:living)))"
+OVERDUE = f"""
+    select n, id, state, waiting_for, text, deadline, {_MAY_LIVE} as lives from tasks
     where deadline <= :now and open = 1 and +state in ('idle', 'waiting') and owner is null
-        and not (lives and state = 'idle' and queued_for is null)
+        and not (state = 'idle' and queued_for is null and {_MAY_LIVE})
 """
-"""Those whose run may live elsewhere are over when that was told to stop: until then they are free for who does that."""
+"""A task whose run may live elsewhere is over when that was told to stop; till then it is free for who does that."""
 FREE_OVERDUE = """
     update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null,
         queued_for = null
-    where n = :n
+    where n = :n and state in ('idle', 'waiting') and owner is null
 """
 ATTEMPTS = "select number, executor, end from attempts where task = :n order by number"
 EXPIRE = """
@@ -318,6 +317,7 @@ RETIRE = """
     where owner = :owner and (not :only_if_idle or not (
         exists (select 1 from tasks where open = 1)
         or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+        or exists (select 1 from memory_outbox where given_up_at is null)
         or exists (
             select 1 from json_each(:scheduled)
             where value not in (select name from schedules where paused_at is not null)
@@ -337,7 +337,9 @@ LEAD = """
 SAVE_MODE = "update modes set state = :state where prober = :owner returning mode"
 CHANGE_MODE = "update modes set mode = :mode"
 NEW_CHANGE = "insert into mode_changes (at, was, mode, cause) values (:now, :was, :mode, :cause)"
-NEW_NOTICE = "insert into notices (at, kind, text, data, told_at) values (:now, :kind, :text, :data, :told_at)"
+NEW_NOTICE = """
+    insert into notices (at, kind, text, data, told_at) values (:now, :kind, :text, :data, :told_at) returning n
+"""
 _OWED = "told_at is null and given_up_at is null"
 HURRY = f"update deliveries set due_at = :now where channel = :channel and {_OWED}"
 NEW_DELIVERY = "insert into deliveries (notice, channel, id, due_at) values (:notice, :channel, :id, :now)"
@@ -381,7 +383,10 @@ SEND_AGAIN = """
     update deliveries set given_up_at = null, due_at = :now
     where given_up_at is not null and channel in (select value from json_each(:channels))
 """
-ANY_OWED = f"select exists (select 1 from deliveries where {_OWED}) as owed"
+ANY_OWED = f"""
+    select exists (select 1 from deliveries where {_OWED})
+        or exists (select 1 from memory_outbox where given_up_at is null) as owed
+"""
 
 _OLD = "select n from tasks where open = 0 and since < :before"
 PURGEABLE = f"select count(*) as n from ({_OLD})"

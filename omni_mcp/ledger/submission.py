@@ -1,28 +1,21 @@
 """What a submit writes, in one transaction: the task, its payload, its key, and what it runs after."""
 
-import sqlite3
-from collections.abc import Mapping
-from typing import Any
-
 from omni_mcp.errors import BadRequest, IdempotencyConflict, TaskNotFound, TaskPurged
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.dependants import failed_one, is_over, needed
 from omni_mcp.ledger.rows import moment
+from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.task import TaskState, WaitingFor
 
-Values = Mapping[str, Any]
 
-
-def submit(
-    db: sqlite3.Connection, values: Values, after: tuple[str, ...]
-) -> tuple[sqlite3.Row, bool, sqlite3.Row | None]:
+def submit(db: Connection, values: Values, after: tuple[str, ...]) -> tuple[Row, bool, Row | None]:
     """Insert the task, or find the one of its key; and see in the same transaction which engine is there."""
     known = _known(db, values)
     row = _insert_after(db, values, after) if known is None else the_task(db, known)
     return row, known is not None, db.execute(sql.ENGINE).fetchone()
 
 
-def _known(db: sqlite3.Connection, values: Values) -> str | None:
+def _known(db: Connection, values: Values) -> str | None:
     if values["key"] is None:
         return None
     row = db.execute(sql.KNOWN_KEY, values).fetchone()
@@ -35,7 +28,7 @@ def _known(db: sqlite3.Connection, values: Values) -> str | None:
     return row["task_id"]
 
 
-def _insert_after(db: sqlite3.Connection, values: Values, after: tuple[str, ...]) -> sqlite3.Row:
+def _insert_after(db: Connection, values: Values, after: tuple[str, ...]) -> Row:
     """Insert a task that runs after others; one whose others can never complete is failed at once."""
     _refuse_past(values)
     needs = needed(db, after, values["principal"])
@@ -59,7 +52,7 @@ def _refuse_past(values: Values) -> None:
         )
 
 
-def _insert(db: sqlite3.Connection, values: Values) -> sqlite3.Row:
+def _insert(db: Connection, values: Values) -> Row:
     row = db.execute(sql.NEW_TASK, values).fetchone()
     db.execute(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
     if values["key"] is not None:
@@ -67,7 +60,7 @@ def _insert(db: sqlite3.Connection, values: Values) -> sqlite3.Row:
     return row
 
 
-def the_task(db: sqlite3.Connection, task_id: str) -> sqlite3.Row:
+def the_task(db: Connection, task_id: str) -> Row:
     """Return the row of a task. Raises TaskNotFound."""
     row = db.execute(sql.TASK, {"id": task_id}).fetchone()
     if row is None:

@@ -4,16 +4,13 @@ A row is opened in one transaction with the look at the budgets, so callers in s
 last cent: what goes beyond a budget is the cost of calls that were open when it was reached, and no more.
 """
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from omni_mcp.budget import Allowance, Cell, Cost, Spending, Sum
 from omni_mcp.errors import LedgerError
 from omni_mcp.ledger.rows import stamp
-
-Values = Mapping[str, Any]
+from omni_mcp.ledger.store import Connection, Row, Values
 
 NEVER = 1 << 62
 """A moment in which no day begins: nothing was spent since."""
@@ -86,7 +83,7 @@ ORDERS: Mapping[str, str] = {"day": "1 desc"}
 """The newest day first; else what cost most."""
 
 
-def open_row(db: sqlite3.Connection, values: Values, allowance: Allowance | None) -> int:
+def open_row(db: Connection, values: Values, allowance: Allowance | None) -> int:
     """Write that a call begins, if it may; returns its row. Raises BudgetReached, LedgerError for no such task.
 
     A run that lives on elsewhere has begun already: its row is found again.
@@ -110,7 +107,7 @@ def since_of(day: datetime | None) -> int:
     return NEVER if day is None else stamp(day)
 
 
-def spending_of(row: sqlite3.Row | None) -> Spending:
+def spending_of(row: Row | None) -> Spending:
     """Return what was spent; nothing, for a task that is not there."""
     if row is None:
         return Spending()
@@ -132,11 +129,11 @@ def costs_by(group: str) -> str:
     )
 
 
-def a_cell(row: sqlite3.Row) -> Cell:
+def a_cell(row: Row) -> Cell:
     """Return what one executor with one model came to on one day."""
     return Cell(**{name: row[name] for name in row.keys()})  # noqa: SIM118
 
 
-def a_cost(row: sqlite3.Row) -> Cost:
+def a_cost(row: Row) -> Cost:
     """Return one line of the costs."""
     return Cost(**{name: row[name] for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values

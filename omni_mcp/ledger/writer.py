@@ -1,33 +1,22 @@
-"""The one writer of a process: group commit on a thread of its own.
+"""The one writer of a process on SQLite: what waits runs in one BEGIN IMMEDIATE … COMMIT, each in its savepoint."""
 
-Callers hand over a unit of work and wait. All units that wait run in one BEGIN IMMEDIATE … COMMIT, each in its
-savepoint, and are answered after the commit is on disk. A cancelled caller loses its answer, never the write.
-"""
-
-import asyncio
 import logging
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable, OmniError
 from omni_mcp.home import make_private
 from omni_mcp.ledger.gate import WriteGate
+from omni_mcp.ledger.group_commit import PATIENCE, GroupCommit, Unit, tell
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-PATIENCE = 5.0
-"""Seconds that a caller waits for its unit to begin; then the unit is withdrawn and was never run."""
-BATCH = 256
-"""Units in one transaction at most."""
 PRAGMAS = """
 pragma journal_mode = wal;
 pragma synchronous = full;
@@ -36,100 +25,23 @@ pragma busy_timeout = 2000;
 """
 
 
-@dataclass(eq=False, slots=True)
-class Unit(Generic[T]):
-    """A piece of work and who waits for it."""
-
-    work: Work[T]
-    loop: asyncio.AbstractEventLoop
-    answer: "asyncio.Future[T]"
-    state: str = "waiting"
-    """`waiting` → `running`, or → `withdrawn`; moved under the writer's lock."""
-    result: T | None = None
-    error: Exception | None = None
-
-
-class Writer:
+class Writer(GroupCommit[sqlite3.Connection]):
     """Owns the only read-write connection of the process; opened at the first unit, and again after it broke."""
 
     def __init__(
         self, path: Path, migrate: Callable[[sqlite3.Connection], None], *, patience: float = PATIENCE
     ) -> None:
+        super().__init__(patience=patience)
         self.inode: int | None = None
         """Which file is open; None when none is."""
         self._path = path
         self._migrate = migrate
-        self._patience = patience
-        self._units: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
-        self._moving = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._db: sqlite3.Connection | None = None
         self._gate: WriteGate | None = None
         self._log = path.with_name(f"{path.name}-wal")
         self._log_inode: int | None = None
 
-    async def do(self, work: Work[T]) -> T:
-        """Run a unit of work in a transaction; returns its result after the commit. Raises LedgerError."""
-        loop = asyncio.get_running_loop()
-        unit = Unit(work, loop, loop.create_future())
-        timer = loop.call_later(self._patience, self._withdraw, unit)
-        self._start()
-        self._units.put(unit)
-        try:
-            return await unit.answer
-        finally:
-            timer.cancel()
-
-    def close(self) -> None:
-        """Finish the units that wait, then close the connection. Blocks, but no longer than our patience."""
-        if self._thread is not None:
-            self._units.put(None)
-            self._thread.join(self._patience)
-            self._thread = None
-
-    def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="ledger writer", daemon=True)
-            self._thread.start()
-
-    def _withdraw(self, unit: Unit[Any]) -> None:
-        """Take back a unit that has not begun; it can never run afterwards."""
-        with self._moving:
-            if unit.state != "waiting":
-                return
-            unit.state = "withdrawn"
-        if not unit.answer.done():
-            unit.answer.set_exception(
-                LedgerBusy(
-                    f"another process has held the ledger for {self._patience:.1f} s; nothing was written",
-                    next_step="call again; if it stays so, omni-mcp engine status shows who may be stuck",
-                )
-            )
-
-    # below: on the writer's thread
-
-    def _run(self) -> None:
-        while (unit := self._units.get()) is not None:
-            batch = [unit]
-            last = self._drain(batch)
-            self._serve(batch)
-            if last:
-                break
-        self._close()
-
-    def _drain(self, batch: list[Unit[Any]]) -> bool:
-        """Take what waits besides; True when that included the end."""
-        while len(batch) < BATCH:
-            try:
-                unit = self._units.get_nowait()
-            except queue.Empty:
-                return False
-            if unit is None:
-                return True
-            batch.append(unit)
-        return False
-
-    def _serve(self, batch: list[Unit[Any]]) -> None:
+    def _serve(self, batch: list[Unit[sqlite3.Connection, Any]]) -> None:
         """Run a batch and answer it; a connection that broke is closed, so that the next batch opens it anew."""
         try:
             with self._open().held():
@@ -143,19 +55,11 @@ class Writer:
                 unit.error = understood(error, self._path)
         if broken:
             self.inode = None
-        _tell(units)
+        tell(units)
         if broken:
             self._close()
 
-    def _begin_all(self, batch: Sequence[Unit[Any]]) -> list[Unit[Any]]:
-        """Return the units that were not withdrawn: from here on they run."""
-        with self._moving:
-            units = [unit for unit in batch if unit.state != "withdrawn"]
-            for unit in units:
-                unit.state = "running"
-        return units
-
-    def _commit_together(self, units: Sequence[Unit[Any]]) -> bool:
+    def _commit_together(self, units: Sequence[Unit[sqlite3.Connection, Any]]) -> bool:
         """Run all in one transaction; False when it ended as a whole, so that nothing of it was written."""
         db = cast("sqlite3.Connection", self._db)
         db.execute("begin immediate")
@@ -170,7 +74,7 @@ class Writer:
             return False
         return True
 
-    def _commit_one_by_one(self, units: Sequence[Unit[Any]]) -> None:
+    def _commit_one_by_one(self, units: Sequence[Unit[sqlite3.Connection, Any]]) -> None:
         """Run each in a transaction of its own, so that only the one that breaks it fails."""
         db = cast("sqlite3.Connection", self._db)
         for unit in units:
@@ -186,7 +90,7 @@ class Writer:
                 _roll_back(db)
                 unit.error = understood(error, self._path)
 
-    def _run_in_savepoint(self, db: sqlite3.Connection, unit: Unit[Any]) -> None:
+    def _run_in_savepoint(self, db: sqlite3.Connection, unit: Unit[sqlite3.Connection, Any]) -> None:
         """Run a unit; its error undoes what it wrote, and nothing else."""
         db.execute("savepoint unit")
         try:
@@ -253,26 +157,6 @@ def _roll_back(db: sqlite3.Connection) -> None:
     if db.in_transaction:
         with suppress(sqlite3.Error):
             db.execute("rollback")
-
-
-def _tell(units: Sequence[Unit[Any]]) -> None:
-    """Answer all callers, with one hop for each event loop."""
-    for loop in {unit.loop for unit in units}:
-        mine = [unit for unit in units if unit.loop is loop]
-        try:
-            loop.call_soon_threadsafe(_answer, mine)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            continue
-
-
-def _answer(units: Sequence[Unit[Any]]) -> None:
-    for unit in units:
-        if unit.answer.done():
-            continue
-        if unit.error is not None:
-            unit.answer.set_exception(unit.error)
-        else:
-            unit.answer.set_result(unit.result)
 
 
 def understood(error: Exception, path: Path) -> Exception:

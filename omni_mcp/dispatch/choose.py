@@ -1,0 +1,40 @@
+"""Which dispatch the environment names: datagrams on this machine, or docket where several share the work."""
+
+import os
+from urllib.parse import urlsplit
+
+from omni_mcp.dispatch.base import Dispatch
+from omni_mcp.dispatch.local import LocalDispatch
+from omni_mcp.errors import SettingsError
+from omni_mcp.this_machine import label
+
+VARIABLE = "OMNI_DISPATCH"
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+"""What docket opens, but for its experimental memory of one process."""
+
+
+def open_dispatch() -> Dispatch:
+    """Return how nudges travel by `OMNI_DISPATCH`. Raises SettingsError."""
+    url = os.environ.get(VARIABLE)
+    if not url:
+        return LocalDispatch()
+    if _scheme(url) not in SCHEMES:
+        raise SettingsError(
+            f"{VARIABLE} is no URL of a Redis or Valkey",
+            next_step=f"write it as redis://HOST:6379/0 (or rediss://), or unset {VARIABLE} for one machine",
+        )
+    try:
+        from omni_mcp.dispatch.docket import DocketDispatch
+    except ImportError as error:
+        raise SettingsError(
+            f"{VARIABLE} is set, but docket is not installed ({error})",
+            next_step=f"pip install 'omni-mcp[cluster]', or unset {VARIABLE} for one machine",
+        ) from error
+    return DocketDispatch(url, machine=label())
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
