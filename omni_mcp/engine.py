@@ -394,7 +394,7 @@ class Engine:
         return await self._begin(task, found, attempts)
 
     async def _recall(self, task: Task, attempts: TaskGroup) -> bool:
-        """End the run that lives elsewhere of a task that is cancelled or overdue, whatever mode, money and slots say."""
+        """End the run that lives elsewhere of a cancelled or overdue task, whatever the mode and the limits."""
         may_live = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()}) is not None
         if task.cancel_requested_at is None and not may_live:
             return False  # its deadline has come just now: the next step fails it
