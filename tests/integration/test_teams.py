@@ -246,6 +246,17 @@ async def test_a_request_with_a_forged_token_host_or_origin_does_nothing_and_lea
         assert "server" not in (await client.get("/healthz")).headers
 
 
+async def test_who_has_no_token_is_told_which_provider_gives_one_and_what_to_ask_it_for(team: Team) -> None:
+    async with team.http() as client:
+        refusal = await client.post("/mcp", json=INITIALIZE)
+        at = "/.well-known/oauth-protected-resource/mcp"
+        assert f'resource_metadata="https://omni.example.com{at}"' in refusal.headers["www-authenticate"]
+        told = (await client.get(at)).json()
+    assert told["resource"] == "https://omni.example.com/mcp"
+    assert [url.rstrip("/") for url in told["authorization_servers"]] == [ISSUER]
+    assert told["scopes_supported"] == ["tasks:read", "tasks:write"]
+
+
 async def test_a_session_of_somebody_else_is_none(team: Team) -> None:
     async with team.http(token_of("alice")) as alice, team.http(token_of("bob")) as bob:
         session = (await alice.post("/mcp", json=INITIALIZE)).headers["mcp-session-id"]
