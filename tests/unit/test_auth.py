@@ -14,6 +14,7 @@ import pytest
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
+from starlette.applications import Starlette
 
 from omni_mcp.decide.pace import filled, taken
 from omni_mcp.faces.auth import Bearers, discoverable
@@ -198,12 +199,13 @@ AT = "http://127.0.0.1:8765"
         ({"jwt": None}, None),
     ],
 )
-def test_clients_are_told_of_a_provider_that_they_can_ask(
+async def test_clients_are_told_of_a_provider_that_they_can_ask(
     http: dict[str, Any], resource: str | None, keys_of: httpx2.AsyncClient
 ) -> None:
     jwt = {"issuer": "https://id.example.com", "audience": "omni", "public_key": "k", **(http.get("jwt") or {})}
     row = Http.model_validate({**http, "jwt": jwt if http.get("jwt", jwt) else None})
-    provider = discoverable(Bearers(Live(row).now, keys_of), row, AT)
-    routes = provider.get_routes("/mcp")
-    assert [route.path for route in routes] == (["/.well-known/oauth-protected-resource/mcp"] if resource else [])
-    assert not resource or str(provider._get_resource_url("/mcp")) == resource
+    routes = discoverable(Bearers(Live(row).now, keys_of), row, AT).get_routes("/mcp")
+    transport = httpx2.ASGITransport(Starlette(routes=routes))
+    async with httpx2.AsyncClient(transport=transport, base_url=AT) as client:
+        told = await client.get("/.well-known/oauth-protected-resource/mcp")
+    assert (told.json()["resource"] if told.status_code == 200 else None) == resource
