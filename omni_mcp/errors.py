@@ -15,6 +15,7 @@ OmniError                 code, retryable, retry_after, next_step
 │   ├── ForPeople
 │   └── Forbidden         the token does not have the scope
 ├── RateLimited           retryable: this principal asks too often
+├── Overloaded            retryable: all together ask too much at once
 ├── SettingsError         servers.yaml or the environment
 ├── TransitionRefused     the guarded write found another state, attempt or owner
 ├── LedgerError
@@ -115,12 +116,17 @@ class TooDeep(BadRequest):
 
     code = "too_deep"
 
-    def __init__(self, ancestors: tuple[str, ...], limit: int, *, gateway: bool = False) -> None:
-        task, depth = ancestors[-1], len(ancestors)
+    def __init__(self, task: str | None, depth: int, limit: int, *, gateway: bool = False) -> None:
+        """Name the innermost task; None is one of which the caller must not know."""
+        said = f"this comes from inside task {task}, {depth} levels deep, and the limit is {limit}"
+        if task is None:
+            said = f"this comes from inside a task of somebody else, {depth} levels deep, and the limit is {limit}"
+        elif gateway:
+            said = (
+                f"this comes from OpenClaw while it works on task {task}, {depth} levels deep, and the limit is {limit}"
+            )
         super().__init__(
-            f"this comes from OpenClaw while it works on task {task}, {depth} levels deep, and the limit is {limit}"
-            if gateway
-            else f"this comes from inside task {task}, {depth} levels deep, and the limit is {limit}",
+            said,
             next_step="do it yourself instead of handing it on; limits.max_depth in servers.yaml sets the limit",
         )
 
@@ -186,6 +192,20 @@ class RateLimited(OmniError):
         super().__init__(
             f"more than {per_second:g} requests a second; nothing was done",
             next_step=f"make the same call again in {retry_after:g} s",
+        )
+        self.retry_after = retry_after
+
+
+class Overloaded(OmniError):
+    """More requests are under way than `http.connections` allows."""
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, most: int, retry_after: float) -> None:
+        super().__init__(
+            f"{most} requests are under way, and the server takes no more at a time; nothing was done",
+            next_step=f"make the same request again in {retry_after:g} s",
         )
         self.retry_after = retry_after
 

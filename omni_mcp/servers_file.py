@@ -802,10 +802,12 @@ class Http(_Row):
     """Names by which clients reach it (the `Host` header), besides its addresses; `*.example.com` fits all below."""
     origins: tuple[Origin, ...] = ()
     """Web pages that may call it from a browser (the `Origin` header), besides its own."""
+    url: Origin | None = None
+    """Where clients of `jwt` reach it (RFC 9728), unless by `https://` and the first of `hosts`."""
     rate: Rate = Rate()
     """How often each principal may ask."""
     connections: Annotated[int, Field(ge=10, le=100_000)] = 2000
-    """Connections at a time; those above get 503."""
+    """Requests under way at a time, streams among them; those above get 503, and when to come again."""
 
     @model_validator(mode="after")
     def _tells_apart(self) -> Self:
@@ -819,6 +821,12 @@ class Http(_Row):
     def guarded(self) -> bool:
         """Whether callers have to say who they are."""
         return bool(self.tokens) or self.jwt is not None
+
+    @property
+    def public_url(self) -> str | None:
+        """Where clients reach it, as far as this says; TLS is the business of a proxy before us."""
+        named = [f"https://{name}" for name in self.hosts if not name.startswith("*.")]
+        return self.url or next(iter(named), None)
 
 
 class MemoryTool(_Row):

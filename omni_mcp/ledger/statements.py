@@ -23,7 +23,9 @@ SEEN = """
 
 The plus keeps SQLite from walking through all tasks of the principal instead.
 """
-FIND = f"select id from tasks where id >= :low and id < :high and {SEEN.format('')} limit 6"
+_FOUND = "id >= :low and {0}id < :high and {1} limit 6"
+FIND = f"select id from tasks where {_FOUND.format('', SEEN.format(''))}"
+FIND_WHOLE = f"{_WHOLE} where t.{_FOUND.format('t.', SEEN.format('t.'))}"
 CLAIMABLE = (
     """
     with recursive principals (name) as (

@@ -213,6 +213,15 @@ async def test_a_worker_of_a_gateway_that_submits_too_deep_is_told_so(tmp_path: 
             await here.ancestors_from(OPENCLAW_CLIENT)
 
 
+async def test_whoever_only_says_that_it_is_a_gateway_learns_of_no_task_of_somebody_else(tmp_path: Path) -> None:
+    async with place(tmp_path, max_depth=0) as here:
+        parent = await here.executing(await here.submitted(), served_by="claw")
+        other = replace(here.service, principal="token:bob")
+        with pytest.raises(TooDeep, match="inside a task of somebody else, 1 levels deep") as refusal:
+            await other.submit(a_spec(), client=OPENCLAW_CLIENT)
+        assert parent not in f"{refusal.value} {refusal.value.next_step}"
+
+
 async def test_a_task_of_another_home_is_an_ancestor_too(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         here.inside("atask0fanotherhome")
