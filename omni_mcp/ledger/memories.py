@@ -43,7 +43,7 @@ ADD_WORDS = "insert into memory_words (rowid, words) values (:n, :words)"
 DROP_OLDEST = f"""
     delete from memories where n in (
         select n from memories where principal = :principal and project = :project
-        order by n desc limit -1 offset {MOST}
+        order by n desc limit 1000000000 offset {MOST}
     )
 """
 RECALL = """

@@ -24,6 +24,9 @@ from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, WaitingFor
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
+LEDGERS = True
+"""What is said here holds for each kind of ledger."""
+
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
 
