@@ -37,25 +37,24 @@ SERVER_MEMORY = Tools(
         arguments={"entities": [{"name": "omni-mcp {task_id}", "entityType": "{scope}", "observations": ["{memory}"]}]},
     ),
 )
+_CUBE = "omni-mcp"
 MEMOS = Tools(
-    # https://github.com/MemTensor/MemOS, src/memos/api/mcp_serve.py: each user has cubes of memories; its errors are
-    # texts, and a cube has to be registered again after each start of the server
+    # https://github.com/MemTensor/MemOS, src/memos/api/mcp_serve.py. Its errors are texts; a cube has to be registered
+    # again after each start of the server. One cube for all: over its embedded Qdrant a process cannot open a second
+    # one. Whose a memory is stands in its line, but a language model may rewrite that: so it is for `local` alone.
     prepare=(
-        MemoryTool(tool="create_user", arguments={"user_id": "{scope}"}),
-        MemoryTool(
-            tool="register_cube",
-            arguments={"cube_name_or_path": "{scope}", "cube_id": "{scope}", "user_id": "{scope}"},
-        ),
+        MemoryTool(tool="create_user", arguments={"user_id": _CUBE}),
+        MemoryTool(tool="register_cube", arguments={"cube_name_or_path": _CUBE, "cube_id": _CUBE, "user_id": _CUBE}),
     ),
     recall=MemoryTool(
         tool="search_memories",
-        arguments={"query": "{text}", "user_id": "{scope}", "cube_ids": ["{scope}"]},
+        arguments={"query": "{text}", "user_id": _CUBE, "cube_ids": [_CUBE]},
         result="/text_mem/0/memories",
         text="/memory",
     ),
     add=MemoryTool(
         tool="add_memory",
-        arguments={"memory_content": "{memory}", "cube_id": "{scope}", "user_id": "{scope}"},
+        arguments={"memory_content": "{memory}", "cube_id": _CUBE, "user_id": _CUBE},
         refusal="Error",
     ),
 )

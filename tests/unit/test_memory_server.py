@@ -243,19 +243,16 @@ async def test_memos_gets_a_user_and_a_cube_before_it_is_used_and_again_after_it
         }
     )
     async with server(session, MEMOS) as memory:
-        told_of = await recalled(memory, principal="bob")
+        told_of = await recalled(memory)
         with pytest.raises(MemoryFailed) as refused:
-            await memory.add(owed(a_memory(principal="bob")))
+            await memory.add(owed(a_memory()))
         assert refused.value.refused
         session.answers = {"search_memories": said(found)}
-        await memory.add(owed(a_memory(principal="bob")))
-    assert [each.outcome for each in told_of] == ["The deploy script is ship.sh"]  # it rewrites what it takes
-    scope = scope_of("bob", None)
-    assert session.asked("search_memories") == [
-        {"query": "where is the deploy script", "user_id": scope, "cube_ids": [scope]}
-    ]
-    order = [name for name, _ in session.calls]
+        await memory.add(owed(a_memory()))
+        assert not memory.admits("bob")  # it may rewrite the line that says whose it is
+    assert [each.outcome for each in told_of] == ["The deploy script is ship.sh"]
     prepared = ["create_user", "register_cube"]
+    order = [name for name, _ in session.calls]
     assert order == [*prepared, "search_memories", "add_memory", *prepared, "add_memory"]
 
 
