@@ -383,7 +383,7 @@ async def test_who_waits_hears_of_the_end_from_the_engine_and_not_by_looking(
     monkeypatch.setattr(sqlite, "POLL", 3600)
     fake, dispatch, waits = FakeExecutor(held=True), Asking(), 40
     async with place(tmp_path, dispatch=dispatch) as here, ledger_for_tests(tmp_path) as theirs:
-        async with LocalDispatch().listen() as doorbell, dispatch.listen(here.ledger.look):
+        async with LocalDispatch().listen() as doorbell, dispatch.calling(here.ledger.look):
             mark = EngineMark(owner="engine", pid=1, version="1", log="", address=doorbell.address, started_at=START)
             await theirs.announce(mark)
             engine = engine_for(theirs, fake, home=tmp_path, doorbell=doorbell)
