@@ -319,6 +319,11 @@ ANNOUNCE = """
     insert into engines (owner, pid, version, log, address, started_at, settings)
     values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
+BURY = """
+    update owners set buried = true where owner = :owner and (home = :home or beat_until + :grace <= server_now())
+"""
+IS_BURIED = "select not exists (select 1 from owners where owner = :owner and not buried) as buried"
+"""Only where engines of several machines work on one ledger: one that is buried holds nothing any more."""
 DISMISS = "update engines set dismissed_at = coalesce(dismissed_at, :now) where owner = :owner and gone_at is null"
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"
