@@ -40,8 +40,8 @@ CALL_LIMIT = 120.0
 PRINCIPALS = 10
 MIX = (("submit_task", 1), ("task_status", 6), ("list_tasks", 3))
 """Of ten calls: a team submits little and looks often."""
-EARLY = 1 / 6
-"""Where in the time the memory is looked at first: at 10 s of 60."""
+LOOKS = 6
+"""How often the memory is looked at: every 10 s of 60."""
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 MODERN = "2026-07-28"
 Call = tuple[str, Mapping[str, Any]]
@@ -68,7 +68,7 @@ class Seen:
     client_cpu: float = 0.0
     """Seconds of all clients, which share the cores with it."""
     memory: list[float] = field(default_factory=list[float])
-    """MB resident, early and at the end."""
+    """MB resident, at each sixth of the time: in the first one the clients come."""
     tasks: list[str] = field(default_factory=list[str])
 
 
@@ -177,8 +177,8 @@ async def loaded(server: Server, process: psutil.Process, *, clients: int, secon
     async with asyncio.TaskGroup() as tasks:
         for number in range(clients):
             tasks.create_task(client(server, number, began + seconds, seen))
-        for share in (EARLY, 1.0):
-            await asyncio.sleep(max(0.0, began + seconds * share - time.monotonic()))
+        for look in range(1, LOOKS + 1):
+            await asyncio.sleep(max(0.0, began + seconds * look / LOOKS - time.monotonic()))
             seen.memory.append(process.memory_info().rss / 1e6)
     after = process.cpu_times()
     seen.cpu = after.user + after.system - before.user - before.system
@@ -295,8 +295,7 @@ def line(name: str, seen: Seen, seconds: float) -> dict[str, Any]:
         "clients_cpu_ms_a_call": round(seen.client_cpu / max(1, len(seen.took)) * 1000, 1),
         "errors": len(seen.errors),
         "first_error": seen.errors[0] if seen.errors else None,
-        "memory_early_mb": round(seen.memory[0], 1),
-        "memory_end_mb": round(seen.memory[-1], 1),
+        "memory_mb": [round(each) for each in seen.memory],
     }
 
 
