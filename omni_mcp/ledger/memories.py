@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from omni_mcp.ledger import memory_outbox
+from omni_mcp.ledger import memory_outbox, memory_statements
 from omni_mcp.ledger.base import Remembered
 from omni_mcp.ledger.statements import SEEN
 
@@ -85,7 +85,7 @@ def forget(db: sqlite3.Connection, task_id: str) -> None:
 
 def take_in(db: sqlite3.Connection, number: int) -> None:
     """Keep here what a memory server was owed."""
-    if (owed := db.execute(memory_outbox.TAKE, {"n": number}).fetchone()) is not None:
+    if (owed := db.execute(memory_statements.TAKE, {"n": number}).fetchone()) is not None:
         _keep(db, TAKE_IN, dict(owed), Remembered(asked=owed["asked"], outcome=owed["outcome"]))
 
 

@@ -25,6 +25,7 @@ from omni_mcp.ledger import (
     measure_statements,
     memories,
     memory_outbox,
+    memory_statements,
     question_statements,
     questions,
     schedule_statements,
@@ -545,7 +546,7 @@ class SqliteLedger(Ledger):
         return task_id
 
     async def memory_taken(self, number: int) -> None:
-        await self._write(lambda db: db.execute(memory_outbox.TAKE, {"n": number}).fetchone())
+        await self._write(lambda db: db.execute(memory_statements.TAKE, {"n": number}).fetchone())
 
     async def keep_memory(self, number: int) -> None:
         await self._write(lambda db: memories.take_in(db, number))
@@ -572,16 +573,16 @@ class SqliteLedger(Ledger):
         return [memory_outbox.the_memory(row) for row in rows]
 
     async def owed_memory(self) -> OwedMemory | None:
-        rows = await self._read(memory_outbox.DUE, {})
+        rows = await self._read(memory_statements.DUE, {})
         return memory_outbox.an_owed_memory(rows[0]) if rows else None
 
     async def owed_memories(self, *, principal: str | None, limit: int) -> Sequence[OwedMemory]:
-        rows = await self._read(memory_outbox.ALL, {"principal": principal, "limit": limit})
+        rows = await self._read(memory_statements.ALL, {"principal": principal, "limit": limit})
         return [memory_outbox.an_owed_memory(row) for row in rows]
 
     async def owed_to(self, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
         values = {"principal": principal, "project": project or "", "limit": limit}
-        return [memory_outbox.the_memory(row) for row in await self._read(memory_outbox.OF, values)]
+        return [memory_outbox.the_memory(row) for row in await self._read(memory_statements.OF, values)]
 
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
         low, high = id_range(id_or_prefix)
