@@ -227,9 +227,7 @@ async def test_what_a_memory_server_never_took_is_told(tmp_path: Path) -> None:
     assert found.text == "the memory server never took what 1 tasks left: gone"
 
 
-@pytest.mark.parametrize(
-    "line", ["2026-01-01 12:00:00,000 INFO it: down", '{"time": "2026-01-01T12:00:00"}']
-)
+@pytest.mark.parametrize("line", ["2026-01-01 12:00:00,000 INFO it: down", '{"time": "2026-01-01T12:00:00"}'])
 def test_an_engine_that_ended_well_is_no_crash_however_it_logs(line: str, tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.engine_log.parent.mkdir(parents=True, exist_ok=True)
