@@ -27,6 +27,7 @@ from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
 from omni_mcp.ledger.base import KEPT, LEASE, ExecutorHealth, Ledger
+from omni_mcp.logs import within
 from omni_mcp.memory.base import MemoryStore
 from omni_mcp.presets import ExecutorSpec, model_of, routed
 from omni_mcp.purse import Purse
@@ -575,7 +576,8 @@ class Engine:
 
     async def _drive(self, attempt: Attempt) -> None:
         try:
-            await attempt.drive()
+            with within(task_id=attempt.task.id, attempt=attempt.task.attempt):
+                await attempt.drive()
         except Exception:
             logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:

@@ -113,7 +113,13 @@ EVENTS = f"""
     select * from events where task = {_N} and seq > case when :since < 0 then {_LAST} + :since else :since end
     order by seq limit :limit
 """
-ATTEMPTS_OF = f"select * from attempts where task = {_N} order by number desc limit :limit"
+_OF_ATTEMPT = "from usage u where u.task = a.task and u.attempt = a.number"
+ATTEMPTS_OF = f"""
+    select a.*, (select sum(u.cost_usd) {_OF_ATTEMPT}) as cost_usd,
+        (select count(*) - count(u.cost_usd) {_OF_ATTEMPT}) as cost_unknown_calls,
+        (select u.route {_OF_ATTEMPT} and u.route is not null order by u.id desc limit 1) as route
+    from attempts a where a.task = {_N} order by a.number desc limit :limit
+"""
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 
