@@ -25,8 +25,14 @@ HAS_NPM := $(shell command -v npm)
 # The browser of the tests, as Debian packages it; elsewhere whoever wants those tests installs one.
 HAS_CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-# The server of the tests of a shared ledger, as Debian packages it: each test run starts one of its own.
-HAS_POSTGRES := $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb)
+# The servers of several machines, as Debian packages them; the tests start their own, on free ports.
+HAS_SERVERS := $(and $(shell command -v redis-server || command -v valkey-server),$(wildcard /usr/lib/postgresql/*/bin/initdb))
+
+# apt_get PACKAGES: install what is missing; nothing is started, and where it cannot be done nothing happens.
+apt_get = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		get() { RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(1); }; \
+		{ get || { apt-get update && get; }; } >/dev/null || true; \
+	fi
 
 BREAKERS_FOLDER := .cache/breakers
 BREAKERS_INSTALLED := $(BREAKERS_FOLDER)/.installed
@@ -70,13 +76,17 @@ run: install ## Set up, then show the main job from end to end (no key, no cloud
 demo-faults: install $(PROXY_INSTALLED) ## Kill a real LiteLLM proxy, darken all clouds, and see every task complete (2 minutes)
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/omni-mcp demo --faults
 
-test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_CHROMIUM),,chromium) $(if $(HAS_POSTGRES),,postgres) ## Set up, then run the tests but the long ones (PYTEST_ARGS="-k name" chooses)
+test: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_CHROMIUM),,chromium) $(if $(HAS_SERVERS),,servers) ## Set up, then run the tests but the long ones (PYTEST_ARGS="-k name" chooses)
 	$(SAY_WITHOUT_NPM)
 	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED) and not slow" $(PYTEST_ARGS)
 
-test-slow: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Run the long tests
+test-slow: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_SERVERS),,servers) ## Run the long tests
 	$(SAY_WITHOUT_NPM)
 	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED) and slow" $(PYTEST_ARGS)
+
+promises: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Run the tests that the claims of the README rest on (docs/promises.toml)
+	$(SAY_WITHOUT_NPM)
+	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED)" $$($(BIN)/python -m tools.promises)
 
 test-openclaw: install $(OPENCLAW_INSTALLED) ## Run the tests with a real OpenClaw gateway (npm; 650 MB the first time)
 	$(BIN)/pytest -m openclaw $(PYTEST_ARGS)
@@ -124,8 +134,8 @@ load: install ## 500 HTTP clients at once for 60 s, beside a bare FastMCP server
 outage: install $(PROXY_INSTALLED) ## Replay a public incident in real time: 200 tasks queued, 8 running, no cloud for 2 minutes
 	PATH="$(CURDIR)/$(PROXY_FOLDER)/bin:$$PATH" $(BIN)/python -m chaos.outage $(if $(DARK),--dark $(DARK))
 
-layers: install $(PROXY_INSTALLED) ## Kill the first of four layers in every known way, in three ways of serving (TASKS=200 of each row)
-	$(BIN)/python -m chaos.layers $(if $(TASKS),--tasks $(TASKS)) $(if $(WAY),--way $(WAY))
+layers: install $(PROXY_INSTALLED) ## Kill the first of four layers in every known way, in three ways of serving (TASKS=200 of each row; REPORT=file: in parts)
+	$(BIN)/python -m chaos.layers $(if $(TASKS),--tasks $(TASKS)) $(if $(WAY),--way $(WAY)) $(if $(REPORT),--report $(REPORT) --minutes 4)
 
 primary-outage: install $(PROXY_INSTALLED) ## Measure what an outage of the first layer costs the calls, in real time (7 minutes)
 	$(BIN)/python -m benchmarks.primary_outage $(if $(WAY),--way $(WAY))
@@ -150,20 +160,14 @@ pictures: install ## Take the pictures of docs/pictures: every page of a staged 
 	$(BIN)/python -m tools.pictures
 
 chromium: ## Install Chromium for the tests of the web page, where that can be done (apt-get as root)
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		get() { apt-get install --yes --no-install-recommends chromium fonts-noto-cjk; }; \
-		{ get || { apt-get update && get; }; } >/dev/null || true; \
-	fi
+	@$(call apt_get,chromium fonts-noto-cjk)
 	@command -v chromium >/dev/null \
 		|| echo '!! chromium is not here and cannot be installed: the tests of the web page in a browser are left out.'
 
-postgres: ## Install PostgreSQL for the tests of a shared ledger, where that can be done (apt-get as root)
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		get() { apt-get install --yes --no-install-recommends postgresql; }; \
-		{ get || { apt-get update && get; }; } >/dev/null || true; \
-	fi
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
-		|| echo '!! PostgreSQL is not here and cannot be installed: the tests of a shared ledger are left out.'
+servers: ## Install PostgreSQL and Redis for the tests of several machines, where that can be done (apt-get as root)
+	@$(call apt_get,postgresql redis-server)
+	@command -v redis-server >/dev/null \
+		|| echo '!! PostgreSQL and Redis are not here and cannot be installed: the tests of several machines are left out.'
 
 words: install ## List what the terminal says without Chinese, with file and line
 	$(BIN)/python -m tests.lang

@@ -17,8 +17,8 @@ from omni_mcp import __version__, background, crashes, processes
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.decide.mode_state import Seen
 from omni_mcp.decide.permit import Permit
-from omni_mcp.dispatch.base import Doorbell
-from omni_mcp.dispatch.local import LocalDispatch, LocalDoorbell
+from omni_mcp.dispatch.base import Dispatch, Doorbell
+from omni_mcp.dispatch.choose import open_dispatch
 from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside, EngineKeeper
@@ -29,12 +29,14 @@ from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
-from omni_mcp.settings import Settings
+from omni_mcp.settings import Settings, known_variables
 from omni_mcp.task import Clock, SystemClock, new_id
+from omni_mcp.this_machine import label
 
 if TYPE_CHECKING:
     from omni_mcp.engine import End, Engine, Means
     from omni_mcp.llm.relay import Relay
+    from omni_mcp.memory.base import MemoryStore
     from omni_mcp.monitor import Monitor
     from omni_mcp.notify.base import Channel
     from omni_mcp.outbox import Outbox
@@ -60,8 +62,8 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
             if watch and not engine_here:
                 tasks.start_soon(keeper.watch, name="engine keeper")
-            dispatch = LocalDispatch()
-            async with dispatch.listen(ledger.look):
+            dispatch = _dispatch(home)
+            async with dispatch.calling(ledger.look):
                 yield Service(
                     ledger=ledger,
                     settings=settings,
@@ -70,6 +72,12 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
                     origin=processes.origin,
                 )
             tasks.cancel_scope.cancel()
+
+
+def _dispatch(home: Home) -> Dispatch:
+    """Return how faces and engines of a home ring at each other. Raises SettingsError."""
+    known = known_variables(home)
+    return open_dispatch(known.get("OMNI_DISPATCH"), machine=label(known))
 
 
 def preload_engine() -> None:
@@ -97,7 +105,7 @@ async def running_engine(
     owner = new_id()
     live = LiveSettings(home)
     async with AsyncExitStack() as stack:
-        doorbell = await stack.enter_async_context(LocalDispatch().listen())
+        doorbell = await stack.enter_async_context(_dispatch(home).listen())
         stack.enter_context(owner_lock(home.owners, owner))
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
@@ -126,16 +134,24 @@ async def running_engine(
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
+        tasks.start_soon(_memories, ledger, lambda: engine.means.memory, name="memory outbox")
         if ledger.shared:
             tasks.start_soon(engine.keep_in_time, name="leases")
         yield engine
 
 
-async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: LocalDoorbell) -> None:
+async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> None:
     """Have what is due become tasks, until cancelled."""
     from omni_mcp.scheduler import Scheduler
 
     await Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring).run()
+
+
+async def _memories(ledger: Ledger, store: Callable[[], "MemoryStore | None"]) -> None:
+    """Bring what tasks left to the memory server of now, until cancelled."""
+    from omni_mcp.memory.outbox import MemoryOutbox
+
+    await MemoryOutbox(ledger=ledger, clock=SystemClock(), store=store).run()
 
 
 @dataclass(slots=True)
@@ -289,9 +305,14 @@ async def _means(
     """Hold open what attempts are begun with under these settings, until the last of them is over."""
     from omni_mcp.engine import Means
     from omni_mcp.executors.pool import Pool
+    from omni_mcp.memory.ledger_store import ledger_store
+    from omni_mcp.memory.server import memory_server
 
-    async with _relay(settings, ledger, Hearing(watch, settings)) as relay, Pool(settings, owner=owner) as pool:
-        means = Means(settings=settings, pool=pool, relay=relay)
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(_relay(settings, ledger, Hearing(watch, settings)))
+        pool = await stack.enter_async_context(Pool(settings, owner=owner))
+        server = await stack.enter_async_context(memory_server(settings, owner=owner))
+        means = Means(settings=settings, pool=pool, relay=relay, memory=server or ledger_store(settings, ledger))
         task_status.started(means)
         await means.done_with.wait()
 

@@ -17,7 +17,7 @@ from omni_mcp.errors import BadRequest, EngineRunning, LedgerError
 from omni_mcp.home import Home
 from omni_mcp.ledger.gate import WriteGate
 from omni_mcp.ledger.migrations import migrate, signpost
-from omni_mcp.ledger.opened import expanded, label
+from omni_mcp.ledger.opened import expanded
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.postgres import schema
 from omni_mcp.ledger.postgres.connection import connected
@@ -36,14 +36,20 @@ from omni_mcp.ledger.postgres.statements import (
 )
 from omni_mcp.ledger.postgres.troubles import understood
 from omni_mcp.ledger.writer import understood as understood_of_file
+from omni_mcp.settings import known_variables
+from omni_mcp.this_machine import label
 from omni_mcp.views import CopyView
 
 TABLES = (
     *("tasks", "payloads", "results", "checkpoints", "attempts", "events", "idempotency", "usage", "modes"),
     *("mode_changes", "notices", "dependencies", "turns", "deliveries", "questions", "schedules", "memories"),
+    "memory_outbox",
 )
 """In the order in which they hang on each other. Engines and what they saw of executors are of the engine that was."""
-COUNTED = {"tasks": "n", "usage": "id", "mode_changes": "n", "notices": "n", "deliveries": "n", "memories": "n"}
+COUNTED = {
+    **dict.fromkeys(("tasks", "mode_changes", "notices", "deliveries", "memories", "memory_outbox"), "n"),
+    "usage": "id",
+}
 """Tables whose rows are numbered, and the number."""
 TRUTHS = frozenset({"consented", "for_people"})
 """Columns that are true or false."""
@@ -79,7 +85,7 @@ def _moved(home: Home, place: Place) -> int:
     with closing(sqlite3.connect(home.ledger, isolation_level=None)) as source:
         migrate(source)
         with connected(place, writes=True) as target:
-            return _copied(source, target, label(home))
+            return _copied(source, target, label(known_variables(home)))
 
 
 def _held(path: Path) -> HeldLock:

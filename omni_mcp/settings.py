@@ -33,6 +33,7 @@ from omni_mcp.servers_file import (
     Limits,
     LitellmSettings,
     MemorySettings,
+    MemoryTool,
     Models,
     Notify,
     OpenClawRow,
@@ -223,6 +224,11 @@ def dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     return {name: value for name, value in values.items() if value is not None}, []
 
 
+def known_variables(home: Home) -> Mapping[str, str]:
+    """Return the environment, and what the `.env` of a home adds to it."""
+    return {**dotenv(home.dotenv)[0], **os.environ}
+
+
 def _whole_file(path: Path, error: SettingsError) -> Problem:
     return Problem(where=str(path), what=error.message, fix=error.next_step or f"mend {path}", disables_all=True)
 
@@ -281,6 +287,9 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
     ("memory",): MemorySettings,
+    ("memory", "recall"): MemoryTool,
+    ("memory", "add"): MemoryTool,
+    ("memory", "prepare", "*"): MemoryTool,
     ("http",): Http,
     ("http", "tokens", "*"): TokenRow,
     ("http", "jwt"): JwtRow,
@@ -305,6 +314,7 @@ _ROWS = (
     ("http", "jwt"),
     ("schedules", "*"),
     ("fault_handler", "repair"),
+    ("memory",),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
 

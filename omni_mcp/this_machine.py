@@ -1,7 +1,9 @@
 """What is on this machine: it is asked past any proxy of the environment, and only there may we listen unasked."""
 
 import ipaddress
+import socket
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 
@@ -25,3 +27,8 @@ def leads_here(url: str) -> bool:
         return is_loopback(urlsplit(url).hostname)
     except ValueError:
         return False
+
+
+def label(variables: Mapping[str, str]) -> str:
+    """Return by which name tasks are placed on this machine: `OMNI_MACHINE`, else its host name."""
+    return variables.get("OMNI_MACHINE") or socket.gethostname()

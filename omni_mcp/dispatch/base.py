@@ -8,10 +8,10 @@ import anyio
 
 
 class Doorbell(Protocol):
-    """Where a process hears that there is something to look at."""
+    """Where an engine hears that there is something to look at."""
 
     address: str
-    """What an engine announces, so that others can ring."""
+    """What it announces, so that others can ring."""
 
     @property
     def rung(self) -> anyio.Event:
@@ -28,14 +28,21 @@ class Doorbell(Protocol):
 
 
 class Dispatch(Protocol):
-    """How nudges travel."""
+    """How nudges travel. An engine listens, a face calls; what is lost on the way is found by looking."""
 
-    def listen(self, heard: Callable[[], None] | None = None) -> AbstractAsyncContextManager[Doorbell]:
-        """Open the own end; `heard` is called at every ring from outside."""
+    def listen(self) -> AbstractAsyncContextManager[Doorbell]:
+        """Open the end of an engine."""
         ...
 
-    def nudge(self, address: str, task_id: str) -> None:
-        """Tell the engine at `address` to look at a task. Never fails, never blocks."""
+    def calling(self, heard: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Open the end of a face: nothing is said before; `heard` is called when an engine rings back."""
+        ...
+
+    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:
+        """Tell an engine to look at a task: the one at `address`, or one of those that share the work.
+
+        With a `machine` only engines there. Never fails, never blocks.
+        """
         ...
 
     def ask_back(self, address: str, task_id: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-import anyio
+from omni_mcp.dispatch.bell import Bell
 
 HOST = "127.0.0.1"
 ASKS = b"?"
@@ -16,25 +16,15 @@ ASKING = 1024
 _Address = tuple[str, int]
 
 
-class LocalDoorbell(asyncio.DatagramProtocol):
+class LocalDoorbell(Bell, asyncio.DatagramProtocol):
     """Listens on a free port of loopback."""
 
     def __init__(self, heard: Callable[[], None] | None = None) -> None:
+        super().__init__()
         self.address = ""
         self._heard = heard
-        self._rung = anyio.Event()
         self._transport: asyncio.DatagramTransport | None = None
         self._asking: dict[str, set[_Address]] = {}
-
-    @property
-    def rung(self) -> anyio.Event:
-        """The event of the next ring."""
-        return self._rung
-
-    def ring(self) -> None:
-        """Wake whoever waits; the next waiter waits for the next ring."""
-        self._rung.set()
-        self._rung = anyio.Event()
 
     def ring_back(self, task_id: str) -> None:
         """Ring at those who asked to hear of this task, once."""
@@ -77,9 +67,19 @@ class LocalDispatch:
         self._own = LocalDoorbell()
 
     @asynccontextmanager
-    async def listen(self, heard: Callable[[], None] | None = None) -> AsyncGenerator[LocalDoorbell]:
-        """Open the own end."""
-        own = LocalDoorbell(heard)
+    async def listen(self) -> AsyncGenerator[LocalDoorbell]:
+        """Open the end of an engine."""
+        async with self._open(LocalDoorbell()) as own:
+            yield own
+
+    @asynccontextmanager
+    async def calling(self, heard: Callable[[], None]) -> AsyncGenerator[None]:
+        """Open the end of a face."""
+        async with self._open(LocalDoorbell(heard)):
+            yield
+
+    @asynccontextmanager
+    async def _open(self, own: LocalDoorbell) -> AsyncGenerator[LocalDoorbell]:
         loop = asyncio.get_running_loop()
         transport, self._own = await loop.create_datagram_endpoint(lambda: own, local_addr=(HOST, 0))
         try:
@@ -87,7 +87,7 @@ class LocalDispatch:
         finally:
             transport.close()
 
-    def nudge(self, address: str, task_id: str) -> None:
+    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:
         """Send the task id to `address`; an engine that is not there looks by itself later."""
         self._send(address, task_id.encode())
 

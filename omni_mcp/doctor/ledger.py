@@ -238,6 +238,17 @@ def reading(file: Path) -> Generator[sqlite3.Connection]:
         yield db
 
 
+def rows_of(scene: Scene, statement: str) -> list[sqlite3.Row]:
+    """Return them; none where the ledger is of an older release or cannot be read, which another check tells."""
+    if not scene.home.ledger.is_file():
+        return []
+    try:
+        with reading(scene.home.ledger) as db:
+            return db.execute(statement).fetchall()
+    except sqlite3.Error:
+        return []
+
+
 def _files(scene: Scene) -> list[Path]:
     return [Path(f"{scene.home.ledger}{end}") for end in ("", "-wal", "-shm")]
 

@@ -1,8 +1,6 @@
 """Which ledger a home has: its SQLite file, or the PostgreSQL database that OMNI_LEDGER names."""
 
-import os
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,24 +10,24 @@ from omni_mcp.ledger.base import Watermark
 from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.store import Row, Store, T, Values, Work
-from omni_mcp.settings import dotenv
+from omni_mcp.settings import known_variables
+from omni_mcp.this_machine import label
 from omni_mcp.yaml_file import expand
 
 VARIABLE = "OMNI_LEDGER"
-MACHINE = "OMNI_MACHINE"
 SCHEMES = ("postgresql://", "postgres://")
 EXAMPLE = "postgresql://user@host:5432/database"
 
 
 def address(home: Home) -> str | None:
     """Return where the ledger of a home is, if that is not its file. Raises LedgerUnusable for what is no address."""
-    said = _variables(home).get(VARIABLE)
+    said = known_variables(home).get(VARIABLE)
     return expanded(home, said) if said else None
 
 
 def expanded(home: Home, said: str) -> str:
     """Return an address with its variables filled in. Raises LedgerUnusable for what is none."""
-    url, flaws = expand(said, _variables(home))
+    url, flaws = expand(said, known_variables(home))
     if flaws:
         raise LedgerUnusable(f"{VARIABLE}: {flaws[0].what}", next_step=flaws[0].fix)
     if not url.startswith(SCHEMES):
@@ -59,16 +57,7 @@ def _on_postgres(url: str, home: Home) -> SqlLedger:
             f"{VARIABLE} names a PostgreSQL database, and psycopg is not installed ({error})",
             next_step="pip install 'omni-mcp[cluster]'",
         ) from error
-    return PostgresLedger(url, home=home.root, machine=label(home))
-
-
-def label(home: Home) -> str:
-    """Return by which name tasks are placed on this machine."""
-    return _variables(home).get(MACHINE) or socket.gethostname()
-
-
-def _variables(home: Home) -> Mapping[str, str]:
-    return {**dotenv(home.dotenv)[0], **os.environ}
+    return PostgresLedger(url, home=home.root, machine=label(known_variables(home)))
 
 
 def the_file(home: Home) -> Path:

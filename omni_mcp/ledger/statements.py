@@ -23,7 +23,9 @@ SEEN = """
 
 The plus keeps SQLite from walking through all tasks of the principal instead.
 """
-FIND = f"select id from tasks where id >= :low and id < :high and {SEEN.format('')} limit 6"
+_FOUND = "id >= :low and {0}id < :high and {1} limit 6"
+FIND = f"select id from tasks where {_FOUND.format('', SEEN.format(''))}"
+FIND_WHOLE = f"{_WHOLE} where t.{_FOUND.format('t.', SEEN.format('t.'))}"
 _CLAIMABLE = (
     """
     with recursive principals (name) as (
@@ -111,7 +113,13 @@ EVENTS = f"""
     select * from events where task = {_N} and seq > case when :since < 0 then {_LAST} + :since else :since end
     order by seq limit :limit
 """
-ATTEMPTS_OF = f"select * from attempts where task = {_N} order by number desc limit :limit"
+_OF_ATTEMPT = "from usage u where u.task = a.task and u.attempt = a.number"
+ATTEMPTS_OF = f"""
+    select a.*, (select sum(u.cost_usd) {_OF_ATTEMPT}) as cost_usd,
+        (select count(*) - count(u.cost_usd) {_OF_ATTEMPT}) as cost_unknown_calls,
+        (select u.route {_OF_ATTEMPT} and u.route is not null order by u.id desc limit 1) as route
+    from attempts a where a.task = {_N} order by a.number desc limit :limit
+"""
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 
@@ -234,9 +242,17 @@ HOLD = (
     """
     + _MOVED
 )
-OVERDUE = """
-    select n, id, state, waiting_for, text, deadline from tasks
+_MAY_LIVE = "(run_id is not null and served_by in (select value from json_each(:living)))"
+OVERDUE = f"""
+    select n, id, state, waiting_for, text, deadline, {_MAY_LIVE} as lives from tasks
     where deadline <= :now and open = 1 and +state in ('idle', 'waiting') and owner is null
+        and not (state = 'idle' and queued_for is null and {_MAY_LIVE})
+"""
+"""A task whose run may live elsewhere is over when that was told to stop; till then it is free for who does that."""
+FREE_OVERDUE = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null,
+        queued_for = null
+    where n = :n and state in ('idle', 'waiting') and owner is null
 """
 ATTEMPTS = 'select number, executor, "end" from attempts where task = :n order by number'
 EXPIRE = """
@@ -323,6 +339,7 @@ RETIRE = """
     where owner = :owner and (not :only_if_idle or not (
         exists (select 1 from tasks where open = 1)
         or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+        or exists (select 1 from memory_outbox where given_up_at is null)
         or exists (
             select 1 from json_each(:scheduled)
             where value not in (select name from schedules where paused_at is not null)
@@ -388,7 +405,10 @@ SEND_AGAIN = """
     update deliveries set given_up_at = null, due_at = :now
     where given_up_at is not null and channel in (select value from json_each(:channels))
 """
-ANY_OWED = f"select exists (select 1 from deliveries where {_OWED}) as owed"
+ANY_OWED = f"""
+    select exists (select 1 from deliveries where {_OWED})
+        or exists (select 1 from memory_outbox where given_up_at is null) as owed
+"""
 
 _OLD = "select n from tasks where open = 0 and since < :before"
 PURGEABLE = f"select count(*) as n from ({_OLD})"

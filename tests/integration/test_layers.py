@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.layers import HEALTHY, KILLED, REFUSED, Way, play
+from chaos.layers import play
+from chaos.layers_table import HEALTHY, KILLED, REFUSED, Way
 from tests.integration.models import LITELLM
 from tests.integration.real_proxy import REAL_PROXY
 

@@ -13,10 +13,10 @@ LIMIT = 30
 
 
 async def test_a_nudge_rings_the_engine() -> None:
-    dispatch = LocalDispatch()
-    async with dispatch.listen() as doorbell:
+    face = LocalDispatch()
+    async with LocalDispatch().listen() as doorbell, face.calling(lambda: None):
         rung = doorbell.rung
-        dispatch.nudge(doorbell.address, "abc")
+        face.nudge(doorbell.address, "abc")
         with anyio.fail_after(LIMIT):
             await rung.wait()
         assert doorbell.rung is not rung
@@ -26,7 +26,7 @@ async def test_a_nudge_to_nobody_or_elsewhere_is_nothing() -> None:
     dispatch = LocalDispatch()
     for address in ("127.0.0.1:9", "192.0.2.1:9", "nonsense", ""):
         dispatch.nudge(address, "abc")
-    async with dispatch.listen():
+    async with dispatch.calling(lambda: None):
         for address in ("127.0.0.1:9", "192.0.2.1:9", "nonsense", ""):
             dispatch.nudge(address, "abc")
 
@@ -34,7 +34,7 @@ async def test_a_nudge_to_nobody_or_elsewhere_is_nothing() -> None:
 async def test_who_asks_is_rung_once_when_an_attempt_at_the_task_is_over() -> None:
     heard: list[str] = []
     face = LocalDispatch()
-    async with LocalDispatch().listen() as engine, face.listen(lambda: heard.append("ring")):
+    async with LocalDispatch().listen() as engine, face.calling(lambda: heard.append("ring")):
         for task_id in ("abc", "abc", "other"):
             face.ask_back(engine.address, task_id)
         rung = engine.rung

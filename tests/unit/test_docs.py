@@ -1,9 +1,12 @@
 """What the docs name is there, and the README says the same in both languages."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from tools.reference import FACE, pages
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -63,3 +66,31 @@ def rows(text: str) -> list[str]:
 
 def links(text: str) -> set[str]:
     return set(re.findall(r"\]\(([^)]+)\)", text))
+
+
+PAGES = [
+    *(ROOT / name for name in (*LANGUAGES, "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost: list[str] = []
+    for link in links(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        if not re.match(r"\w+:", link) and not (target.exists() and (not anchor or anchor in anchors(target))):
+            lost.append(link)
+    assert lost == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_pages_of_commands_tools_and_errors_are_those_of_the_source() -> None:
+    made = pages(json.loads(FACE.read_text(encoding="utf-8")))
+    assert {name: text_of(f"docs/{name}") for name in made} == made, "renew them: make reference"

@@ -899,7 +899,7 @@ def test_no_hot_statement_scans_or_sorts_the_tasks(statement: str, plan: str) ->
     try:
         migrate(db)
         names = ["limit", "now", "until", "owner", "low", "high", "principal", "before", "id", "full", "needs", "cloud"]
-        values = dict.fromkeys(names, 1)
+        values = dict.fromkeys([*names, "living"], 1)
         steps = [row["detail"] for row in db.execute(f"explain query plan {statement}", values)]
     finally:
         db.close()

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import LedgerBusy
 from omni_mcp.faces.text import lasted
+from omni_mcp.faces.web import live
 from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, mode_bars, nice
 from omni_mcp.faces.web.door import HEADERS
 from omni_mcp.faces.web.forms import answer_of
@@ -353,18 +354,23 @@ def test_an_answer_has_the_types_of_its_form() -> None:
     assert declined == Answer(action=Action.DECLINE, content={"message": "not now"})
 
 
-async def test_an_open_page_is_told_what_changed_and_of_trouble(tmp_path: Path) -> None:
+async def test_an_open_page_is_told_what_changed_and_of_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PACE", 0)
+    monkeypatch.setattr(live, "TROUBLE", 0)
+    monkeypatch.setattr(live, "QUIET", timedelta(hours=1))  # only what is written leads to the next look
     async with place(tmp_path) as here:
         marks = iter(["1", "1", None, "2"])
         stays = iter([True, True, True, True, False])
 
         async def parts() -> Mapping[str, Part]:
+            await here.submitted()  # after the watermark: something was written since
             if (mark := next(marks)) is None:
                 raise LedgerBusy("busy")
             return {"head": Part(Markup("x"), mark)}
 
         async def may_stay() -> bool:
-            await here.submitted()  # so that something was written since
             return next(stays)
 
         told = [each async for each in news(here.ledger, parts, may_stay, lambda error: error.message)]
