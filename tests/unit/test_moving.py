@@ -129,7 +129,7 @@ async def test_a_ledger_is_not_moved_while_an_engine_runs_nor_into_one_that_has_
         await run_sync(move, home, place)
     async with SqliteLedger(home.ledger) as ledger:
         await a_life(ledger, 0)
-    held = try_hold(home.engine_lock)
+    held = await run_sync(try_hold, home.engine_lock)
     assert held is not None
     with held, pytest.raises(EngineRunning):
         await run_sync(move, home, place)

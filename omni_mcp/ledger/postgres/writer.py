@@ -48,8 +48,7 @@ class PostgresWriter(GroupCommit[Connection]):
 
     def _serve(self, batch: list[Unit[Connection, Any]]) -> None:
         try:
-            db = self._open()
-            self._begin(db)
+            db = self._begun()
         except Exception as error:  # noqa: BLE001 - the callers get it; the thread has to live on
             units = self._begin_all(batch)
             self._refuse(units, error)
@@ -71,6 +70,20 @@ class PostgresWriter(GroupCommit[Connection]):
                 raise
             self._db = db
         return self._db
+
+    def _begun(self) -> psycopg.Connection[dict[str, Any]]:
+        """Begin; where the connection was lost since the last batch, as when the server restarted, on a new one."""
+        is_new = self._db is None
+        db = self._open()
+        try:
+            self._begin(db)
+        except psycopg.Error:
+            if is_new or not db.closed:
+                raise
+            self._close()
+            db = self._open()
+            self._begin(db)
+        return db
 
     def _begin(self, db: psycopg.Connection[Any]) -> None:
         """Begin a transaction that nobody else in the fleet writes beside."""
