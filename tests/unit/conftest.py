@@ -1,6 +1,7 @@
-"""What holds for one ledger holds for each: modules with `LEDGERS = True` run on every kind that there is.
+"""What holds for one ledger holds for each: modules with `LEDGERS` run on every kind that there is.
 
-A test of such a module that is about SQLite's file is marked `sqlite`.
+`LEDGERS = "all"`: in `make test`; `"slow"`: those on PostgreSQL are left to `make test-slow`. A test of such a module
+that is about SQLite's file is marked `sqlite`.
 """
 
 from collections.abc import Generator
@@ -14,8 +15,10 @@ from tests.postgres import Server, a_server
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of ledgers on both."""
-    if getattr(metafunc.module, "LEDGERS", False) and not metafunc.definition.get_closest_marker("sqlite"):
-        kinds = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+    how: str | None = getattr(metafunc.module, "LEDGERS", None)
+    if how is not None and not metafunc.definition.get_closest_marker("sqlite"):
+        marks = (pytest.mark.postgres, pytest.mark.slow) if how == "slow" else pytest.mark.postgres
+        kinds = ["sqlite", pytest.param("postgres", marks=marks)]
         metafunc.parametrize("ledger_kind", kinds, indirect=True)
 
 

@@ -288,6 +288,23 @@ async def test_a_commit_of_which_nobody_can_say_what_became_is_told_as_unknown(
         assert not error.value.retryable
 
 
+async def test_a_process_that_stood_still_in_the_middle_writes_on_a_new_connection(place: str, postgres: Server):
+    cuts = [1]
+
+    def unit(db: Any) -> str:
+        db.execute("update modes set state = coalesce(state, '') || 'x'").rowcount
+        if cuts:
+            cuts.pop()
+            ends = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+            postgres.execute(ends)
+        return db.execute("select state from modes").fetchone()["state"]
+
+    async with PostgresLedger(place) as ledger:
+        await submitted(ledger)
+        assert await ledger._store.write(unit) == "x"
+        assert (await ledger.mode()).state == "x"
+
+
 async def test_a_refused_unit_takes_nothing_of_the_others_with_it(place: str):
     async with PostgresLedger(place) as ledger:
         taken = await submitted(ledger, idempotency_key="k")

@@ -50,7 +50,7 @@ from omni_mcp.task import (
 )
 from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests, result_of
 
-LEDGERS = True
+LEDGERS = "all"
 """What is said here holds for each kind of ledger."""
 
 CHOICE = Choice(executor="fake", requested="wanted", model="m", reason="because")

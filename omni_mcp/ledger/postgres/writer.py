@@ -55,7 +55,7 @@ class PostgresWriter(GroupCommit[Connection]):
         else:
             units = self._begin_all(batch)
             if not self._commit_together(db, units):
-                self._commit_apart(db, units)
+                self._commit_apart(units)
         tell(units)
         if self._db is not None and self._db.closed:
             self._close()
@@ -106,10 +106,17 @@ class PostgresWriter(GroupCommit[Connection]):
         self._commit(db, units)
         return True
 
-    def _commit_apart(self, db: psycopg.Connection[Any], units: Batch) -> None:
-        """Run each in its savepoint, so that only what the refused ones wrote is undone."""
+    def _commit_apart(self, units: Batch) -> None:
+        """Run each in its savepoint, so that only what the refused ones wrote is undone.
+
+        Where the connection was lost in the middle they all run again on a new one: nothing of them was written.
+        """
         try:
-            self._begin(db)
+            db = self._begun()
+        except Exception as error:  # noqa: BLE001 - the callers get it
+            self._refuse(units, error)
+            return
+        try:
             for unit in units:
                 unit.result, unit.error = None, None
                 self._run_in_savepoint(db, unit)
