@@ -292,7 +292,7 @@ async def test_a_process_that_stood_still_in_the_middle_writes_on_a_new_connecti
     cuts = [1]
 
     def unit(db: Any) -> str:
-        db.execute("update modes set state = coalesce(state, '') || 'x'").rowcount
+        assert db.execute("update modes set state = coalesce(state, '') || 'x'").rowcount == 1
         if cuts:
             cuts.pop()
             ends = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
