@@ -20,7 +20,7 @@ from omni_mcp.ledger.migrations import migrate, signpost
 from omni_mcp.ledger.opened import expanded
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.postgres import schema
-from omni_mcp.ledger.postgres.connection import connected
+from omni_mcp.ledger.postgres.connection import Db, connected
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.statements import (
     ANY_TASK,
@@ -95,7 +95,7 @@ def _held(path: Path) -> HeldLock:
     return held
 
 
-def _copied(source: sqlite3.Connection, target: psycopg.Connection[Any], here: str) -> int:
+def _copied(source: sqlite3.Connection, target: Db, here: str) -> int:
     """Copy all tables in one transaction; returns how many tasks there are."""
     schema.migrate(target)
     target.execute(WITHOUT_LIMIT)
@@ -118,7 +118,7 @@ def _copied(source: sqlite3.Connection, target: psycopg.Connection[Any], here: s
     return _count(source, "tasks")
 
 
-def _copy(source: sqlite3.Connection, target: psycopg.Connection[Any], table: str) -> None:
+def _copy(source: sqlite3.Connection, target: Db, table: str) -> None:
     columns = [row["name"] for row in source.execute(f"pragma table_info({table})")]
     rows = source.execute(f"select {', '.join(map(_quoted, columns))} from {table}")
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -136,18 +136,18 @@ def _values(columns: Sequence[str], row: Sequence[Any]) -> Iterator[Any]:
             yield bool(value) if column in TRUTHS else value
 
 
-def _count_on(target: psycopg.Connection[Any], table: str, number: str) -> None:
+def _count_on(target: Db, table: str, number: str) -> None:
     """Let the next row be numbered after the last one."""
     target.execute(
         sql.SQL(COUNT_ON).format(sql.Literal(table), sql.Literal(number), sql.Identifier(number), sql.Identifier(table))
     )
 
 
-def _compare(source: sqlite3.Connection, target: psycopg.Connection[Any]) -> None:
+def _compare(source: sqlite3.Connection, target: Db) -> None:
     """Refuse a copy that is not whole; the transaction is undone then."""
     for table in (*TABLES, "memory_words"):
         counting = sql.SQL(COUNT).format(sql.Identifier(table))
-        there = (target.execute(counting).fetchone() or {})["n"]
+        (there,) = (row["n"] for row in target.execute(counting))
         if (here := _count(source, table)) != there:
             raise LedgerError(f"of {here} rows of {table} {there} arrived; nothing was moved", next_step="call again")
 
