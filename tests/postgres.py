@@ -61,7 +61,7 @@ class Server:
         """Start it, and return when it answers."""
         self._run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", str(self.folder / "log"))
         pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        ends = f"(read _; kill -QUIT {pid}) <&0 2>/dev/null &"  # with us, however we end
+        ends = f"exec 3<&0; (read _ <&3; kill -QUIT {pid}) 2>/dev/null &"  # with us, however we end
         self._watch = subprocess.Popen(["/bin/sh", "-c", ends], stdin=subprocess.PIPE)
         self._watch.wait()
 
