@@ -34,7 +34,7 @@ CALL_LIMIT = 10.0
 """Seconds that one call may take; recalling has a limit of its own, much shorter."""
 CLOSE_LIMIT = 8.0
 """Seconds that its session has to close."""
-WORDS = 16
+WORDS = 6
 """Words of a text that a server is asked for which is asked word by word: the longest ones."""
 LOOKED_AT = 200
 """Memories of one answer that are looked at: a server that knows no limit sends all it has."""
