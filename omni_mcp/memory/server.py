@@ -118,6 +118,9 @@ class MemoryServer(AsyncContextManagerMixin):
             opening.trouble = MemoryFailed(error.message, next_step=error.next_step)
         except MemoryFailed as error:
             opening.trouble = error
+        except Exception as error:
+            logger.exception("%s broke", self.name, extra={"action": "memory"})
+            opening.trouble = MemoryFailed(f"{self.name} broke: {type(error).__name__}")
         finally:
             if opening.trouble is not None:
                 self._opening = None  # the next one tries again

@@ -360,6 +360,28 @@ async def test_without_any_memory_it_waits_for_one(tmp_path: Path) -> None:
         assert waits.trouble == "no memory is configured any more"
 
 
+async def test_a_lie_that_breaks_the_reader_costs_no_task_and_no_engine(tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    clock, session = ToldClock(), FakeSession(answers={"search_nodes": said({"entities": [{"a": deep}]})})
+    session.answers = {**session.answers, "create_entities": KeyError("nobody expects this")}
+    settings = MemorySettings(kind="server-memory")
+    async with ledger_for_tests(tmp_path, clock) as ledger, server(session) as memory:
+        task = (await ledger.submit(a_spec(description="deploy"), task_id=new_id(), choice=None)).task
+        remembering = Remembering(ledger=ledger, settings=settings, store=memory, secrets=())
+        assert await remembering.recall(task, executor_spec()) == ""
+        [note] = [each.text for each in await ledger.events(task.id) if each.kind == "memory"]
+        assert note == "nothing is recalled: RecursionError"
+        await left_owed(ledger, "deploy it")
+        assert await outbox(ledger, clock, memory).step()
+        [waits] = await ledger.owed_memories(principal=None, limit=9)
+        assert waits.trouble == "it broke: KeyError"
+        session.answers = {"tools": KeyError("nor this")}
+        with pytest.raises(MemoryFailed, match="server-memory broke: KeyError"):
+            await recalled(memory)
+
+
 # settings
 
 
