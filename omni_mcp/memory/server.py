@@ -26,7 +26,7 @@ from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.servers_file import MemoryTool
 from omni_mcp.settings import Settings
-from omni_mcp.task import LOCAL, Failed, FailureClass
+from omni_mcp.task import LOCAL, Failed
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class MemoryServer(AsyncContextManagerMixin):
         missing = sorted({each.tool for each in wanted} - names)
         if missing:
             there = ", ".join(sorted(names)) or "none"
-            raise MemoryFailed(f"{self.name} has no tool {missing[0]!r}; there are: {there}", refused=True)
+            raise MemoryFailed(f"{self.name} has no tool {missing[0]!r}; there are: {there}")
 
     async def _prepare(self, scope: str) -> None:
         if scope in self._prepared:
@@ -171,7 +171,7 @@ class MemoryServer(AsyncContextManagerMixin):
 
     def _judged(self, tool: MemoryTool, answer: CallToolResult | Failed) -> CallToolResult:
         if isinstance(answer, Failed):
-            raise MemoryFailed(answer.message, refused=answer.kind is FailureClass.TASK, next_step=answer.fix)
+            raise MemoryFailed(answer.message, next_step=answer.fix)
         said = text_of(answer)
         if answer.is_error or (tool.refusal is not None and said.startswith(tool.refusal)):
             raise MemoryFailed(f"{self.name}.{tool.tool} refused: {' '.join(said.split())[:300]}", refused=True)
