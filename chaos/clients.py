@@ -106,4 +106,3 @@ class Clients:
 
     def _open(self) -> int:
         return len(self._world.rows("select 1 from tasks where open = 1"))
-

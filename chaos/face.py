@@ -48,9 +48,7 @@ def environment(home: Path) -> dict[str, str]:
 class Face:
     """One face; opened at the first call, and again after it was lost."""
 
-    def __init__(
-        self, home: Path, argv: Sequence[str] = (sys.executable, "-m", "chaos.face_main"), **env: str
-    ) -> None:
+    def __init__(self, home: Path, argv: Sequence[str] = (sys.executable, "-m", "chaos.face_main"), **env: str) -> None:
         self._home = home
         self._argv = argv
         self._env = {**environment(home), **env}
