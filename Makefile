@@ -84,6 +84,10 @@ test-slow: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(H
 	$(SAY_WITHOUT_NPM)
 	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED) and slow" $(PYTEST_ARGS)
 
+promises: install $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) ## Run the tests that the claims of the README rest on (docs/promises.toml)
+	$(SAY_WITHOUT_NPM)
+	$(BIN)/pytest -n 2 --dist worksteal -m "$(TESTED)" $$($(BIN)/python -m tools.promises)
+
 test-openclaw: install $(OPENCLAW_INSTALLED) ## Run the tests with a real OpenClaw gateway (npm; 650 MB the first time)
 	$(BIN)/pytest -m openclaw $(PYTEST_ARGS)
 

@@ -35,6 +35,7 @@ from omni_mcp.task import Clock, SystemClock, new_id
 if TYPE_CHECKING:
     from omni_mcp.engine import End, Engine, Means
     from omni_mcp.llm.relay import Relay
+    from omni_mcp.memory.base import MemoryStore
     from omni_mcp.monitor import Monitor
     from omni_mcp.notify.base import Channel
     from omni_mcp.outbox import Outbox
@@ -113,7 +114,7 @@ async def running_engine(
         tasks.start_soon(_schedules, ledger, live, doorbell, name="schedules")
         means = await opened(live.now())
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        yield Engine(
+        engine = Engine(
             ledger=ledger,
             means=means,
             clock=SystemClock(),
@@ -126,6 +127,8 @@ async def running_engine(
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
+        tasks.start_soon(_memories, ledger, lambda: engine.means.memory, name="memory outbox")
+        yield engine
 
 
 async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> None:
@@ -133,6 +136,13 @@ async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> 
     from omni_mcp.scheduler import Scheduler
 
     await Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring).run()
+
+
+async def _memories(ledger: Ledger, store: Callable[[], "MemoryStore | None"]) -> None:
+    """Bring what tasks left to the memory server of now, until cancelled."""
+    from omni_mcp.memory.outbox import MemoryOutbox
+
+    await MemoryOutbox(ledger=ledger, clock=SystemClock(), store=store).run()
 
 
 @dataclass(slots=True)
@@ -286,9 +296,14 @@ async def _means(
     """Hold open what attempts are begun with under these settings, until the last of them is over."""
     from omni_mcp.engine import Means
     from omni_mcp.executors.pool import Pool
+    from omni_mcp.memory.ledger_store import ledger_store
+    from omni_mcp.memory.server import memory_server
 
-    async with _relay(settings, ledger, Hearing(watch, settings)) as relay, Pool(settings, owner=owner) as pool:
-        means = Means(settings=settings, pool=pool, relay=relay)
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(_relay(settings, ledger, Hearing(watch, settings)))
+        pool = await stack.enter_async_context(Pool(settings, owner=owner))
+        server = await stack.enter_async_context(memory_server(settings, owner=owner))
+        means = Means(settings=settings, pool=pool, relay=relay, memory=server or ledger_store(settings, ledger))
         task_status.started(means)
         await means.done_with.wait()
 

@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from omni_mcp.app import running_all
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
 from omni_mcp.faces import hooks, metrics
-from omni_mcp.faces.auth import Bearers
+from omni_mcp.faces.auth import Bearers, discoverable
 from omni_mcp.faces.caller import NOBODY
+from omni_mcp.faces.crowd import Crowd
 from omni_mcp.faces.gate import Gate
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
@@ -41,8 +42,8 @@ READY_LIMIT = 5.0
 """Seconds that the ledger may take to answer before `/readyz` says that it does not."""
 KEYS_LIMIT = 10.0
 """Seconds that an identity provider may take to send its keys."""
-FILES_BESIDE = 500
-"""Descriptors that the ledger, executors and logs may need besides the connections."""
+MOST_FILES = 65_536
+"""Descriptors that are enough: each connection is one, also of those who are told to come again."""
 
 
 def serve_http(home: Home, *, host: str, port: int) -> None:
@@ -57,7 +58,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     _must_be_free(host, port)
     hide_environment()
     hide_memory()
-    _allow_files(http.connections + FILES_BESIDE)
+    _allow_files()
     signals = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signals.noted)
@@ -66,7 +67,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     face = create_face(
         house.opened,
         state=kept_state(home),
-        auth=bearers,
+        auth=None if bearers is None else discoverable(bearers, http, address(host, port)),
         gate=[Gate(lambda: settings().servers.http, guarded=http.guarded)],
     )
     face.custom_route("/healthz", methods=["GET"])(_alive)
@@ -84,8 +85,8 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
             host_origin_protection=True,
             allowed_hosts=list(http.hosts),
             allowed_origins=list(http.origins),
-            middleware=[Middleware(signals.watching)],
-            uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
+            middleware=[Middleware(signals.watching), Middleware(Crowd, most=http.connections)],
+            uvicorn_config={"server_header": False, "access_log": False},
         )
 
 
@@ -186,14 +187,14 @@ class _Signals:
         return opened
 
 
-def _allow_files(wanted: int) -> None:
-    """Have so many descriptors, if the system lets us: each connection is one, and many begin with 256."""
+def _allow_files() -> None:
+    """Have as many descriptors as the system lets us: many begin with 256, and without one left nothing can be read."""
     if sys.platform == "win32":
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    enough = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
 

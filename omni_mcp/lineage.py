@@ -33,8 +33,15 @@ class Lineage:
         gateway = origin.gateway if origin is not None else client == OPENCLAW_CLIENT
         line = await self._at_gateways() if gateway else () if origin is None else await self._of(origin)
         if len(line) > self.limit:
-            raise TooDeep(line, self.limit, gateway=gateway)
+            raise TooDeep(await self._known(line[-1]), len(line), self.limit, gateway=gateway)
         return line
+
+    async def _known(self, task_id: str) -> str | None:
+        """Return the id of a task that is the caller's to know: whoever calls itself a gateway is no proof of one."""
+        try:
+            return (await self.ledger.find(task_id, principal=self.principal)).id
+        except TaskNotFound:
+            return None
 
     async def _at_gateways(self) -> Line:
         """Return the deepest line that runs at a gateway now: it does not say which of its sessions calls."""

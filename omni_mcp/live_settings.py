@@ -1,6 +1,6 @@
 """The settings as they are now: read again when a file of the home has changed."""
 
-from pathlib import Path
+import os
 
 from omni_mcp.home import Home
 from omni_mcp.settings import Settings, load
@@ -14,6 +14,7 @@ class LiveSettings:
 
     def __init__(self, home: Home) -> None:
         self._home = home
+        self._files = [str(path) for path in (home.servers, home.dotenv)]  # every request looks: a Path costs more
         self._seen = self._look()
         self._settings = load(home)
 
@@ -25,12 +26,12 @@ class LiveSettings:
         return self._settings
 
     def _look(self) -> list[Sight | None]:
-        return [_sight(path) for path in (self._home.servers, self._home.dotenv)]
+        return [_sight(path) for path in self._files]
 
 
-def _sight(path: Path) -> Sight | None:
+def _sight(path: str) -> Sight | None:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - see above
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -34,7 +34,7 @@ from omni_mcp.errors import (
     UnknownExecutor,
 )
 from omni_mcp.excerpt import joined
-from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
+from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, OwedMemory, ResultPage, ResultPart
 from omni_mcp.lineage import Lineage
 from omni_mcp.notify.channels import channels_of, told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve, routed
@@ -117,6 +117,7 @@ _ADMINS = "shown to who has the scope admin"
 _NOT_THEIRS = {"engine": _ADMINS, "settings": _ADMINS, "repair": _ADMINS, "told_by": None, "problems": None}
 """What of the mode whoever is one of many is not shown: paths, processes, people, and tasks that are not theirs."""
 NO_MEMORY = "memory.kind is none in servers.yaml: nothing is remembered or recalled"
+SERVER_HAS_IT = "the memory is the MCP server of `memory` in servers.yaml: what that has taken is not shown here"
 CHANGES = 200
 """Changes of mode that are shown where they are asked for."""
 MOST_CHANGES = 5000
@@ -429,9 +430,11 @@ class Service:
 
     async def memories(self, text: str | None = None, *, limit: int) -> MemoriesView:
         """Return what completed tasks have left, the newest first; with a text those nearest to it."""
-        found = await self.ledger.memories(text, principal=self._whose, limit=limit)
-        on = self.settings().servers.memory.kind == "embedded"
-        return MemoriesView(memories=[memory_view(each) for each in found], note=None if on else NO_MEMORY)
+        found = [memory_view(each) for each in await self.ledger.memories(text, principal=self._whose, limit=limit)]
+        if text is None:
+            owed = await self.ledger.owed_memories(principal=self._whose, limit=limit)
+            found = [*(memory_view(each.memory, not_taken=_not_taken(each)) for each in owed), *found][:limit]
+        return MemoriesView(memories=found, note=_elsewhere(self.settings().servers.memory.kind))
 
     async def forget(self, task_id: str) -> ForgottenView:
         """Remove the memory of a task. Raises MemoryUnknown, TaskAmbiguous."""
@@ -857,3 +860,14 @@ def executor_view(spec: ExecutorSpec) -> ExecutorView:
         recovery=spec.recovery,
         detail=spec.unusable,
     )
+
+
+def _elsewhere(kind: str) -> str | None:
+    """Say why memories are not shown here, if they are not."""
+    return {"embedded": None, "none": NO_MEMORY}.get(kind, SERVER_HAS_IT)
+
+
+def _not_taken(owed: OwedMemory) -> str:
+    if owed.given_up_at is not None:
+        return f"given up: {owed.trouble}"
+    return f"on its way; last try: {owed.trouble}" if owed.trouble else "on its way"

@@ -33,6 +33,7 @@ from omni_mcp.servers_file import (
     Limits,
     LitellmSettings,
     MemorySettings,
+    MemoryTool,
     Models,
     Notify,
     OpenClawRow,
@@ -280,6 +281,9 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
     ("memory",): MemorySettings,
+    ("memory", "recall"): MemoryTool,
+    ("memory", "add"): MemoryTool,
+    ("memory", "prepare", "*"): MemoryTool,
     ("http",): Http,
     ("http", "tokens", "*"): TokenRow,
     ("http", "jwt"): JwtRow,
@@ -304,6 +308,7 @@ _ROWS = (
     ("http", "jwt"),
     ("schedules", "*"),
     ("fault_handler", "repair"),
+    ("memory",),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
 

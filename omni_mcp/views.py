@@ -393,6 +393,8 @@ class MemoryView(View):
     principal: str
     task: str
     outcome: str
+    not_taken: str | None = None
+    """Of one that the memory server does not have: why, and whether it is tried again."""
 
 
 class MemoriesView(View):
@@ -595,9 +597,10 @@ def question_view(question: Question, *, limit: int | None = None) -> QuestionVi
     )
 
 
-def memory_view(memory: Memory) -> MemoryView:
+def memory_view(memory: Memory, *, not_taken: str | None = None) -> MemoryView:
     """Show what a task left."""
     return MemoryView(
+        not_taken=not_taken,
         task_id=memory.task_id,
         at=memory.at,
         executor=memory.executor,

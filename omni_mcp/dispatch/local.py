@@ -87,7 +87,7 @@ class LocalDispatch:
         finally:
             transport.close()
 
-    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:  # noqa: ARG002 - all is here
+    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:
         """Send the task id to `address`; an engine that is not there looks by itself later."""
         self._send(address, task_id.encode())
 

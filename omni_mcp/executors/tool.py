@@ -1,6 +1,5 @@
 """One tool of a foreign MCP server as an executor: the row says which, with which arguments, and what its result is."""
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,11 +12,13 @@ from omni_mcp.executors.answers import shown, text_of
 from omni_mcp.executors.elicitation import Caller
 from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.session import Session
+from omni_mcp.executors.template import filled
 from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome
 
-_PLACE = re.compile(r"\{(description|memory|task_id|attempt|cwd|model)\}")
+PLACES = {"description", "memory", "task_id", "attempt", "cwd", "model"}
+"""What of a request may stand in the arguments."""
 
 
 class ToolExecutor:
@@ -31,7 +32,7 @@ class ToolExecutor:
 
     async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         """Call the tool once. Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`."""
-        arguments = filled(self._row.arguments, request)
+        arguments = _arguments(self._row.arguments, request)
         caller = Caller(request.task_id, on_question) if on_question else None
         answer = await self._session.call(
             self._tool, arguments, timeout=request.timeout, on_progress=on_progress, caller=caller
@@ -72,25 +73,8 @@ class ToolExecutor:
         )
 
 
-def filled(template: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
-    """Return the arguments with `{description}`, `{memory}`, `{task_id}`, `{attempt}`, `{cwd}` and `{model}` put in.
-
-    Any other brace stays as it is, and what is put in is not looked at again.
-    """
-    values = request.model_dump(include={"description", "memory", "task_id", "attempt", "cwd", "model"})
-
-    def fill(value: Any) -> Any:
-        match value:
-            case str():
-                return _PLACE.sub(lambda found: str(values[found[1]] or ""), value)
-            case Mapping():
-                return {key: fill(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
-            case list() | tuple():
-                return [fill(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
-            case _:
-                return value
-
-    return {key: fill(value) for key, value in template.items()}
+def _arguments(template: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
+    return filled(template, request.model_dump(include=PLACES))
 
 
 def outcome_of(answer: CallToolResult, wanted: str, *, tool: str) -> Outcome:

@@ -49,6 +49,21 @@ class Remembered:
 
     asked: str
     outcome: str
+    owed: bool = False
+    """True: it is owed to a memory server; False: the ledger keeps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedMemory:
+    """What a task left and a memory server has not taken: a row of its outbox."""
+
+    number: int
+    memory: Memory
+    due_at: datetime
+    tries: int = 0
+    trouble: str | None = None
+    """Why the last try failed."""
+    given_up_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +268,7 @@ class Ledger(Protocol):
     async def retire(self, owner: str, *, only_if_idle: bool, scheduled: Collection[str] = ()) -> bool:
         """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open.
 
-        A delivery that is owed counts as open, and so does each schedule of `scheduled` that is not paused.
+        What a channel or a memory server is owed counts as open, and each schedule of `scheduled` that is not paused.
         """
         ...
 
@@ -389,8 +404,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def expire(self) -> int:
-        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many."""
+    async def expire(self, *, living: Collection[str] = ()) -> int:
+        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many were moved.
+
+        One whose run may live at an executor of `living` is freed instead: an engine has to end that run first.
+        """
         ...
 
     async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
@@ -476,6 +494,18 @@ class Ledger(Protocol):
         """Remove the memory of a task; returns whose it was. Raises MemoryUnknown, TaskAmbiguous."""
         ...
 
+    async def memory_taken(self, number: int) -> None:
+        """Note that a memory server has it: it is owed no more."""
+        ...
+
+    async def keep_memory(self, number: int) -> None:
+        """Keep here what was owed to a memory server."""
+        ...
+
+    async def put_off_memory(self, number: int, *, trouble: str, due_at: datetime | None) -> None:
+        """Note that it was not taken; it is tried again then, or (None) given up: the history of its task says so."""
+        ...
+
     # readers
     async def recall(self, text: str, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
         """Return what tasks of this principal in this project left that shares words with a text, the nearest first."""
@@ -483,6 +513,18 @@ class Ledger(Protocol):
 
     async def memories(self, text: str | None, *, principal: str | None, limit: int) -> Sequence[Memory]:
         """Return the memories that a principal is shown, the newest first; with a text those nearest to it."""
+        ...
+
+    async def owed_memory(self) -> OwedMemory | None:
+        """Return what a memory server is owed and was due first."""
+        ...
+
+    async def owed_memories(self, *, principal: str | None, limit: int) -> Sequence[OwedMemory]:
+        """Return what a memory server is owed, or never took, of what a principal is shown; the newest first."""
+        ...
+
+    async def owed_to(self, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
+        """Return what tasks of this principal in this project left and a memory server is still owed, newest first."""
         ...
 
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
@@ -580,7 +622,7 @@ class Ledger(Protocol):
         ...
 
     async def any_owed(self) -> bool:
-        """Whether any channel is owed a delivery."""
+        """Whether any channel is owed a delivery, or a memory server a memory."""
         ...
 
     async def given_up(self) -> Mapping[str, tuple[int, datetime, str]]:

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as Away
 from tests.integration.house import until
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
-PASSWORD = "of-a-test"  # noqa: S105 - of a server that lives for one test
+PASSWORD = "of-a-test"
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed (apt-get install redis-server)")
 

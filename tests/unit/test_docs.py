@@ -63,3 +63,26 @@ def rows(text: str) -> list[str]:
 
 def links(text: str) -> set[str]:
     return set(re.findall(r"\]\(([^)]+)\)", text))
+
+
+PAGES = [
+    *(ROOT / name for name in (*LANGUAGES, "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost: list[str] = []
+    for link in links(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        if not re.match(r"\w+:", link) and not (target.exists() and (not anchor or anchor in anchors(target))):
+            lost.append(link)
+    assert lost == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

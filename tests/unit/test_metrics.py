@@ -16,6 +16,9 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import Choice, Completed, Mode, TaskState, Usage, new_id
 from omni_mcp.testing import ToldClock, a_spec, ledger_for_tests
 
+LEDGERS = True
+"""What is said here holds for each kind of ledger."""
+
 SECRET = "the plans of alice"
 Lines = dict[tuple[str, tuple[str, ...]], float]
 

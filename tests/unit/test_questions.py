@@ -27,6 +27,9 @@ from omni_mcp.testing import DONE, FAKE_ROW, FakeExecutor, ToldClock, engine_for
 from tests.unit.test_engine import LIMIT, look, stepped, submitted, until
 from tests.unit.test_service import CHOICE, HOUR, Place, place
 
+LEDGERS = True
+"""What is said here holds for each kind of ledger."""
+
 ME = "me"
 WHICH = Asked(
     kind=QuestionKind.INPUT,

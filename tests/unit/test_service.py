@@ -24,6 +24,9 @@ from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, WaitingFor
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
+LEDGERS = True
+"""What is said here holds for each kind of ledger."""
+
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
 
@@ -213,6 +216,15 @@ async def test_a_worker_of_a_gateway_that_submits_too_deep_is_told_so(tmp_path: 
             await here.ancestors_from(OPENCLAW_CLIENT)
 
 
+async def test_whoever_only_says_that_it_is_a_gateway_learns_of_no_task_of_somebody_else(tmp_path: Path) -> None:
+    async with place(tmp_path, max_depth=0) as here:
+        parent = await here.executing(await here.submitted(), served_by="claw")
+        other = replace(here.service, principal="token:bob")
+        with pytest.raises(TooDeep, match="inside a task of somebody else, 1 levels deep") as refusal:
+            await other.submit(a_spec(), client=OPENCLAW_CLIENT)
+        assert parent not in f"{refusal.value} {refusal.value.next_step}"
+
+
 async def test_a_task_of_another_home_is_an_ancestor_too(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         here.inside("atask0fanotherhome")
@@ -371,7 +383,7 @@ async def test_who_waits_hears_of_the_end_from_the_engine_and_not_by_looking(
     monkeypatch.setattr(sqlite, "POLL", 3600)
     fake, dispatch, waits = FakeExecutor(held=True), Asking(), 40
     async with place(tmp_path, dispatch=dispatch) as here, ledger_for_tests(tmp_path) as theirs:
-        async with LocalDispatch().listen() as doorbell, dispatch.listen(here.ledger.look):
+        async with LocalDispatch().listen() as doorbell, dispatch.calling(here.ledger.look):
             mark = EngineMark(owner="engine", pid=1, version="1", log="", address=doorbell.address, started_at=START)
             await theirs.announce(mark)
             engine = engine_for(theirs, fake, home=tmp_path, doorbell=doorbell)

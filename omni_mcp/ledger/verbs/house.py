@@ -48,7 +48,7 @@ class House(Part):
         return {row["name"]: a_health(row) for row in await self._read(sql.HEALTH, {})}
 
     async def lead(self, owner: str, *, over: str | None, until: datetime) -> bool:
-        values = self._values(owner=owner, over=over, until=stamp(until))
+        values = self._values(owner=owner, dead=over, until=stamp(until))
         return await self._write(lambda db: db.execute(sql.LEAD, values).fetchone() is not None)
 
     async def save_mode(

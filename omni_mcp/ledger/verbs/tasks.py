@@ -1,6 +1,6 @@
 """The moves of a task, from submit to its end: each is one guarded write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -184,11 +184,11 @@ class Tasks(Part):
             return 0
         return await self._write(lambda db: db.execute(wake, bound).rowcount)
 
-    async def expire(self) -> int:
-        values = self._values()
+    async def expire(self, *, living: Collection[str] = ()) -> int:
+        values = self._values(living=to_json(sorted(living)))
         if not await self._read(sql.OVERDUE, values):
             return 0
-        return await self._write(lambda db: fail_overdue(db, values["now"]))
+        return await self._write(lambda db: fail_overdue(db, values))
 
     async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
         values = self._values(ids=to_json(task_ids), executor=executor)

@@ -1,0 +1,148 @@
+"""Connections to PostgreSQL: opened with limits on both ends, so that neither waits for a dead one for long."""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Buffer, Loader
+from psycopg.rows import dict_row
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumper
+from tzlocal import get_localzone_name
+
+from omni_mcp.errors import LedgerUnusable
+from omni_mcp.ledger.postgres.dialect import translated
+from omni_mcp.ledger.postgres.place import Place
+from omni_mcp.ledger.store import Values
+
+OLDEST = 14
+"""Releases before are out of support, or lack what is used here."""
+CUT = 5
+"""Seconds after which a connection that is cut, or a holder of the gate that is frozen, is let go by the other end."""
+LIMITS: Mapping[str, Any] = {
+    "connect_timeout": CUT,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": CUT * 1000,
+    "application_name": "omni-mcp",
+}
+"""Of our end; what the URL says wins."""
+SESSION = f"""
+    set lock_timeout = '{CUT}s';
+    set statement_timeout = '{CUT * 2}s';
+    set idle_in_transaction_session_timeout = '{CUT - 1}s';
+    set tcp_keepalives_idle = 2;
+    set tcp_keepalives_interval = 1;
+    set tcp_keepalives_count = 3;
+    set tcp_user_timeout = {CUT * 1000};
+    set synchronous_commit = on;
+    set default_transaction_isolation = 'read committed';
+    set client_min_messages = warning;
+    set enable_seqscan = off;
+    set jit = off
+"""
+"""Of the server's end. Young tables have no statistics yet: it would rather read them whole than by an index."""
+STANDING = """
+    select current_setting('server_version_num')::integer / 10000 as release, current_schema() as schema,
+        pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only
+"""
+
+
+class _Text(StrDumper):
+    """Text without NUL, which PostgreSQL has no place for."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(str(obj).replace("\0", "\N{SYMBOL FOR NULL}"))
+
+
+class _Word(_Text):
+    """A word of the house: what it stands for, not its name."""
+
+    def dump(self, obj: Enum) -> Buffer | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().dump(obj.value)
+
+
+class _Number(Loader):
+    """A sum of integers, or what became of one in a division."""
+
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data)
+        return int(text) if text.lstrip(b"-").isdigit() else float(text)
+
+
+def connected(place: Place, *, writes: bool) -> psycopg.Connection[dict[str, Any]]:
+    """Open a connection. Raises psycopg.Error; LedgerUnusable for a server that cannot hold a ledger."""
+    given = psycopg.conninfo.conninfo_to_dict(place.url)
+    db = psycopg.connect(**{**LIMITS, **given}, autocommit=True, row_factory=dict_row)  # pyright: ignore[reportArgumentType]
+    try:
+        _refuse_unfit(db, place, writes=writes)
+        db.execute(SESSION)
+        db.execute("select set_config('timezone', %s, false)", (get_localzone_name(),))
+    except BaseException:
+        db.close()
+        raise
+    db.prepared_max = None
+    db.adapters.register_dumper(int, Int8Dumper)
+    db.adapters.register_dumper(str, _Text)
+    db.adapters.register_dumper(Enum, _Word)
+    db.adapters.register_loader("numeric", _Number)
+    return db
+
+
+def _refuse_unfit(db: psycopg.Connection[dict[str, Any]], place: Place, *, writes: bool) -> None:
+    found = db.execute(STANDING).fetchone() or {}
+    if found["release"] < OLDEST:
+        raise LedgerUnusable(
+            f"{place} is PostgreSQL {found['release']}, which is too old for a ledger",
+            next_step=f"take PostgreSQL {OLDEST} or newer",
+        )
+    if found["schema"] is None:
+        raise LedgerUnusable(f"{place} has no schema to write in", next_step="create the schema that search_path names")
+    if writes and found["read_only"]:
+        raise LedgerUnusable(
+            f"{place} is read-only (a standby, or default_transaction_read_only); nothing was written",
+            next_step="name the primary in OMNI_LEDGER, or add target_session_attrs=read-write",
+        )
+
+
+class Given:
+    """What a statement gave; in a pipeline it is waited for when it is asked for, and not before."""
+
+    def __init__(self, cursor: psycopg.Cursor[dict[str, Any]], pipeline: psycopg.Pipeline | None) -> None:
+        self._cursor = cursor
+        self._pipeline = pipeline
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+        if self._pipeline is not None and self._cursor.pgresult is None:
+            self._pipeline.sync()
+        return self._cursor.rowcount
+
+    def fetchone(self) -> dict[str, Any] | None:
+        """Return the next row."""
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[dict[str, Any]]:
+        """Return the rows that are left."""
+        return self._cursor.fetchall()
+
+
+class Hand:
+    """A connection as the units of work know it."""
+
+    def __init__(self, db: psycopg.Connection[dict[str, Any]], pipeline: psycopg.Pipeline | None = None) -> None:
+        self._db = db
+        self._pipeline = pipeline
+
+    def execute(self, statement: str, values: Values | None = None, /) -> Given:
+        """Run a statement of the verbs."""
+        cursor = self._db.execute(translated(statement), values or {})  # pyright: ignore[reportArgumentType]
+        return Given(cursor, self._pipeline)
+
+    def executemany(self, statement: str, values: Iterable[Values], /) -> None:
+        """Run it once for each of the values."""
+        for each in values:
+            self.execute(statement, each)

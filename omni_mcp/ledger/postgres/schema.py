@@ -1,0 +1,53 @@
+"""The versions of the schema: numbered files, forward only, all in one transaction."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import psycopg
+
+from omni_mcp.errors import LedgerTooNew
+
+ALONE = "select pg_advisory_xact_lock(hashtext('omni-mcp schema ' || current_schema()))"
+THERE = "select to_regclass('schema_version') is not null as there"
+VERSION = "select version from schema_version"
+
+
+def migrate(db: psycopg.Connection[Any]) -> None:
+    """Bring the schema to our version. Raises LedgerTooNew."""
+    if _version(db) == newest_version():
+        return
+    with db.transaction():
+        db.execute(ALONE)
+        version = _version(db)
+        if version > newest_version():
+            raise LedgerTooNew(
+                f"the ledger has version {version}, this release knows {newest_version()}",
+                next_step="upgrade: pip install --upgrade 'omni-mcp[cluster]'",
+            )
+        if not version:
+            db.execute("create table schema_version (version integer not null)")
+            db.execute("insert into schema_version values (0)")
+        for number in sorted(number for number in _migrations() if number > version):
+            db.execute(_migrations()[number])
+        db.execute("update schema_version set version = %s", (newest_version(),))
+
+
+def _version(db: psycopg.Connection[Any]) -> int:
+    """Return the version that is there; 0 when there is no ledger."""
+    there = db.execute(THERE).fetchone()
+    row = db.execute(VERSION).fetchone() if there["there"] else None
+    return 0 if row is None else row["version"]
+
+
+@cache
+def newest_version() -> int:
+    """Return the version of a schema that this release writes."""
+    return max(_migrations())
+
+
+@cache
+def _migrations() -> Mapping[int, bytes]:
+    files: Iterable[Any] = resources.files("omni_mcp.ledger").joinpath("sql", "postgres").iterdir()
+    return {int(file.name[:4]): file.read_bytes() for file in files if file.name.endswith(".sql")}
