@@ -75,4 +75,4 @@ def lan() -> Generator[Lan]:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
+    subprocess.run(["/usr/bin/env", "ip", *words], check=True, capture_output=True, timeout=30)

@@ -1,6 +1,6 @@
-"""`make fleet`: harm machines, network, PostgreSQL and Redis in turn, then assert that nothing was lost, nothing twice.
+"""`make fleet`: harm machines, network, PostgreSQL and Redis in turn: nothing may be lost, nothing done twice.
 
-Linux, root (network namespaces), PostgreSQL and Redis. Ends with 1 when an invariant is broken; the folder is then kept.
+Linux, root (network namespaces), PostgreSQL and Redis. Ends with 1 when an invariant is broken; the folder is kept then.
 A machine that is frozen as a whole cannot end its runs when its lease ends; they go on for a moment when it thaws. So
 only there a second run of a `retry` task, which declares that this is harmless, may meet the first.
 """
@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +114,7 @@ async def play(here: Fleet, *, seconds: float, seed: int) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(CLIENTS):
             tasks.start_soon(clients.submit, name=f"client {number}")
-        tasks.start_soon(_for_ever, clients.tend)
+        tasks.start_soon(clients.tend)
         while len({row["owner"] for row in here.rows("select owner from attempts")}) < 2:
             await anyio.sleep(0.2)
         number = 0
@@ -124,7 +124,7 @@ async def play(here: Fleet, *, seconds: float, seed: int) -> None:
             number += 1
         clients.submitting = False
         with anyio.move_on_after(SETTLE):
-            await _for_ever(clients.nothing_is_open, once=True)
+            await clients.nothing_is_open()
         tasks.cancel_scope.cancel()
     for face in here.faces:
         await face.close()
@@ -132,25 +132,12 @@ async def play(here: Fleet, *, seconds: float, seed: int) -> None:
 
 async def _do(here: Fleet, deed: Deed, rng: random.Random) -> None:
     machine = rng.choice(here.machines)
-    say(
-        f"{time.strftime('%H:%M:%S')} {deed.name} ({machine.name}, {deed.seconds:.0f} s); {len(here.acked)} acknowledged"
-    )
+    at, so_far = time.strftime("%H:%M:%S"), f"{len(here.acked)} tasks acknowledged"
+    say(f"{at} {deed.name} ({machine.name}, {deed.seconds:.0f} s); {so_far}")
     await anyio.to_thread.run_sync(deed.begin, here, machine)
     await anyio.sleep(deed.seconds)
     await anyio.to_thread.run_sync(deed.end, here, machine)
     here.deeds[deed.name] += 1
-
-
-async def _for_ever(what: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-    """Do it again when our own look at the ledger met a PostgreSQL that is away."""
-    while True:
-        try:
-            await what()
-        except OSError:
-            await anyio.sleep(1)
-        else:
-            if once:
-                return
 
 
 def judge(here: Fleet) -> Mapping[str, Sequence[Finding]]:
@@ -171,9 +158,8 @@ def main() -> int:
         anyio.run(lambda: play(here, seconds=asked.seconds, seed=asked.seed))
         found = judge(here)
         ends = here.rows("select state, count(*) as n from tasks group by state")
-    say(
-        f"{len(here.acked)} tasks acknowledged { ({row['state']: row['n'] for row in ends}) }, {len(here.consents)} consents"
-    )
+    ended = {row["state"]: row["n"] for row in ends}
+    say(f"{len(here.acked)} tasks acknowledged {ended}, {len(here.consents)} consents")
     for what, times in sorted({**here.kills, **here.deeds}.items()):
         say(f"  {what:42} {times:6}")
     for name, findings in found.items():
