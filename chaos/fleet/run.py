@@ -1,6 +1,6 @@
 """`make fleet`: harm machines, network, PostgreSQL and Redis in turn: nothing may be lost, nothing done twice.
 
-Linux, root (network namespaces), PostgreSQL and Redis. Ends with 1 when an invariant is broken; the folder is kept then.
+Linux, root (network namespaces), PostgreSQL, Redis. Ends with 1 when an invariant is broken; the folder is kept then.
 A machine that is frozen as a whole cannot end its runs when its lease ends; they go on for a moment when it thaws. So
 only there a second run of a `retry` task, which declares that this is harmless, may meet the first.
 """
