@@ -51,6 +51,8 @@ PROVIDERS = (("openai", "gpt-4o-mini"), ("mistral", "mistral-small-latest"), ("d
 """Of direct mode: rows of `direct`, each with a model that LiteLLM's list has a price for."""
 ROUTE_LIMIT = 8.0
 """Seconds for one layer; with 3 a busy machine let a healthy layer miss them, and the next one served."""
+SILENCE = 20.0
+"""Seconds until a stream that says nothing is given up: longer than a proxy takes over its first calls."""
 ROUTER = {"timeout": ROUTE_LIMIT, "stream_timeout": ROUTE_LIMIT, "allowed_fails": 1, "cooldown_time": 30}
 TEXT = "It is done, all of it, step by step. " * 3
 """Of many pieces: a stream that breaks does so after the fifth."""
@@ -90,7 +92,7 @@ class Stage:
         sections: dict[str, Any] = {
             "executors": {"assistant": {"preset": "assistant", "handles": ["general"], "parallel": PARALLEL}},
             "models": models,
-            "limits": {"silent_seconds": ROUTE_LIMIT, "max_attempts": 100},
+            "limits": {"silent_seconds": SILENCE, "max_attempts": 100},
             "fault_handler": {"check_interval": 5},
             "notify": {"desktop": False},
             **({"direct": direct} if direct else {}),

@@ -17,20 +17,21 @@ from omni_mcp import __version__, background, crashes, processes
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.decide.mode_state import Seen
 from omni_mcp.decide.permit import Permit
-from omni_mcp.dispatch.base import Doorbell
+from omni_mcp.dispatch.base import Dispatch, Doorbell
 from omni_mcp.dispatch.choose import open_dispatch
 from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside, EngineKeeper
 from omni_mcp.ledger.base import EngineMark, Ledger
+from omni_mcp.ledger.opened import open_ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
-from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
-from omni_mcp.settings import Settings
+from omni_mcp.settings import Settings, known_variables
 from omni_mcp.task import Clock, SystemClock, new_id
+from omni_mcp.this_machine import label
 
 if TYPE_CHECKING:
     from omni_mcp.engine import End, Engine, Means
@@ -55,13 +56,13 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
 
     With `watch` it also sees to it that an engine is alive for as long as there is work for one.
     """
-    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+    async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
             settings = LiveSettings(home).now
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
             if watch and not engine_here:
                 tasks.start_soon(keeper.watch, name="engine keeper")
-            dispatch = open_dispatch()
+            dispatch = _dispatch(home)
             async with dispatch.calling(ledger.look):
                 yield Service(
                     ledger=ledger,
@@ -71,6 +72,12 @@ async def running_face(home: Home, *, engine_here: bool = False, watch: bool = T
                     origin=processes.origin,
                 )
             tasks.cancel_scope.cancel()
+
+
+def _dispatch(home: Home) -> Dispatch:
+    """Return how faces and engines of a home ring at each other. Raises SettingsError."""
+    known = known_variables(home)
+    return open_dispatch(known.get("OMNI_DISPATCH"), machine=label(known))
 
 
 def preload_engine() -> None:
@@ -98,7 +105,7 @@ async def running_engine(
     owner = new_id()
     live = LiveSettings(home)
     async with AsyncExitStack() as stack:
-        doorbell = await stack.enter_async_context(open_dispatch().listen())
+        doorbell = await stack.enter_async_context(_dispatch(home).listen())
         stack.enter_context(owner_lock(home.owners, owner))
         await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
@@ -121,13 +128,15 @@ async def running_engine(
             owner=owner,
             doorbell=doorbell,
             modes=watch.monitor,
-            is_over=partial(_is_over, home),
+            is_over=partial(_is_over, home, ledger),
             renewed=Renewal(live=live, watch=watch, opened=opened).renewed,
             exits=idle_exit,
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
         tasks.start_soon(_memories, ledger, lambda: engine.means.memory, name="memory outbox")
+        if ledger.shared:
+            tasks.start_soon(engine.keep_in_time, name="leases")
         yield engine
 
 
@@ -236,7 +245,7 @@ async def _monitor(
         probes=_probes(settings),
         clock=SystemClock(),
         owner=owner,
-        is_over=partial(_is_over, settings.home),
+        is_over=partial(_is_over, settings.home, ledger),
         on_change=doorbell.ring,
         channels=list(channels),
         repair=repair_plan(settings),
@@ -316,7 +325,7 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
     with await _the_lock(home):
         died = crashes.known(home)
         with crashes.counted(home) as is_well:
-            async with SqliteLedger(home.ledger) as ledger:
+            async with open_ledger(home) as ledger:
                 async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well, died=died) as engine:
                     end = await engine.run()
                 logger.info("engine ends: %s", end, extra={"action": "engine_end"})
@@ -385,7 +394,7 @@ async def _the_lock(home: Home) -> HeldLock:
 
 
 async def _wait_for_handover(home: Home) -> None:
-    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+    async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         mark = await ledger.engine()
     if mark is not None and not mark.there:
         await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
@@ -415,9 +424,9 @@ def _end_the_dead(home: Home) -> None:
         processes.sweep(OWNER_MARK, owner)
 
 
-async def _is_over(home: Home, owner: str) -> bool:
-    """Proof that an owner is dead and nothing of its process tree is left."""
-    if is_alive(home.owners, owner):
+async def _is_over(home: Home, ledger: Ledger, owner: str) -> bool:
+    """Proof that an owner is dead and nothing of its process tree is left; of another machine: it let its lease go."""
+    if is_alive(home.owners, owner) or not await ledger.bury(owner):
         return False
     swept = await run_sync(processes.sweep, OWNER_MARK, owner)
     return not swept.remaining

@@ -175,6 +175,7 @@ class Attempt:
             choice=self.choice,
             endpoint=self._endpoint_name(),
             run_id=run_id,
+            stays=self.spec.recovery in (Recovery.ATTACH, Recovery.RESUME),
         )
         self.task = await until_written(bind)
 

@@ -26,7 +26,8 @@ from omni_mcp.decide.times import in_words
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
-from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
+from omni_mcp.ledger.base import KEPT, LEASE, ExecutorHealth, Ledger
+from omni_mcp.logs import within
 from omni_mcp.memory.base import MemoryStore
 from omni_mcp.presets import ExecutorSpec, model_of, routed
 from omni_mcp.purse import Purse
@@ -50,6 +51,7 @@ from omni_mcp.task import (
     TaskState,
     WaitingFor,
 )
+from omni_mcp.this_machine import uptime
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +133,10 @@ class Engine:
     """Of each task that was told of as silent, its last sign of life."""
     dismissed: bool = False
     """Whether an engine of a newer release waits for us to go."""
+    uptime: Callable[[], float] = uptime
+    """Seconds that go on while the machine sleeps."""
+    kept_at: float = field(default_factory=uptime)
+    """When we last asked for what was then renewed."""
     let_go_in: Mode | None = None
     """The mode in which all that waited for a cloud was let go."""
 
@@ -209,11 +215,25 @@ class Engine:
 
     async def _renew(self) -> None:
         """Keep our claims; an attempt that is ours no more is stopped and writes nothing."""
-        if not self.running or not self._is_due("renew", RENEW):
+        if not (self.running or self.ledger.shared) or not self._is_due("renew", RENEW):
             return
+        asked = self.uptime()
         held = set(await self.ledger.renew(self.owner))
+        self.kept_at = asked
         for task_id, attempt in self.running.items():
             if task_id not in held:
+                attempt.stop("lost")
+
+    async def keep_in_time(self) -> None:
+        """Where engines of other machines take over from one that is silent, stop what could not be kept before."""
+        while True:
+            self.stop_unkept()
+            await anyio.sleep(POLL)
+
+    def stop_unkept(self) -> None:
+        """Stop what runs, if our claims were not renewed for too long: the ledger is out of reach, or we slept."""
+        if self.uptime() - self.kept_at > KEPT.total_seconds():
+            for attempt in self.running.values():
                 attempt.stop("lost")
 
     async def _take_up_settings(self) -> None:
@@ -556,7 +576,8 @@ class Engine:
 
     async def _drive(self, attempt: Attempt) -> None:
         try:
-            await attempt.drive()
+            with within(task_id=attempt.task.id, attempt=attempt.task.attempt):
+                await attempt.drive()
         except Exception:
             logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:

@@ -1,5 +1,6 @@
 """The face over Streamable HTTP and the web page, with the engine in the same process."""
 
+import logging
 import signal
 import socket
 import sys
@@ -7,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from types import FrameType
+from typing import Any
 
 import anyio
 import httpx2
@@ -33,6 +35,7 @@ from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
 from omni_mcp.live_settings import LiveSettings
+from omni_mcp.logs import Style, style_of, write_logs
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.telemetry import exporting
@@ -58,6 +61,9 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     _must_be_free(host, port)
     hide_environment()
     hide_memory()
+    style = style_of(settings().servers.log_format)
+    if style == "json":
+        write_logs(style, level=logging.INFO)
     _allow_files()
     signals = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,8 +92,13 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
             allowed_hosts=list(http.hosts),
             allowed_origins=list(http.origins),
             middleware=[Middleware(signals.watching), Middleware(Crowd, most=http.connections)],
-            uvicorn_config={"server_header": False, "access_log": False},
+            uvicorn_config={"server_header": False, "access_log": False, **_uvicorn_logs(style)},
         )
+
+
+def _uvicorn_logs(style: Style) -> dict[str, Any]:
+    """Return what has uvicorn leave its lines to our handler, which writes them as JSON."""
+    return {"log_config": None, "access_log": True} if style == "json" else {}
 
 
 def _must_be_guarded(settings: Settings, host: str) -> None:

@@ -1,6 +1,6 @@
 """The settings as they are now: read again when a file of the home has changed."""
 
-import os
+from pathlib import Path
 
 from omni_mcp.home import Home
 from omni_mcp.settings import Settings, load
@@ -14,7 +14,7 @@ class LiveSettings:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._files = [str(path) for path in (home.servers, home.dotenv)]  # every request looks: a Path costs more
+        self._files = (home.servers, home.dotenv)  # made once: every request looks at them
         self._seen = self._look()
         self._settings = load(home)
 
@@ -29,9 +29,9 @@ class LiveSettings:
         return [_sight(path) for path in self._files]
 
 
-def _sight(path: str) -> Sight | None:
+def _sight(path: Path) -> Sight | None:
     try:
-        status = os.stat(path)  # noqa: PTH116 - see above
+        status = path.stat()
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -54,9 +54,9 @@ class Remembering:
             await self._lack(task, found, str(error))
         memories = list(dict.fromkeys(found))[: self.settings.most]
         if memories:
-            where = f" ({store.name})" if store.outside else ""
             said = "; ".join(memory.in_short for memory in memories)
-            await self._note(task, f"recalled from earlier tasks{where}: {said}")
+            where = f"recalled from earlier tasks ({store.name}): {said}"
+            await self._note(task, where if store.outside else f"recalled from earlier tasks: {said}")
         return told(memories)
 
     async def _find(self, store: MemoryStore, task: Task, found: list[Recalled]) -> None:
@@ -71,7 +71,7 @@ class Remembering:
         found += await store.recall(text, principal=principal, project=project, limit=self.settings.most)
 
     async def _lack(self, task: Task, found: Sequence[Recalled], why: str) -> None:
-        await self._note(task, f"{'no more' if found else 'nothing'} is recalled: {why}")
+        await self._note(task, f"no more is recalled: {why}" if found else f"nothing is recalled: {why}")
 
     def leaves(self, task: Task, outcome: Outcome) -> Remembered | None:
         """Return what is remembered of a task that ends so."""

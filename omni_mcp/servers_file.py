@@ -922,6 +922,8 @@ class ServersFile(_Row):
     """What completed tasks leave for the tasks after them; docs/memory.md."""
     http: Http = Http()
     """Who may call `omni-mcp serve`, and how much; read at its start: `hosts`, `origins`, `connections`."""
+    log_format: Literal["text", "json"] = "text"
+    """How engine and `serve` log, from their next start on; the variable OMNI_LOG goes before it."""
 
     @property
     def scheduled(self) -> Mapping[str, ScheduleRow]:

@@ -77,6 +77,7 @@ from omni_mcp.views import (
     RouteView,
     SchedulesView,
     ScheduleView,
+    StoryView,
     TaskView,
     attempts_view,
     memory_view,
@@ -366,6 +367,11 @@ class Service:
             problems=[str(problem) for problem in settings.problems] or None,
         )
         return view if self._operates else view.model_copy(update=_NOT_THEIRS)
+
+    async def story(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> StoryView:
+        """Say where a task stands, with its attempts; the arguments are those of `status`."""
+        task = await self.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
+        return StoryView.model_validate({**dict(task), "attempts": (await self.attempts(task.task_id)).attempts})
 
     async def attempts(self, task_id: str) -> AttemptsView:
         """Say how a task came to where it stands, attempt by attempt."""

@@ -160,7 +160,7 @@ def _secrets_in(tree: Any, *, secret: bool = False) -> Iterator[str]:
 
 def load(home: Home) -> Settings:
     """Read the settings file and `.env` of a home. Never raises: what cannot be used is in `problems`, with its fix."""
-    secrets, problems = _dotenv(home.dotenv)
+    secrets, problems = dotenv(home.dotenv)
     try:
         translation = translate(read(home.servers))
     except FileNotFoundError:
@@ -215,12 +215,18 @@ def _not_there(home: Home) -> Iterator[Problem]:
         yield Problem(where=str(home.config), what="is not there", fix=fix, disables_all=True)
 
 
-def _dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
+def dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
+    """Return the variables of a `.env`, and what is wrong with it."""
     try:
         values = dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError):
         return {}, [Problem(where=str(path), what="cannot be read", fix="let its owner read it, as UTF-8 text")]
     return {name: value for name, value in values.items() if value is not None}, []
+
+
+def known_variables(home: Home) -> Mapping[str, str]:
+    """Return the environment, and what the `.env` of a home adds to it."""
+    return {**dotenv(home.dotenv)[0], **os.environ}
 
 
 def _whole_file(path: Path, error: SettingsError) -> Problem:

@@ -48,6 +48,7 @@ NOT_FOR_PEOPLE = {
     "faces/native_tasks.py": "what a model reads",
     "ledger/measure_statements.py": "statements",
     "ledger/memories.py": "statements",
+    "ledger/memory_statements.py": "statements",
     "ledger/question_statements.py": "statements",
     "ledger/schedule_statements.py": "statements",
     "ledger/statements.py": "statements",
@@ -93,6 +94,8 @@ AS_THEY_ARE = {
         "executors: {claude_code: {preset: claude-code, handles: [coding, system_repair]}}",
         "openai",
         "server",
+        "memory",
+        "text",
         "legacy",
     ),
     # of the web page

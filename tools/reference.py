@@ -1,4 +1,4 @@
-"""Write what follows from the source: the JSON schema of servers.yaml, the tables of docs/settings.md, the MCP surface.
+"""Write what follows from the source: the JSON schema of servers.yaml, pages and tables of docs/, the MCP surface.
 
 `python -m tools.reference` writes them; a test fails when they are not what this makes of the source. The surface
 (`tests/data/face.json`) is what clients are told of tools, resources and prompts: a change there is seen in a diff.
@@ -20,6 +20,7 @@ from omni_mcp.faces.mcp import create_face
 from omni_mcp.servers_file import ServersFile
 from omni_mcp.service import Service
 from omni_mcp.settings import TABLES
+from tools.pages import cli_text, errors_text, tools_text
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "omni_mcp" / "servers.schema.json"
@@ -140,11 +141,18 @@ def _rows_of(models: Any) -> list[Any]:
     return [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in models]
 
 
+def pages(face: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the pages of docs/ that are written as a whole, by name."""
+    return {"cli.md": cli_text(), "tools.md": tools_text(face), "errors.md": errors_text()}
+
+
 def main() -> None:
     """Write them."""
     SCHEMA.write_text(schema_text(), encoding="utf-8")
     DOCS.write_text(docs_text(DOCS.read_text(encoding="utf-8")), encoding="utf-8")
-    FACE.write_text(anyio.run(face_text), encoding="utf-8")
+    FACE.write_text(face := anyio.run(face_text), encoding="utf-8")
+    for name, text in pages(json.loads(face)).items():
+        (DOCS.parent / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ What else a client may ask for stands beside it: `resources.py`, `prompts.py`, `
 import functools
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -84,7 +84,7 @@ def create_face(
         async with in_own_task(open_service()) as service:
             yield {"service": service}
 
-    face = FastMCP(
+    face = Face(
         "Omni-Orchestrator",
         instructions=INSTRUCTIONS,
         version=__version__,
@@ -110,6 +110,25 @@ def create_face(
 
     face.completion(completer(asked))
     return face
+
+
+class Face(FastMCP[dict[str, Service]]):
+    """Knows each tool's schema at once.
+
+    Before every call of 2026-07-28 the SDK asks for it, to compare headers that a schema may want; left alone it lists
+    all tools for that, which costs more than most calls do.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._schemas: dict[str, Mapping[str, Any]] = {}
+        super().__init__(*args, **kwargs)
+        self._mcp_server.get_tool_input_schema = self._schemas.get
+
+    def add_tool(self, tool: Tool | Callable[..., Any]) -> Tool:
+        """Add a tool; one that is added in another way has no headers compared."""
+        added = super().add_tool(tool)
+        self._schemas[added.name] = added.parameters
+        return added
 
 
 class Refusals(Middleware):

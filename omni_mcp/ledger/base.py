@@ -30,6 +30,10 @@ LEAD = timedelta(seconds=60)
 """How long the right to probe holds without renewal."""
 LEASE = timedelta(seconds=30)
 """How long a claim holds without renewal; it is renewed at a quarter of this."""
+GRACE = timedelta(seconds=10)
+"""How much longer others wait where machines share a ledger: the lease is over on the server, and the runs are, too."""
+KEPT = timedelta(seconds=20)
+"""How long an engine there lets its runs go on without renewal: what is left of the lease is to end them in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +221,11 @@ class Ledger(Protocol):
     (`begin` returns None: somebody was quicker). All raise `LedgerBusy` or `LedgerUnusable` when the disk says no.
     """
 
+    @property
+    def shared(self) -> bool:
+        """Whether engines of several homes, on machines of their own, may work on it."""
+        ...
+
     # what faces do
     async def submit(self, spec: TaskSpec, *, task_id: str, choice: Choice | None) -> Submitted:
         """Write a new task, or return the one that its idempotency key names.
@@ -304,8 +313,21 @@ class Ledger(Protocol):
         """idle -> dispatching, attempt + 1; spends a consent and its principal's turn. None: it is no longer idle."""
         ...
 
-    async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
-        """dispatching -> executing: on disk before the executor is told."""
+    async def bind(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        choice: Choice,
+        endpoint: str,
+        run_id: str,
+        stays: bool = False,
+    ) -> Task:
+        """dispatching -> executing: on disk before the executor is told.
+
+        `stays`: the run leaves on this machine what a later attempt goes on with, so none is begun on another.
+        """
         ...
 
     async def checkpoint(
@@ -432,6 +454,13 @@ class Ledger(Protocol):
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         """Extend all claims of this owner in one statement; returns the ids it still holds."""
+        ...
+
+    async def bury(self, owner: str) -> bool:
+        """Take note that an owner is over, of which no lock says here that it lives; from then on it holds nothing.
+
+        False: it is of another home, and has renewed within its lease and `GRACE`, by the clock of the database.
+        """
         ...
 
     async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:

@@ -8,7 +8,7 @@ https://www.sqlite.org/fts5.html#tokenizers
 import re
 from collections.abc import Iterator, Sequence
 
-from omni_mcp.ledger import memory_outbox
+from omni_mcp.ledger import memory_outbox, memory_statements
 from omni_mcp.ledger.base import Remembered
 from omni_mcp.ledger.statements import SEEN
 from omni_mcp.ledger.store import Connection, Values
@@ -82,7 +82,7 @@ def forget(db: Connection, task_id: str) -> None:
 
 def take_in(db: Connection, number: int) -> None:
     """Keep here what a memory server was owed."""
-    if (owed := db.execute(memory_outbox.TAKE, {"n": number}).fetchone()) is not None:
+    if (owed := db.execute(memory_statements.TAKE, {"n": number}).fetchone()) is not None:
         _keep(db, TAKE_IN, dict(owed), Remembered(asked=owed["asked"], outcome=owed["outcome"]))
 
 

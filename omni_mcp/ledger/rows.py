@@ -149,6 +149,9 @@ def an_attempt(row: Row) -> Attempt:
         bound_at=maybe_moment(row["bound_at"]),
         ended_at=maybe_moment(row["ended_at"]),
         end=row["end"],
+        route=row["route"],
+        cost_usd=row["cost_usd"],
+        cost_unknown_calls=row["cost_unknown_calls"],
     )
 
 

@@ -41,6 +41,8 @@ class SqliteLedger(SqlLedger):
 class SqliteStore(Store):
     """A file, its writer and its reading connection."""
 
+    shared = False
+
     def __init__(self, path: Path, *, clock: Clock, patience: float, engine_lock: Path | None) -> None:
         self._path = path
         self._clock = clock

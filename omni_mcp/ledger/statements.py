@@ -113,7 +113,13 @@ EVENTS = f"""
     select * from events where task = {_N} and seq > case when :since < 0 then {_LAST} + :since else :since end
     order by seq limit :limit
 """
-ATTEMPTS_OF = f"select * from attempts where task = {_N} order by number desc limit :limit"
+_OF_ATTEMPT = "from usage u where u.task = a.task and u.attempt = a.number"
+ATTEMPTS_OF = f"""
+    select a.*, (select sum(u.cost_usd) {_OF_ATTEMPT}) as cost_usd,
+        (select count(*) - count(u.cost_usd) {_OF_ATTEMPT}) as cost_unknown_calls,
+        (select u.route {_OF_ATTEMPT} and u.route is not null order by u.id desc limit 1) as route
+    from attempts a where a.task = {_N} order by a.number desc limit :limit
+"""
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 
@@ -319,6 +325,11 @@ ANNOUNCE = """
     insert into engines (owner, pid, version, log, address, started_at, settings)
     values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
+BURY = """
+    update owners set buried = true where owner = :owner and (home = :home or beat_until + :grace <= server_now())
+"""
+IS_BURIED = "select not exists (select 1 from owners where owner = :owner and not buried) as buried"
+"""Only where engines of several machines work on one ledger: one that is buried holds nothing any more."""
 DISMISS = "update engines set dismissed_at = coalesce(dismissed_at, :now) where owner = :owner and gone_at is null"
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"

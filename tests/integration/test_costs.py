@@ -19,8 +19,10 @@ import httpx
 import pytest
 from fastmcp import Client
 
-from omni_mcp.demo.cloud import Cloud, running_cloud
+from omni_mcp.demo.cloud import OK, Cloud, Seen, running_cloud
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.llm.price_table import cost_usd, price_table
+from omni_mcp.llm.usage import Tokens
 from omni_mcp.task import Choice, Task, new_id
 from omni_mcp.testing import a_spec, ledger_for_tests
 from tests.integration.executors import stub_adapter
@@ -98,6 +100,42 @@ async def test_what_is_known_and_what_is_not_is_the_clouds_bill_over_kills(
     warm = bill_of((cloud.requests[0].input_tokens, cloud.requests[0].output_tokens))
     assert sum(task["cost_usd"] for task in done) == pytest.approx(costs["total"]["usd"] - warm)
     assert sum(task.get("cost_unknown_calls", 0) for task in done) == unknown
+
+
+async def test_costs_by_route_are_the_bill_of_each_layer_in_json_csv_and_the_resource(tmp_path: Path) -> None:
+    """Two providers; the first one fails after its first answer, so that the second has the other two."""
+    models = ("deepseek-chat", "gpt-4o-mini")
+    async with house(tmp_path) as here, running_cloud() as first, running_cloud() as second:
+        clouds = (first, second)
+        direct = {
+            name: {"base_url": f"{cloud.url}/v1", "key": "sk-x", "dialect": "openai", "models": {"default": model}}
+            for name, cloud, model in zip(("deepseek", "openai"), clouds, models, strict=True)
+        }
+        here.configure(executors={"assistant": ASSISTANT}, **{**directly(first), "direct": direct})
+        async with here.client() as client:
+            await call(client, "system_mode", set="degraded")
+            for number in range(3):
+                await completed(client, await submitted(client, {"text": f"answer {number}"}))
+                first.fail("503")
+            resource = json.loads((await client.read_resource("omni://costs"))[0].text)  # type: ignore[union-attr]
+        told = json.loads((await here.cli("costs", "--json", "--by", "route"))[1])
+        rows = list(csv.DictReader(io.StringIO((await here.cli("costs", "--csv", "--by", "route"))[1])))
+    answered = {cloud: [seen for seen in cloud.requests if seen.mode == OK] for cloud in clouds}
+    assert [len(seen) for seen in answered.values()] == [1, 2]
+    bills = {
+        f"{model} at 127.0.0.1:{cloud.port}": pytest.approx(sum(charged(name, model, seen) for seen in answered[cloud]))
+        for name, model, cloud in zip(direct, models, clouds, strict=True)
+    }
+    assert {each["name"]: each["usd"] for each in told["by"]["route"] if each["usd"]} == bills
+    assert told["by"]["route"] == resource["by"]["route"]
+    assert {each["name"]: float(each["usd"]) for each in rows if float(each["usd"])} == bills
+    assert told["total"]["usd"] == pytest.approx(sum(float(each["usd"]) for each in rows))
+
+
+def charged(provider: str, model: str, seen: Seen) -> float:
+    """Return what a provider charges for an answer, by LiteLLM's list."""
+    tokens = Tokens(input=seen.input_tokens, output=seen.output_tokens)
+    return cost_usd(price_table(), model, [provider], tokens) or 0
 
 
 async def submitted(client: Client[Any], *steps: dict[str, Any]) -> str:

@@ -1,9 +1,12 @@
 """What the docs name is there, and the README says the same in both languages."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from tools.reference import FACE, pages
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -86,3 +89,8 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_pages_of_commands_tools_and_errors_are_those_of_the_source() -> None:
+    made = pages(json.loads(FACE.read_text(encoding="utf-8")))
+    assert {name: text_of(f"docs/{name}") for name in made} == made, "renew them: make reference"

@@ -21,7 +21,7 @@ from omni_mcp.processes import Origin
 from omni_mcp.servers_file import ExecutorRow, ServersFile
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
-from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, WaitingFor
+from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, Usage, WaitingFor
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
 LEDGERS = True
@@ -398,3 +398,20 @@ async def test_who_waits_hears_of_the_end_from_the_engine_and_not_by_looking(
 
                 attempts.start_soon(end)
                 assert (await here.service.status(task_id, wait_seconds=waits)).state is TaskState.COMPLETED
+
+
+async def test_a_story_has_each_attempt_with_its_route_and_what_its_own_calls_cost(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        task_id = await here.executing(await here.submitted())
+        call = Usage(task_id=task_id, attempt=1, model="m", endpoint="litellm")
+        first = await here.ledger.open_usage(call)
+        await here.ledger.close_usage(first, replace(call, cost_usd=0.25, route="openai/m at api.x"))
+        await here.ledger.open_usage(call)
+        await here.ledger.release(task_id, attempt=1, owner="me", text="again")
+        await here.executing(task_id)
+        story = await here.service.story(task_id)
+    first_try, second = story.attempts
+    assert (first_try.end, first_try.route) == ("released", "openai/m at api.x")
+    assert (first_try.cost_usd, first_try.cost_unknown_calls) == (0.25, 1)
+    assert (second.attempt, second.cost_usd, second.cost_unknown_calls, second.end) == (2, None, None, None)
+    assert story.cost_usd == 0.25

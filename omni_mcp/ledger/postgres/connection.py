@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: opened with limits on both ends, so that neither waits for a dead one for long."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -130,16 +131,29 @@ class Given:
         return self._cursor.fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Who speaks, beside what a statement says."""
+
+    home: str
+    """The machine and the folder: each has an engine of its own."""
+    machine: str
+    """Its label: a task that has to run here is claimed by the engines of this label alone."""
+
+
 class Hand:
     """A connection as the units of work know it."""
 
-    def __init__(self, db: psycopg.Connection[dict[str, Any]], pipeline: psycopg.Pipeline | None = None) -> None:
+    def __init__(
+        self, db: psycopg.Connection[dict[str, Any]], here: Here, pipeline: psycopg.Pipeline | None = None
+    ) -> None:
         self._db = db
+        self._here = {"home": here.home, "machine": here.machine}
         self._pipeline = pipeline
 
     def execute(self, statement: str, values: Values | None = None, /) -> Given:
         """Run a statement of the verbs."""
-        cursor = self._db.execute(translated(statement), values or {})  # pyright: ignore[reportArgumentType]
+        cursor = self._db.execute(translated(statement), {**self._here, **(values or {})})  # pyright: ignore[reportArgumentType]
         return Given(cursor, self._pipeline)
 
     def executemany(self, statement: str, values: Iterable[Values], /) -> None:

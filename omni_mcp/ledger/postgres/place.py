@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-SCHEMES = ("postgresql://", "postgres://")
 _SECRET = re.compile(r"(?<=//)[^/?#@]*:(?P<inside>[^/?#]*)@|[?&](?:password|sslpassword)=(?P<beside>[^&#]*)")
 
 
@@ -19,10 +18,7 @@ class Place:
 
     def __str__(self) -> str:
         """Return the URL without its password."""
-        text = self.url
-        for secret in self._secrets():
-            text = text.replace(secret, "***")
-        return text
+        return _SECRET.sub(_hidden, self.url)
 
     def without_secret(self, said: str) -> str:
         """Return what libpq said without the password, which it repeats where it cannot read the URL."""
@@ -36,6 +32,7 @@ class Place:
         return [secret for secret in found if secret]
 
 
-def is_url(text: str) -> bool:
-    """Whether a setting names a PostgreSQL database."""
-    return text.startswith(SCHEMES)
+def _hidden(found: re.Match[str]) -> str:
+    group = "inside" if found["inside"] is not None else "beside"
+    start, end = (at - found.start() for at in found.span(group))
+    return f"{found[0][:start]}***{found[0][end:]}"

@@ -1,9 +1,11 @@
 """The ledger on PostgreSQL: writes through the one writer, reads and rings on connections of their own."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -12,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.ledger.base import Watermark
 from omni_mcp.ledger.group_commit import PATIENCE
-from omni_mcp.ledger.postgres.connection import Hand, connected
+from omni_mcp.ledger.postgres.connection import Hand, Here, connected
 from omni_mcp.ledger.postgres.listener import Listener
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
@@ -28,17 +30,30 @@ T = TypeVar("T")
 class PostgresLedger(SqlLedger):
     """`Ledger` in a PostgreSQL database. Opened at the first call, so that a bad address is an answer and no crash."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(PostgresStore(Place(url), patience=patience), clock=clock)
+    def __init__(
+        self,
+        url: str,
+        *,
+        home: Path = Path(),
+        machine: str = "",
+        clock: Clock | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Each `home` has an engine of its own; tasks are placed by the label of the machine."""
+        here = Here(home=f"{socket.gethostname()}:{home}", machine=machine)
+        super().__init__(PostgresStore(Place(url), here, patience=patience), clock=clock)
 
 
 class PostgresStore(Store):
     """A database (or a schema of one: `options=-csearch_path%3DNAME` in the URL)."""
 
-    def __init__(self, place: Place, *, patience: float) -> None:
+    shared = True
+
+    def __init__(self, place: Place, here: Here, *, patience: float) -> None:
         self._place = place
+        self._here = here
         ring = new_id()
-        self._writer = PostgresWriter(place, patience=patience, ring=ring)
+        self._writer = PostgresWriter(place, here, patience=patience, ring=ring)
         self._reader: psycopg.Connection[dict[str, Any]] | None = None
         self._reading = anyio.CapacityLimiter(1)
         self._listener = Listener(place, self._heard, ours=ring)
@@ -58,7 +73,7 @@ class PostgresStore(Store):
         """Read; a connection that was lost since the last time is opened anew, once."""
         for again in (self._reader is not None, False):
             try:
-                return Hand(self._ready()).execute(statement, values).fetchall()
+                return Hand(self._ready(), self._here).execute(statement, values).fetchall()
             except psycopg.Error as error:
                 if self._reader is not None and self._reader.closed:
                     self._reader = None

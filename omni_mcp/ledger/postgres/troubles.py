@@ -48,6 +48,8 @@ def understood(error: Exception, place: Place) -> Exception:
         return LedgerError(f"the ledger refused it: {said}")
     if isinstance(error, pg.LockNotAvailable):
         return LedgerBusy(f"{place}: others have held the ledger for too long; {NOTHING}", next_step=AGAIN)
+    if isinstance(error, pg.IdleInTransactionSessionTimeout):
+        return LedgerBusy(f"{place}: this process stood still for too long; {NOTHING}", next_step=AGAIN)
     if isinstance(error, pg.QueryCanceled):
         return LedgerBusy(f"{place}: it is too slow ({said}); {NOTHING}", next_step=AGAIN)
     meaning, step = _meaning(error, said)

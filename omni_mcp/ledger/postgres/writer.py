@@ -18,7 +18,7 @@ import psycopg
 
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
 from omni_mcp.ledger.group_commit import GroupCommit, Unit, tell
-from omni_mcp.ledger.postgres.connection import CUT, Hand, connected
+from omni_mcp.ledger.postgres.connection import CUT, Hand, Here, connected
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
 from omni_mcp.ledger.postgres.troubles import AGAIN, NOTHING, understood
@@ -41,10 +41,11 @@ Batch = Sequence[Unit[Connection, Any]]
 class PostgresWriter(GroupCommit[Connection]):
     """Owns the only writing connection of the process; opened at the first unit, and again after it broke."""
 
-    def __init__(self, place: Place, *, patience: float, ring: str) -> None:
+    def __init__(self, place: Place, here: Here, *, patience: float, ring: str) -> None:
         """With `ring` all who listen are told who wrote."""
         super().__init__(patience=patience)
         self._place = place
+        self._here = here
         self._ring = ring
         self._db: psycopg.Connection[dict[str, Any]] | None = None
 
@@ -86,7 +87,7 @@ class PostgresWriter(GroupCommit[Connection]):
         """Run all in the transaction that has begun; False when one refused, so that nothing of it was written."""
         try:
             with db.pipeline() as pipeline:  # what nobody asks the result of costs no way there and back
-                hand = Hand(db, pipeline)
+                hand = Hand(db, self._here, pipeline)
                 for unit in units:
                     unit.result = unit.work(hand)
         except Exception:  # noqa: BLE001 - whose it is shows when each runs in its savepoint
@@ -111,7 +112,7 @@ class PostgresWriter(GroupCommit[Connection]):
     def _run_in_savepoint(self, db: psycopg.Connection[Any], unit: Unit[Connection, Any]) -> None:
         db.execute("savepoint unit")
         try:
-            unit.result = unit.work(Hand(db))
+            unit.result = unit.work(Hand(db, self._here))
         except Exception as error:  # noqa: BLE001 - whatever a unit raises is its caller's
             unit.error = understood(error, self._place)
             db.execute("rollback to unit")

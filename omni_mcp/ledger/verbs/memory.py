@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from omni_mcp.errors import MemoryUnknown
-from omni_mcp.ledger import memories, memory_outbox
+from omni_mcp.ledger import memories, memory_outbox, memory_statements
 from omni_mcp.ledger.base import OwedMemory
 from omni_mcp.ledger.dependants import id_range, the_one
 from omni_mcp.ledger.rows import maybe_stamp
@@ -26,7 +26,7 @@ class MemoryVerbs(Part):
         return task_id
 
     async def memory_taken(self, number: int) -> None:
-        await self._write(lambda db: db.execute(memory_outbox.TAKE, {"n": number}).fetchone())
+        await self._write(lambda db: db.execute(memory_statements.TAKE, {"n": number}).fetchone())
 
     async def keep_memory(self, number: int) -> None:
         await self._write(lambda db: memories.take_in(db, number))
@@ -51,13 +51,13 @@ class MemoryVerbs(Part):
         return [memory_outbox.the_memory(row) for row in rows]
 
     async def owed_memory(self) -> OwedMemory | None:
-        rows = await self._read(memory_outbox.DUE, {})
+        rows = await self._read(memory_statements.DUE, {})
         return memory_outbox.an_owed_memory(rows[0]) if rows else None
 
     async def owed_memories(self, *, principal: str | None, limit: int) -> Sequence[OwedMemory]:
-        rows = await self._read(memory_outbox.ALL, {"principal": principal, "limit": limit})
+        rows = await self._read(memory_statements.ALL, {"principal": principal, "limit": limit})
         return [memory_outbox.an_owed_memory(row) for row in rows]
 
     async def owed_to(self, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
         values = {"principal": principal, "project": project or "", "limit": limit}
-        return [memory_outbox.the_memory(row) for row in await self._read(memory_outbox.OF, values)]
+        return [memory_outbox.the_memory(row) for row in await self._read(memory_statements.OF, values)]

@@ -35,7 +35,9 @@ create table tasks (
     title text not null,
     deadline bigint,
     queued_for text collate "C",
-    budget_usd double precision
+    budget_usd double precision,
+    machine text collate "C", -- the label of the machines that may run it; null: any
+    ran_on text collate "C" -- where its last run left what a later attempt goes on with
 ) with (fillfactor = 70);
 
 create index open_tasks on tasks (state, priority desc, n) where open = 1;
@@ -170,8 +172,22 @@ create table usage (
 create index usage_of_task on usage (task, cost_usd);
 create index usage_of_day on usage (opened_at, executor, asked, cost_usd);
 
+-- The time of the server: one clock for all machines, by which it is proven that an owner is over.
+create function server_now() returns bigint language sql volatile as $$
+    select (extract(epoch from clock_timestamp()) * 1000000)::bigint
+$$;
+
+create table owners (
+    owner text collate "C" primary key,
+    home text collate "C" not null,
+    beat_until bigint not null,
+    buried boolean not null default false -- proven to be over: it begins nothing until it has let go of what it had
+) with (fillfactor = 50);
+
+-- One a home: of several machines each has its own.
 create table engines (
     owner text collate "C" primary key,
+    home text collate "C" not null,
     pid integer not null,
     version text not null,
     log text not null,
@@ -183,10 +199,12 @@ create table engines (
 );
 
 create table executor_health (
-    name text collate "C" primary key,
+    home text collate "C" not null,
+    name text collate "C" not null,
     usable boolean not null,
     detail text not null,
-    seen_at bigint not null
+    seen_at bigint not null,
+    primary key (home, name)
 );
 
 create table modes (

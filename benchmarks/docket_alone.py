@@ -1,0 +1,64 @@
+"""docket alone on the Redis that is named: its own worker runs what its callers add; prints a line of JSON.
+
+Callers and worker are one process, as ours are. The settings are those that we found best for it: a check every 5 ms
+instead of every 250 (while all of its slots are taken it sleeps that long), and more slots than callers, so that they
+are never all taken.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import uuid4
+
+from docket import Docket, Worker
+
+from benchmarks.closed_loop import CALLERS, TEXT, Runs, measured
+
+CHECK = timedelta(milliseconds=5)
+QUEUE = 1000
+"""Tasks of the queue that is full before a worker begins."""
+
+
+@asynccontextmanager
+async def at_work(docket: Docket) -> AsyncGenerator[None]:
+    """Have a worker run."""
+    async with Worker(docket, concurrency=2 * CALLERS, minimum_check_interval=CHECK) as worker:
+        running = asyncio.create_task(worker.run_forever())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def main(url: str) -> None:
+    """Measure both ways: as tasks come, and a queue that is full already."""
+    runs = Runs()
+
+    async def task(key: str, text: str) -> str:
+        runs.ran(key)
+        return text
+
+    async with Docket(name=uuid4().hex, url=url) as docket:
+        docket.register(task)
+
+        async def put(key: str) -> None:
+            await docket.add(task, key=key)(key, TEXT)
+
+        async with at_work(docket):
+            found = await measured(runs, put)
+        queue = [asyncio.create_task(runs.handed(put)) for _ in range(QUEUE)]
+        await asyncio.sleep(2)
+        began = time.perf_counter()
+        async with at_work(docket):
+            await asyncio.gather(*queue)
+            took = time.perf_counter() - began
+    print(json.dumps({**found, "drained": QUEUE / took}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,41 @@
+"""procrastinate alone on the PostgreSQL that is named: its own worker runs what is deferred; prints a line of JSON.
+
+Runs in an environment of its own (`make bench` makes it), with nothing of ours. Callers and worker are one process, as
+ours are; it is told of new jobs by LISTEN/NOTIFY, its default, and the tables are analyzed once there are rows in them.
+"""
+
+import asyncio
+import json
+import sys
+
+from procrastinate import App, PsycopgConnector
+
+from benchmarks.closed_loop import CALLERS, TEXT, WARM, Runs, measured, together
+
+
+async def main(url: str) -> None:
+    """Measure."""
+    runs = Runs()
+    app = App(connector=PsycopgConnector(conninfo=url, min_size=4, max_size=CALLERS))
+
+    @app.task(name="task")
+    async def task(key: str, text: str) -> str:
+        runs.ran(key)
+        return text
+
+    async def put(key: str) -> None:
+        await task.defer_async(key=key, text=TEXT)
+
+    async with app.open_async():
+        await app.schema_manager.apply_schema_async()
+        options = {"concurrency": 2 * CALLERS, "install_signal_handlers": False, "shutdown_graceful_timeout": 1}
+        worker = asyncio.create_task(app.run_worker_async(**options))
+        await together(runs, put, WARM)
+        await app.connector.execute_query_async("analyze procrastinate_jobs, procrastinate_events")
+        print(json.dumps(await measured(runs, put)))
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
