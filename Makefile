@@ -38,6 +38,14 @@ BREAKERS_FOLDER := .cache/breakers
 BREAKERS_INSTALLED := $(BREAKERS_FOLDER)/.installed
 BREAKERS := aiobreaker==1.2.0 circuitbreaker==2.1.3 purgatory==3.0.1 pybreaker==1.4.1
 
+# What `make bench` measures beside: a task engine, and a peer's MCP server.
+PROCRASTINATE_FOLDER := .cache/procrastinate
+PROCRASTINATE_INSTALLED := $(PROCRASTINATE_FOLDER)/.installed
+PROCRASTINATE := procrastinate==3.10.0 psycopg[binary]==3.3.9
+CAO_FOLDER := .cache/peers
+CAO_INSTALLED := $(CAO_FOLDER)/.installed
+CAO := cli-agent-orchestrator==2.5.4
+
 PROXY_FOLDER := .cache/litellm-proxy
 PROXY_INSTALLED := $(PROXY_FOLDER)/.installed
 
@@ -107,12 +115,16 @@ check: install ## Lint, format, types, floors: without a warning
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-reference: install ## Renew what follows from the source: servers.schema.json, the tables of docs/settings.md, tests/data/face.json
+reference: install ## Renew what follows from the source: the pages and tables of docs/ that are its words, servers.schema.json, tests/data/face.json
 	$(BIN)/python -m tools.reference
 
-bench: install ## Measure start, round trip, memory, throughput and relay against bare FastMCP, aiosqlite, httpx
+bench: install $(PROCRASTINATE_INSTALLED) $(CAO_INSTALLED) $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_SERVERS),,servers) ## Measure all beside docket, procrastinate, LiteLLM, bare FastMCP and Claude Code (PART="engines litellm" chooses; 15 minutes)
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run $(addprefix --only ,$(PART)) $(if $(INTO),--into $(INTO))
+
+bench-report: INTO = benchmarks/measured.json
+bench-report: bench ## Measure, and write docs/benchmarks.md with its pictures (PART="engines litellm" keeps the other parts)
+	$(BIN)/python -m benchmarks.report
 
 breakers: install $(BREAKERS_INSTALLED) ## Compare the mode machine with public breaker libraries on one trace (4 minutes)
 	$(BIN)/python -m benchmarks.modes
@@ -149,6 +161,10 @@ mutants: install ## Take one safeguard away at a time and see a named test fail 
 wheel: install ## Build dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m hatchling build --target wheel
+
+release: install ## Build dist/ of the commit that a tag names, if package and changelog are ready for it (TAG=v1.2.3 PAGES=https://github.com/OWNER/NAME)
+	rm -rf dist
+	$(BIN)/python -m tools.release build "$(TAG)" --pages "$(PAGES)"
 
 wheel-check: install ## Install the wheel into an empty environment and run the demo there, without the repository
 	$(BIN)/pytest -m wheel
@@ -217,6 +233,16 @@ $(PEER_INSTALLED): Makefile
 	@touch $@
 
 # What we are measured against, and nothing else of ours needs.
+$(PROCRASTINATE_INSTALLED): Makefile
+	$(PYTHON) -m venv $(PROCRASTINATE_FOLDER)
+	$(PROCRASTINATE_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install $(PROCRASTINATE)
+	@touch $@
+
+$(CAO_INSTALLED): Makefile
+	$(PYTHON) -m venv $(CAO_FOLDER)
+	$(CAO_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install $(CAO)
+	@touch $@
+
 $(BREAKERS_INSTALLED): Makefile
 	$(PYTHON) -m venv $(BREAKERS_FOLDER)
 	$(BREAKERS_FOLDER)/bin/python -m pip --disable-pip-version-check --quiet install $(BREAKERS)

@@ -1,1 +1,1 @@
-"""Measurements that `make bench` runs; each file has a `main() -> dict` of its own."""
+"""Measurements that `make bench` runs; each file has a `main()` of its own, which returns lines of the table."""

@@ -29,6 +29,11 @@ class Runs:
     def __init__(self) -> None:
         self._awaited: dict[str, asyncio.Future[float]] = {}
 
+    def awaited(self, key: str) -> asyncio.Future[float]:
+        """Return what will say when the task of this key runs."""
+        future = self._awaited[key] = asyncio.get_running_loop().create_future()
+        return future
+
     def ran(self, key: str) -> None:
         """Note that it runs now; what is not awaited any more is the rest of a round."""
         if (future := self._awaited.pop(key, None)) is not None:
@@ -37,7 +42,7 @@ class Runs:
     async def handed(self, put: Put) -> float:
         """Hand over one task and wait until it runs; returns the milliseconds."""
         key = uuid4().hex
-        future = self._awaited[key] = asyncio.get_running_loop().create_future()
+        future = self.awaited(key)
         began = time.perf_counter()
         await put(key)
         return (await future - began) * 1000

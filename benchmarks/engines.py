@@ -3,6 +3,13 @@
 Fifty callers hand over a task each, wait until it runs, and hand over the next (`closed_loop.py`). The engines take
 turns, each on a fresh store with a server of its own. Ours is told twice: the ledger's four verbs alone (submit, begin,
 bind, finish), and the whole engine over them with an executor that answers at once.
+
+Not like for like: docket and procrastinate are made for many machines, with a server between them and their workers;
+ours is one process on one file, which is why it is quick, and what it cannot do is said in docs/scale.md. `our ledger`
+writes a task's whole life and hands it to nobody: it says what the record costs, `our engine` what all of it does.
+docket keeps state and result for 15 minutes in Redis' memory, and with `appendfsync everysec` may forget a second of
+what it acknowledged; procrastinate keeps no result; ours keeps everything, history included, and has it on disk before
+it answers. All are far quicker than the agents that do the tasks.
 """
 
 import asyncio

@@ -262,6 +262,8 @@ def settings() -> str:
 
 def measured(clients: int, seconds: float) -> Sequence[Mapping[str, Any]]:
     """Load ours, then the bare server; returns a line for each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, clients * 4)), hard))
     with tempfile.TemporaryDirectory(prefix="omni-load-") as folder:
         home = Home(Path(folder))
         home.servers.write_text(settings(), encoding="utf-8")
@@ -299,14 +301,32 @@ def line(name: str, seen: Seen, seconds: float) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(clients: int = 500, seconds: float = 30) -> list[dict[str, Any]]:
+    """Load both; returns the lines of the table."""
+    ours, bare = measured(clients, seconds)
+    names = {
+        "per_second": ("calls a second", "calls/s"),
+        "p50_ms": ("a call, p50", "ms"),
+        "p99_ms": ("a call, p99", "ms"),
+    }
+    told = [
+        {"name": f"{clients} HTTP clients: {name}", "unit": unit, **_pair(ours[key], bare[key])}
+        for key, (name, unit) in names.items()
+    ]
+    lost = {"name": "  errors, and tasks that are not over", "unit": "", "goal": 0}
+    return [*told, {**lost, "ours": ours["errors"] + ours["tasks"] - ours["completed"]}]
+
+
+def _pair(ours: float, bare: float) -> Mapping[str, float]:
+    return {"ours": ours, "other": bare, "ratio": ours / bare}
+
+
+def by_hand() -> None:
     """Print a line of JSON for each server; ends with 1 for an error, or a task that was answered and is not over."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, given.clients * 4)), hard))
     lines = measured(given.clients, given.seconds)
     for each in lines:
         print(json.dumps(each))
@@ -315,4 +335,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    by_hand()

@@ -110,14 +110,14 @@ async def stand_in() -> None:
 # the relay
 
 
-async def relay(cloud: str) -> None:
-    """Relay calls of one attempt until ended; says where, and the attempt's token."""
+async def relay(cloud: str, key: str | None) -> None:
+    """Relay calls of one attempt to that place until ended; says where, and the attempt's token."""
     with tempfile.TemporaryDirectory(prefix="omni-relay-") as folder:
         async with SqliteLedger(Path(folder, "ledger.db")) as ledger:
             task_id = new_id()
             await ledger.submit(a_spec(), task_id=task_id, choice=None)
             await ledger.begin(task_id, owner="bench")
-            proxy, clock = ProxyGateway(Gateway(base_url=cloud)), SystemClock()
+            proxy, clock = ProxyGateway(Gateway.model_validate({"base_url": cloud, "api_key": key})), SystemClock()
             async with Relay(Switch(proxy, None, FakeModes(clock), clock), ledger) as here:
                 end = here.endpoint(task_id, attempt=1, model="stub")
                 print(end.base_url, end.token.get_secret_value(), flush=True)
@@ -246,10 +246,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stand-in", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--relay", help=argparse.SUPPRESS)
+    parser.add_argument("--key", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.stand_in:
         anyio.run(stand_in)
     elif given.relay:
-        anyio.run(partial(relay, given.relay))
+        anyio.run(partial(relay, given.relay, given.key))
     else:
         print(json.dumps(main(), indent=2))

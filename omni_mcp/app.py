@@ -30,6 +30,7 @@ from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings, known_variables
+from omni_mcp.settle import until_written
 from omni_mcp.task import Clock, SystemClock, new_id
 from omni_mcp.this_machine import label
 
@@ -107,7 +108,8 @@ async def running_engine(
     async with AsyncExitStack() as stack:
         doorbell = await stack.enter_async_context(_dispatch(home).listen())
         stack.enter_context(owner_lock(home.owners, owner))
-        await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
+        announce = partial(ledger.announce, _mark(home, owner, doorbell.address, SystemClock()))
+        await (until_written(announce) if ledger.shared else announce())  # a server may come up after us
         background.is_up()
         await run_sync(_end_the_dead, home)
         watch = await stack.enter_async_context(_watch(live.now(), ledger, owner, doorbell, died))

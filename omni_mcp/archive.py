@@ -116,15 +116,20 @@ def _swap(ledger: Path, staged: Path) -> Path | None:
     gate = WriteGate(ledger.with_suffix(".gate"))
     try:
         with gate.held():
-            kept = ledger.with_name(f"{ledger.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-            there = ledger.exists()
-            if there:
-                _bring_in_the_log(ledger)
-            for end in ("", "-wal", "-shm"):
-                _move(ledger.with_name(ledger.name + end), kept.with_name(kept.name + end))
-            _put_in_place(staged, ledger)
+            return replace(ledger, staged)
     finally:
         gate.close()
+
+
+def replace(ledger: Path, staged: Path) -> Path | None:
+    """Put a file into the place of a ledger while the gate is held; returns where the ledger before is kept."""
+    kept = ledger.with_name(f"{ledger.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    there = ledger.exists()
+    if there:
+        _bring_in_the_log(ledger)
+    for end in ("", "-wal", "-shm"):
+        _move(ledger.with_name(ledger.name + end), kept.with_name(kept.name + end))
+    _put_in_place(staged, ledger)
     return kept if there else None
 
 

@@ -12,17 +12,29 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from omni_mcp import archive
 from omni_mcp.errors import BadRequest, EngineRunning, LedgerError
 from omni_mcp.home import Home
 from omni_mcp.ledger.gate import WriteGate
-from omni_mcp.ledger.migrations import mark_as_moved, migrate
+from omni_mcp.ledger.migrations import migrate, signpost
 from omni_mcp.ledger.opened import expanded
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.postgres import schema
 from omni_mcp.ledger.postgres.connection import connected
 from omni_mcp.ledger.postgres.place import Place
+from omni_mcp.ledger.postgres.statements import (
+    ANY_TASK,
+    COPY,
+    COUNT,
+    COUNT_ON,
+    GATE,
+    LOUD,
+    NEW_WORDS,
+    PLACED,
+    QUIET,
+    WITHOUT_LIMIT,
+)
 from omni_mcp.ledger.postgres.troubles import understood
-from omni_mcp.ledger.postgres.writer import GATE
 from omni_mcp.ledger.writer import understood as understood_of_file
 from omni_mcp.settings import known_variables
 from omni_mcp.this_machine import label
@@ -41,19 +53,12 @@ COUNTED = {
 """Tables whose rows are numbered, and the number."""
 TRUTHS = frozenset({"consented", "for_people"})
 """Columns that are true or false."""
-WITHOUT_LIMIT = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0"
-PLACED = """
-    update tasks set machine = case when p.cwd is not null then %(here)s end,
-        ran_on = case when tasks.run_id is not null then %(here)s end
-    from payloads p where p.task = tasks.n and tasks.open = 1
-"""
-"""What has a folder or a session is of this machine."""
 
 
 def move(home: Home, to: str) -> CopyView:
     """Copy all of a home's ledger into an empty database, check it, and mark the file. Raises OmniError.
 
-    No engine may run, and no face writes meanwhile: who tries waits, and is then told where the ledger is.
+    No engine may run, and no face writes meanwhile: who tries waits, and is then told that the file was replaced.
     """
     place = Place(expanded(home, to))
     if not home.ledger.is_file():
@@ -64,17 +69,23 @@ def move(home: Home, to: str) -> CopyView:
         gate = held.enter_context(closing(WriteGate(home.ledger.with_suffix(".gate"))))
         held.enter_context(gate.held())
         try:
-            source = held.enter_context(closing(sqlite3.connect(home.ledger, isolation_level=None)))
-            migrate(source)
-            target = held.enter_context(connected(place, writes=True))
-            tasks = _copied(source, target, label(known_variables(home)))
-            mark_as_moved(source, str(place))
+            tasks = _moved(home, place)
         except psycopg.Error as error:
-            raise understood(error, place) from error
+            raise understood(error, place) from None  # what libpq said may repeat the password
         except sqlite3.Error as error:
             raise understood_of_file(error, home.ledger) from error
-    told = f"the file {home.ledger} is kept and used no more; put OMNI_LEDGER={to} into {home.dotenv}"
+        post = home.ledger.with_name(f"{home.ledger.name}.moved")
+        signpost(post, str(place))
+        kept = archive.replace(home.ledger, post)
+    told = f"the file is kept as {kept} and used no more; put OMNI_LEDGER={to} into {home.dotenv}"
     return CopyView(path=str(place), tasks=tasks, text=told)
+
+
+def _moved(home: Home, place: Place) -> int:
+    with closing(sqlite3.connect(home.ledger, isolation_level=None)) as source:
+        migrate(source)
+        with connected(place, writes=True) as target:
+            return _copied(source, target, label(known_variables(home)))
 
 
 def _held(path: Path) -> HeldLock:
@@ -90,18 +101,18 @@ def _copied(source: sqlite3.Connection, target: psycopg.Connection[Any], here: s
     target.execute(WITHOUT_LIMIT)
     with target.transaction():
         target.execute(GATE)
-        if target.execute("select 1 from tasks limit 1").fetchone() is not None:
+        if target.execute(ANY_TASK).fetchone() is not None:
             raise BadRequest("there are tasks in that database", next_step="name an empty database, or another schema")
-        target.execute("delete from modes; alter table tasks disable trigger user")
+        target.execute(QUIET)
         for table in TABLES:
             _copy(source, target, table)
         words = source.execute("select rowid, words from memory_words")
         with target.cursor() as cursor:
-            cursor.executemany("insert into memory_words values (%s, to_tsvector('english', %s))", words)
+            cursor.executemany(NEW_WORDS, words)
         for table, number in COUNTED.items():
             _count_on(target, table, number)
         target.execute(PLACED, {"here": here})
-        target.execute("alter table tasks enable trigger user")
+        target.execute(LOUD)
         _compare(source, target)
     target.execute("analyze")
     return _count(source, "tasks")
@@ -111,7 +122,7 @@ def _copy(source: sqlite3.Connection, target: psycopg.Connection[Any], table: st
     columns = [row["name"] for row in source.execute(f"pragma table_info({table})")]
     rows = source.execute(f"select {', '.join(map(_quoted, columns))} from {table}")
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    into = sql.SQL("copy {} ({}) from stdin").format(sql.Identifier(table), names)
+    into = sql.SQL(COPY).format(sql.Identifier(table), names)
     with target.cursor() as cursor, cursor.copy(into) as copy:
         for row in rows:
             copy.write_row(list(_values(columns, row)))
@@ -128,16 +139,14 @@ def _values(columns: Sequence[str], row: Sequence[Any]) -> Iterator[Any]:
 def _count_on(target: psycopg.Connection[Any], table: str, number: str) -> None:
     """Let the next row be numbered after the last one."""
     target.execute(
-        sql.SQL("select setval(pg_get_serial_sequence({}, {}), coalesce(max({}), 0) + 1, false) from {}").format(
-            sql.Literal(table), sql.Literal(number), sql.Identifier(number), sql.Identifier(table)
-        )
+        sql.SQL(COUNT_ON).format(sql.Literal(table), sql.Literal(number), sql.Identifier(number), sql.Identifier(table))
     )
 
 
 def _compare(source: sqlite3.Connection, target: psycopg.Connection[Any]) -> None:
     """Refuse a copy that is not whole; the transaction is undone then."""
     for table in (*TABLES, "memory_words"):
-        counting = sql.SQL("select count(*) as n from {}").format(sql.Identifier(table))
+        counting = sql.SQL(COUNT).format(sql.Identifier(table))
         there = (target.execute(counting).fetchone() or {})["n"]
         if (here := _count(source, table)) != there:
             raise LedgerError(f"of {here} rows of {table} {there} arrived; nothing was moved", next_step="call again")

@@ -52,6 +52,9 @@ class Remembering:
             await self._lack(task, found, f"the memory took longer than {self.settings.timeout:g} s")
         except (LedgerError, MemoryFailed) as error:
             await self._lack(task, found, str(error))
+        except Exception as error:
+            logger.exception("recalling broke", extra={"action": "memory", "task_id": task.id})
+            await self._lack(task, found, type(error).__name__)
         memories = list(dict.fromkeys(found))[: self.settings.most]
         if memories:
             said = "; ".join(memory.in_short for memory in memories)

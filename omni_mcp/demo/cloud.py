@@ -224,13 +224,13 @@ async def running_cloud(*, port: int = 0, log: Path | None = None, delay: float 
 
 
 class _HangUp:
-    """Gives handlers `scope["hang_up"]`: ASGI has no word for closing the connection, the transport has."""
+    """Gives handlers `scope["transport"]`: ASGI has no word for closing the connection, the transport has two."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["hang_up"] = cast("Any", send).__self__.transport.abort
+        scope["transport"] = cast("Any", send).__self__.transport
         await self._app(scope, receive, send)
 
 
@@ -240,7 +240,7 @@ async def _refuse(request: Request, fault: Fault) -> Response | None:
         await request.receive()  # the body has been read: what comes next is the disconnect
         return Response()
     if fault.mode == DROP:
-        request.scope["hang_up"]()
+        request.scope["transport"].abort()
         return Response()
     if fault.mode in (EMPTY, GARBAGE):
         return Response(SIGN_IN if fault.mode == GARBAGE else "")
@@ -259,7 +259,8 @@ async def _paced(events: Iterator[bytes], pause: float, request: Request, fault:
         if number == 5 and fault == STALL:
             await anyio.sleep_forever()  # until the caller hangs up
         if number == 5 and fault == CUT:
-            request.scope["hang_up"]()
+            request.scope["transport"].close()  # no abort, which could take back what was said
+            await request.receive()
             return
         yield event
         await anyio.sleep(pause)

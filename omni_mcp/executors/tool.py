@@ -8,11 +8,11 @@ from mcp.types import CallToolResult
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
 from omni_mcp.errors import ExecutorUnusable
+from omni_mcp.executors import template
 from omni_mcp.executors.answers import shown, text_of
 from omni_mcp.executors.elicitation import Caller
 from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.session import Session
-from omni_mcp.executors.template import filled
 from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome
@@ -32,7 +32,7 @@ class ToolExecutor:
 
     async def run(self, request: RunRequest, on_progress: OnProgress, on_question: OnQuestion | None = None) -> Outcome:
         """Call the tool once. Raises ExecutorUnusable and ExecutorLost; see `executor.Executor.run`."""
-        arguments = _arguments(self._row.arguments, request)
+        arguments = filled(self._row.arguments, request)
         caller = Caller(request.task_id, on_question) if on_question else None
         answer = await self._session.call(
             self._tool, arguments, timeout=request.timeout, on_progress=on_progress, caller=caller
@@ -73,8 +73,9 @@ class ToolExecutor:
         )
 
 
-def _arguments(template: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
-    return filled(template, request.model_dump(include=PLACES))
+def filled(arguments: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
+    """Return the arguments of a row with what they name of a request put in: `PLACES`."""
+    return template.filled(arguments, request.model_dump(include=PLACES))
 
 
 def outcome_of(answer: CallToolResult, wanted: str, *, tool: str) -> Outcome:

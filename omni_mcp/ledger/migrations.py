@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,13 +15,13 @@ MOVED = 1_000_000
 """The version of a file whose ledger is elsewhere: every release refuses it."""
 
 
-def mark_as_moved(db: sqlite3.Connection, place: str) -> None:
-    """Have nobody go on with a file, and tell whoever tries where its ledger is."""
-    db.execute("begin immediate")
-    db.execute("create table moved (place text not null) strict")
-    db.execute("insert into moved values (?)", (place,))
-    db.execute(f"pragma user_version = {MOVED}")
-    db.execute("commit")
+def signpost(file: Path, place: str) -> None:
+    """Write what stands where a ledger was: it tells whoever looks for it where it is."""
+    file.unlink(missing_ok=True)
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("create table moved (place text not null) strict")
+        db.execute("insert into moved values (?)", (place,))
+        db.execute(f"pragma user_version = {MOVED}")
 
 
 def migrate(db: sqlite3.Connection, engine_lock: Path | None = None) -> None:

@@ -85,7 +85,7 @@ OF_STATE = """
     select * from (
         select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before
         order by t.n desc limit :limit
-    )
+    ) newest
 """
 BOTH = " union all "
 """The newest of one state; of several states each is read by itself, in the order of its index."""
@@ -95,7 +95,7 @@ WAITING_IDS = f"""
         select waiting_for, id, priority, n,
             row_number() over (partition by waiting_for order by priority desc, n) as place
         from tasks where open = 1 and state = 'waiting' and {SEEN.format("")}
-    ) where place <= :limit order by priority desc, n
+    ) placed where place <= :limit order by priority desc, n
 """
 COUNTS = "select state, count(*) as n from tasks where open = 1{of} group by state"
 RESULT_PAGE = f"""
@@ -106,7 +106,7 @@ RESULT_PAGE = f"""
     from (
         select *, case :part when 'structured' then structured when 'notes' then notes else text end as whole
         from results where task = {_N}
-    )
+    ) part
 """
 _LAST = f"(select max(seq) from events where task = {_N})"
 EVENTS = f"""
@@ -411,7 +411,7 @@ ANY_OWED = f"""
 """
 
 _OLD = "select n from tasks where open = 0 and since < :before"
-PURGEABLE = f"select count(*) as n from ({_OLD})"
+PURGEABLE = f"select count(*) as n from ({_OLD}) old"
 MARK_PURGED = f"""
     update idempotency set purged = (select state from tasks where id = task_id)
     where task_id in (select id from tasks where n in ({_OLD} order by n limit :limit))

@@ -55,6 +55,11 @@ class MemoryOutbox:
             await self._send(owed)
         except MemoryFailed as error:
             await self._put_off(owed, error)
+        except LedgerError:
+            raise
+        except Exception as error:
+            logger.exception("sending broke", extra={"action": "memory", "task_id": owed.memory.task_id})
+            await self._put_off(owed, MemoryFailed(f"it broke: {type(error).__name__}"))
         return True
 
     async def _send(self, owed: OwedMemory) -> None:

@@ -3,10 +3,10 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anyio
 from anyio import AsyncContextManagerMixin
@@ -26,7 +26,7 @@ from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.servers_file import MemoryTool
 from omni_mcp.settings import Settings
-from omni_mcp.task import LOCAL, Failed, FailureClass
+from omni_mcp.task import LOCAL, Failed
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ CALL_LIMIT = 10.0
 """Seconds that one call may take; recalling has a limit of its own, much shorter."""
 CLOSE_LIMIT = 8.0
 """Seconds that its session has to close."""
-WORDS = 16
+WORDS = 6
 """Words of a text that a server is asked for which is asked word by word: the longest ones."""
 LOOKED_AT = 200
 """Memories of one answer that are looked at: a server that knows no limit sends all it has."""
@@ -84,10 +84,11 @@ class MemoryServer(AsyncContextManagerMixin):
         foreign = principal == LOCAL or self._tools.only_ours
         found: Counter[Recalled] = Counter()
         await self._reached()
-        await self._prepare(scope)
-        for word in asked:
-            answer = await self._called(self._tools.recall, {"scope": scope, "text": text, "word": word})
-            found.update(self._read(answer, scope=scope, foreign=foreign))
+        with self._doubted():
+            await self._prepare(scope)
+            for word in asked:
+                answer = await self._called(self._tools.recall, {"scope": scope, "text": text, "word": word})
+                found.update(self._read(answer, scope=scope, foreign=foreign))
         nearest = sorted(found, key=lambda each: (found[each], each.on), reverse=True) if by_word else list(found)
         return nearest[:limit]
 
@@ -95,10 +96,21 @@ class MemoryServer(AsyncContextManagerMixin):
         """Have it take a memory. Raises MemoryFailed."""
         memory = owed.memory
         scope = scope_of(memory.principal, memory.project)
-        await self._reached()
-        await self._prepare(scope)
         values = {"scope": scope, "task_id": memory.task_id, "memory": kept_as(memory), "text": kept_as(memory)}
-        await self._called(self._tools.add, values)
+        await self._reached()
+        with self._doubted():
+            await self._prepare(scope)
+            await self._called(self._tools.add, values)
+
+    @contextmanager
+    def _doubted(self) -> Generator[None]:
+        """Have the server reached, and prepared, anew once something within fails or is given up."""
+        try:
+            yield
+        except BaseException:
+            self._opening = None
+            self._prepared.clear()
+            raise
 
     async def _reached(self) -> None:
         """Wait until it was reached; that goes on when whoever waits gives up. Raises MemoryFailed."""
@@ -118,6 +130,9 @@ class MemoryServer(AsyncContextManagerMixin):
             opening.trouble = MemoryFailed(error.message, next_step=error.next_step)
         except MemoryFailed as error:
             opening.trouble = error
+        except Exception as error:
+            logger.exception("%s broke", self.name, extra={"action": "memory"})
+            opening.trouble = MemoryFailed(f"{self.name} broke: {type(error).__name__}")
         finally:
             if opening.trouble is not None:
                 self._opening = None  # the next one tries again
@@ -132,7 +147,7 @@ class MemoryServer(AsyncContextManagerMixin):
         missing = sorted({each.tool for each in wanted} - names)
         if missing:
             there = ", ".join(sorted(names)) or "none"
-            raise MemoryFailed(f"{self.name} has no tool {missing[0]!r}; there are: {there}", refused=True)
+            raise MemoryFailed(f"{self.name} has no tool {missing[0]!r}; there are: {there}")
 
     async def _prepare(self, scope: str) -> None:
         if scope in self._prepared:
@@ -147,22 +162,16 @@ class MemoryServer(AsyncContextManagerMixin):
         self._prepared.add(scope)
 
     async def _called(self, tool: MemoryTool, values: Mapping[str, str]) -> CallToolResult:
-        """Call a tool. Raises MemoryFailed; after that the server is reached, and prepared, anew."""
-        answer: CallToolResult | None = None
+        """Call a tool. Raises MemoryFailed."""
         try:
-            said = await self._session.call(tool.tool, filled(tool.arguments, values), timeout=CALL_LIMIT)
-            answer = self._judged(tool, said)
+            answer = await self._session.call(tool.tool, filled(tool.arguments, values), timeout=CALL_LIMIT)
         except ExecutorError as error:
             raise MemoryFailed(error.message, next_step=error.next_step) from error
-        finally:
-            if answer is None:
-                self._opening = None
-                self._prepared.clear()
-        return answer
+        return self._judged(tool, answer)
 
     def _judged(self, tool: MemoryTool, answer: CallToolResult | Failed) -> CallToolResult:
         if isinstance(answer, Failed):
-            raise MemoryFailed(answer.message, refused=answer.kind is FailureClass.TASK, next_step=answer.fix)
+            raise MemoryFailed(answer.message, next_step=answer.fix)
         said = text_of(answer)
         if answer.is_error or (tool.refusal is not None and said.startswith(tool.refusal)):
             raise MemoryFailed(f"{self.name}.{tool.tool} refused: {' '.join(said.split())[:300]}", refused=True)
@@ -177,7 +186,7 @@ class MemoryServer(AsyncContextManagerMixin):
             found = None
         if not isinstance(found, list):
             raise MemoryFailed(f"{self.name}.{tool.tool} gave no list at {tool.result!r}: {text_of(answer)[:200]}")
-        items: Sequence[Any] = found[:LOOKED_AT]  # pyright: ignore[reportUnknownVariableType]
+        items = cast("list[Any]", found)[:LOOKED_AT]
         read = (read_back(item, _text(item, tool), scope=scope, server=self.name, foreign=foreign) for item in items)
         return list(dict.fromkeys(each for each in read if each is not None))
 

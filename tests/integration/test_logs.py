@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from omni_mcp.logs import VARIABLE
-from tests.integration.house import House, call, ended, house
+from tests.integration.house import LIMIT, House, call, ended, house
 
 SECRET = "not-a-key-but-secret-1234567890"
 
@@ -42,7 +42,7 @@ async def test_serve_writes_json_alone_requests_included(tmp_path: Path, monkeyp
     monkeypatch.setenv(VARIABLE, "text")  # of this process: the house has an environment of its own
     async with house(tmp_path) as here:
         configure(here)
-        async with here.served() as served:
+        async with here.served(limit=LIMIT * 3) as served:
             assert served.port
     lines = lines_of(here.home.root / "serve.log")
     assert {line["logger"].partition(".")[0] for line in lines} >= {"omni_mcp", "uvicorn"}

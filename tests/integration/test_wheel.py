@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.release import build
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 280
 
@@ -40,6 +42,20 @@ def test_the_wheel_holds_the_package_with_its_data_and_nothing_else(wheel: Path)
     assert sorted(names) == sorted(ours)
     assert "omni_mcp/ledger/sql/0001_initial.sql" in names
     assert "omni_mcp/py.typed" in names
+
+
+def test_the_files_of_a_release_are_built_of_what_is_committed_and_lead_to_its_docs(tmp_path: Path) -> None:
+    build("v0.0.0", "https://github.com/o/n", tmp_path)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert [re.sub(r"\d.*?(?=\.tar|-py3)", "V", name) for name in names] == [
+        "omni_mcp-V-py3-none-any.whl",
+        "omni_mcp-V.tar.gz",
+    ]
+    with zipfile.ZipFile(tmp_path / names[0]) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        told = archive.read(metadata).decode()
+    assert "(https://github.com/o/n/blob/v0.0.0/docs/reliability.md)" in told
+    assert "](docs/" not in told
 
 
 def pins(folder: Path) -> str:

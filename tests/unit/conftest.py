@@ -1,6 +1,7 @@
-"""What holds for one ledger holds for each: modules with `LEDGERS = True` run on every kind that there is.
+"""What holds for one ledger holds for each: modules with `LEDGERS` run on every kind that there is.
 
-A test of such a module that is about SQLite's file is marked `sqlite`.
+`LEDGERS = "all"`: in `make test`; `"slow"`: those on PostgreSQL are left to `make test-slow`. A test of such a module
+that is about SQLite's file is marked `sqlite`.
 """
 
 from collections.abc import Generator
@@ -14,9 +15,10 @@ from tests.postgres import Server, a_server
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of ledgers on both."""
-    if getattr(metafunc.module, "LEDGERS", False) and not metafunc.definition.get_closest_marker("sqlite"):
-        metafunc.fixturenames.append("ledger_kind")
-        kinds = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+    how: str | None = getattr(metafunc.module, "LEDGERS", None)
+    if how is not None and not metafunc.definition.get_closest_marker("sqlite"):
+        marks = (pytest.mark.postgres, pytest.mark.slow) if how == "slow" else pytest.mark.postgres
+        kinds = ["sqlite", pytest.param("postgres", marks=marks)]
         metafunc.parametrize("ledger_kind", kinds, indirect=True)
 
 
@@ -27,11 +29,12 @@ def postgres() -> Generator[Server]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def ledger_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
     """Have `ledger_for_tests` open ledgers of this kind: on PostgreSQL one of two schemas stands for a folder."""
-    if request.param == "sqlite":
-        yield request.param
+    kind: str = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
+        yield kind
         return
     from omni_mcp.ledger.postgres.store import PostgresLedger
 
@@ -47,4 +50,4 @@ def ledger_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     for schema in schemas:
         server.execute(f"drop schema if exists {schema} cascade; create schema {schema}")
     monkeypatch.setattr("omni_mcp.testing.SqliteLedger", opened)
-    yield request.param
+    yield kind

@@ -42,7 +42,7 @@ from omni_mcp.task import (
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests, means_for
 from tests.unit.test_service import Place, place
 
-LEDGERS = True
+LEDGERS = "slow"
 """What is said here holds for each kind of ledger."""
 
 HOUR = timedelta(hours=1)

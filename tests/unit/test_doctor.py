@@ -221,7 +221,7 @@ async def test_what_a_memory_server_never_took_is_told(tmp_path: Path) -> None:
         await left(opened, "deploy it", owed=True)
         owed = await opened.owed_memory()
         assert owed is not None
-        assert list(await run_sync(memory.given_up, scene_of(Home(tmp_path)))) == []
+        assert await run_sync(lambda: list(memory.given_up(scene_of(Home(tmp_path))))) == []
         await opened.put_off_memory(owed.number, trouble="gone", due_at=None)
         [found] = await run_sync(lambda: list(memory.given_up(scene_of(Home(tmp_path)))))
     assert found.text == "the memory server never took what 1 tasks left: gone"

@@ -16,7 +16,7 @@ from omni_mcp.task import LOCAL
 from omni_mcp.testing import START, ToldClock, ledger_for_tests
 from tests.unit.test_sqlite_ledger import begun, bound, finished, parked, refused, submitted
 
-LEDGERS = True
+LEDGERS = "all"
 """What is said here holds for each kind of ledger."""
 
 HOUR = timedelta(hours=1)

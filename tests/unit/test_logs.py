@@ -46,7 +46,7 @@ def test_a_line_says_what_it_is_about_and_stays_one_line(written: Iterator[dict[
 
 def test_what_runs_within_an_attempt_names_it_and_its_trace(written: Iterator[dict[str, object]]) -> None:
     span = NonRecordingSpan(SpanContext(0xAB, 0xCD, is_remote=False, trace_flags=TraceFlags(1)))
-    with within(task_id="t1", attempt=2), trace.use_span(span):
+    with within(task_id="t1", attempt=2), trace.use_span(span):  # pylint: disable=not-context-manager
         logger.info("inside")
     logger.info("outside")
     inside, outside = next(written), next(written)

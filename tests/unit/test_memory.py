@@ -22,7 +22,7 @@ from omni_mcp.servers_file import ExecutorRow, MemorySettings
 from omni_mcp.task import SYSTEM_REPAIR, Choice, Completed, Memory, Recovery, Task, TaskState, new_id
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
-LEDGERS = True
+LEDGERS = "all"
 """What is said here holds for each kind of ledger."""
 
 CHOICE = Choice(executor="claude_code", requested="claude_code", model=None, reason="said so")

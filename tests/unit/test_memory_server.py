@@ -11,7 +11,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from anyio.to_thread import run_sync
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult, ContentBlock, TextContent
 
 from omni_mcp.decide.remembering import Recalled, kept_as, scope_of, told
 from omni_mcp.errors import ExecutorUnusable, MemoryFailed
@@ -38,7 +38,7 @@ TOOLS = ("search_nodes", "create_entities", "create_user", "register_cube", "sea
 
 def said(structured: Any = None, text: str = "", *, error: bool = False) -> CallToolResult:
     """Return what a tool answers."""
-    content = [TextContent(type="text", text=text)]
+    content: list[ContentBlock] = [TextContent(type="text", text=text)]
     return CallToolResult(content=content, structured_content=structured, is_error=error)
 
 
@@ -73,7 +73,7 @@ class FakeSession:
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
             await anyio.lowlevel.checkpoint()
-            answer = self.answers.get(tool, said({}, "done"))
+            answer: Any = self.answers.get(tool, said({}, "done"))
             if answer is None:
                 await anyio.sleep_forever()
             if isinstance(answer, Exception):
@@ -94,12 +94,14 @@ class FakeSession:
 async def server(session: FakeSession, kind: Tools = SERVER_MEMORY, **row: Any) -> AsyncGenerator[MemoryServer]:
     memory = MemorySettings.model_validate({"kind": "server-memory", "command": "sh", **row})
     spec = await run_sync(spec_of, Settings(home=Home(Path("/nowhere")), servers=ServersFile(memory=memory)))
-    async with MemoryServer(spec, kind, cast("Session", session)) as opened:
+    async with MemoryServer(spec, kind, cast(Session, session)) as opened:
         yield opened
 
 
-async def recalled(memory: MemoryStore, text: str = "where is the deploy script", **more: Any) -> Sequence[Recalled]:
-    return await memory.recall(text, **{"principal": LOCAL, "project": None, "limit": 5, **more})
+async def recalled(
+    memory: MemoryStore, text: str = "where is the deploy script", *, principal: str = LOCAL, project: str | None = None
+) -> Sequence[Recalled]:
+    return await memory.recall(text, principal=principal, project=project, limit=5)
 
 
 def an_entity(memory: Memory) -> dict[str, Any]:
@@ -108,8 +110,8 @@ def an_entity(memory: Memory) -> dict[str, Any]:
     return {"name": f"omni-mcp {memory.task_id}", "entityType": scope, "observations": [kept_as(memory)]}
 
 
-def owed(memory: Memory, **changes: Any) -> OwedMemory:
-    return OwedMemory(**{"number": 1, "memory": memory, "due_at": START, **changes})
+def owed(memory: Memory) -> OwedMemory:
+    return OwedMemory(number=1, memory=memory, due_at=START)
 
 
 # what it is asked, and what is made of its answers
@@ -118,9 +120,11 @@ def owed(memory: Memory, **changes: Any) -> OwedMemory:
 async def test_it_is_asked_word_by_word_and_what_has_most_of_them_comes_first() -> None:
     both, one = a_memory("the deploy script"), a_memory("a deploy")
     found = {"deploy": [one, both], "script": [both]}
-    session = FakeSession(
-        answers={"search_nodes": lambda said_: said({"entities": list(map(an_entity, found[said_["query"]]))})}
-    )
+
+    def answer(arguments: dict[str, Any]) -> CallToolResult:
+        return said({"entities": [an_entity(each) for each in found[arguments["query"]]]})
+
+    session = FakeSession(answers={"search_nodes": answer})
     async with server(session) as memory:
         assert [each.outcome for each in await recalled(memory)] == ["the deploy script", "a deploy"]
     assert {each["query"] for each in session.asked("search_nodes")} == {"deploy", "script"}
@@ -234,7 +238,9 @@ async def test_a_server_that_cannot_work_says_why(session: FakeSession, row: dic
 
 
 async def test_memos_gets_a_user_and_a_cube_before_it_is_used_and_again_after_it_refused() -> None:
-    found = {"text_mem": [{"cube_id": "c", "memories": [{"memory": "The deploy script is ship.sh", "metadata": {}}]}]}
+    found: dict[str, Any] = {
+        "text_mem": [{"cube_id": "c", "memories": [{"memory": "The deploy script is ship.sh", "metadata": {}}]}]
+    }
     session = FakeSession(
         answers={
             "create_user": said({"result": "Error creating user: exists"}, "Error creating user: exists"),
@@ -358,6 +364,28 @@ async def test_without_any_memory_it_waits_for_one(tmp_path: Path) -> None:
         waits = await ledger.owed_memory()
         assert waits is not None
         assert waits.trouble == "no memory is configured any more"
+
+
+async def test_a_lie_that_breaks_the_reader_costs_no_task_and_no_engine(tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    clock, session = ToldClock(), FakeSession(answers={"search_nodes": said({"entities": [{"a": deep}]})})
+    session.answers = {**session.answers, "create_entities": KeyError("nobody expects this")}
+    settings = MemorySettings(kind="server-memory")
+    async with ledger_for_tests(tmp_path, clock) as ledger, server(session) as memory:
+        task = (await ledger.submit(a_spec(description="deploy"), task_id=new_id(), choice=None)).task
+        remembering = Remembering(ledger=ledger, settings=settings, store=memory, secrets=())
+        assert await remembering.recall(task, executor_spec()) == ""
+        [note] = [each.text for each in await ledger.events(task.id) if each.kind == "memory"]
+        assert note == "nothing is recalled: RecursionError"
+        await left_owed(ledger, "deploy it")
+        assert await outbox(ledger, clock, memory).step()
+        [waits] = await ledger.owed_memories(principal=None, limit=9)
+        assert waits.trouble == "it broke: KeyError"
+        session.answers = {"tools": KeyError("nor this")}
+        with pytest.raises(MemoryFailed, match="server-memory broke: KeyError"):
+            await recalled(memory)
 
 
 # settings

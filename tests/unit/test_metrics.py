@@ -21,7 +21,7 @@ from omni_mcp.task import Choice, Completed, Mode, TaskState, Usage, new_id
 from omni_mcp.testing import ToldClock, a_spec, ledger_for_tests
 from tests.unit.test_service import place
 
-LEDGERS = True
+LEDGERS = "slow"
 """What is said here holds for each kind of ledger."""
 
 SECRET = "the plans of alice"

@@ -18,7 +18,7 @@ from omni_mcp.errors import BadRequest, LedgerBusy, LedgerError, LedgerTooNew, L
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import KEPT, EngineMark, ExecutorHealth
 from omni_mcp.ledger.opened import address, open_ledger, the_file
-from omni_mcp.ledger.postgres import connection, writer
+from omni_mcp.ledger.postgres import connection, statements, writer
 from omni_mcp.ledger.postgres.connection import connected
 from omni_mcp.ledger.postgres.dialect import translated
 from omni_mcp.ledger.postgres.place import Place
@@ -216,7 +216,7 @@ async def test_a_frozen_holder_of_the_gate_loses_it_on_the_server(place: str, mo
         monkeypatch.setattr(connection, "SESSION", connection.SESSION.replace(f"{limit}'4s'", f"{limit}'300ms'"))
         frozen = await run_sync(partial(connected, Place(place), writes=True))
         try:
-            await run_sync(lambda: frozen.execute(f"begin; {writer.GATE}"))
+            await run_sync(lambda: frozen.execute(f"begin; {statements.GATE}"))
             await run_sync(lambda: frozen.execute("update modes set state = 'half'"))
             with anyio.fail_after(SOON):
                 await submitted(ledger)
@@ -286,6 +286,23 @@ async def test_a_commit_of_which_nobody_can_say_what_became_is_told_as_unknown(
             await submitted(ledger)
         assert "idempotency_key" in (error.value.next_step or "")
         assert not error.value.retryable
+
+
+async def test_a_process_that_stood_still_in_the_middle_writes_on_a_new_connection(place: str, postgres: Server):
+    cuts = [1]
+
+    def unit(db: Any) -> str:
+        assert db.execute("update modes set state = coalesce(state, '') || 'x'").rowcount == 1
+        if cuts:
+            cuts.pop()
+            ends = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+            postgres.execute(ends)
+        return db.execute("select state from modes").fetchone()["state"]
+
+    async with PostgresLedger(place) as ledger:
+        await submitted(ledger)
+        assert await ledger._store.write(unit) == "x"
+        assert (await ledger.mode()).state == "x"
 
 
 async def test_a_refused_unit_takes_nothing_of_the_others_with_it(place: str):

@@ -19,6 +19,7 @@ from omni_mcp.faces.text import print_task
 from omni_mcp.lang.console import Speaking
 from omni_mcp.ledger.base import LEASE
 from omni_mcp.ledger.questions import LONGEST
+from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
 from omni_mcp.service import QUESTION_SHOWN
@@ -27,7 +28,7 @@ from omni_mcp.testing import DONE, FAKE_ROW, FakeExecutor, ToldClock, engine_for
 from tests.unit.test_engine import LIMIT, look, stepped, submitted, until
 from tests.unit.test_service import CHOICE, HOUR, Place, place
 
-LEDGERS = True
+LEDGERS = "slow"
 """What is said here holds for each kind of ledger."""
 
 ME = "me"
@@ -312,7 +313,7 @@ async def test_a_question_outlives_its_engine_where_a_next_run_may_have_the_answ
         begun = await engine.ledger.begin(task_id, owner=ME)
         assert begun is not None
         await engine.ledger.bind(task_id, attempt=1, owner=ME, choice=CHOICE, endpoint="none", run_id="run")
-        assert isinstance(engine.ledger, SqliteLedger)
+        assert isinstance(engine.ledger, SqlLedger)
         await a_question(engine.ledger, task_id)
 
         async def is_dead(owner: str) -> bool:

@@ -24,7 +24,7 @@ from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, Usage, WaitingFor
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 
-LEDGERS = True
+LEDGERS = "slow"
 """What is said here holds for each kind of ledger."""
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")

@@ -50,7 +50,7 @@ from omni_mcp.task import (
 )
 from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests, result_of
 
-LEDGERS = True
+LEDGERS = "all"
 """What is said here holds for each kind of ledger."""
 
 CHOICE = Choice(executor="fake", requested="wanted", model="m", reason="because")
@@ -811,6 +811,7 @@ async def a_folder_nobody_may_write() -> AsyncGenerator[Path]:
         await run_sync(shutil.rmtree, folder)
 
 
+@pytest.mark.sqlite
 @pytest.mark.skipif(sys.platform == "win32", reason="permission bits of POSIX")
 async def test_a_read_only_folder_is_an_answer_and_works_when_it_was_made_writable() -> None:
     async with a_folder_nobody_may_write() as folder, ledger_for_tests(folder) as ledger:

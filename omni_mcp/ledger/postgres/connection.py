@@ -15,12 +15,11 @@ from tzlocal import get_localzone_name
 from omni_mcp.errors import LedgerUnusable
 from omni_mcp.ledger.postgres.dialect import translated
 from omni_mcp.ledger.postgres.place import Place
+from omni_mcp.ledger.postgres.statements import CUT, SESSION, STANDING
 from omni_mcp.ledger.store import Values
 
 OLDEST = 14
 """Releases before are out of support, or lack what is used here."""
-CUT = 5
-"""Seconds after which a connection that is cut, or a holder of the gate that is frozen, is let go by the other end."""
 LIMITS: Mapping[str, Any] = {
     "connect_timeout": CUT,
     "keepalives_idle": 2,
@@ -30,25 +29,6 @@ LIMITS: Mapping[str, Any] = {
     "application_name": "omni-mcp",
 }
 """Of our end; what the URL says wins."""
-SESSION = f"""
-    set lock_timeout = '{CUT}s';
-    set statement_timeout = '{CUT * 2}s';
-    set idle_in_transaction_session_timeout = '{CUT - 1}s';
-    set tcp_keepalives_idle = 2;
-    set tcp_keepalives_interval = 1;
-    set tcp_keepalives_count = 3;
-    set tcp_user_timeout = {CUT * 1000};
-    set synchronous_commit = on;
-    set default_transaction_isolation = 'read committed';
-    set client_min_messages = warning;
-    set enable_seqscan = off;
-    set jit = off
-"""
-"""Of the server's end. Young tables have no statistics yet: it would rather read them whole than by an index."""
-STANDING = """
-    select current_setting('server_version_num')::integer / 10000 as release, current_schema() as schema,
-        pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only
-"""
 
 
 class _Text(StrDumper):

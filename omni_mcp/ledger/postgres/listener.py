@@ -9,14 +9,12 @@ from typing import Any
 import psycopg
 
 from omni_mcp.errors import OmniError
-from omni_mcp.ledger.postgres.connection import CUT, connected
+from omni_mcp.ledger.postgres.connection import connected
 from omni_mcp.ledger.postgres.place import Place
+from omni_mcp.ledger.postgres.statements import CUT, LISTEN, STANDS
 
 NET = 1.0
 """Seconds between two questions whether anything was written, for rings that got lost."""
-LISTEN = "select format('listen %I', 'omni-mcp ' || current_schema()) as listen"
-STANDS = "select pg_current_snapshot()::text as stands"
-"""It changes with each write that begins or ends."""
 
 
 class Listener:

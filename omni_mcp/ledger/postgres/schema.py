@@ -8,10 +8,7 @@ from typing import Any
 import psycopg
 
 from omni_mcp.errors import LedgerTooNew
-
-ALONE = "select pg_advisory_xact_lock(hashtext('omni-mcp schema ' || current_schema()))"
-THERE = "select to_regclass('schema_version') is not null as there"
-VERSION = "select version from schema_version"
+from omni_mcp.ledger.postgres.statements import ALONE, NEW_VERSION, THERE, VERSION
 
 
 def migrate(db: psycopg.Connection[Any]) -> None:
@@ -27,8 +24,7 @@ def migrate(db: psycopg.Connection[Any]) -> None:
                 next_step="upgrade: pip install --upgrade 'omni-mcp[cluster]'",
             )
         if not version:
-            db.execute("create table schema_version (version integer not null)")
-            db.execute("insert into schema_version values (0)")
+            db.execute(NEW_VERSION)
         for number in sorted(number for number in _migrations() if number > version):
             db.execute(_migrations()[number])
         db.execute("update schema_version set version = %s", (newest_version(),))

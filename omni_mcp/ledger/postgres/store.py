@@ -79,7 +79,7 @@ class PostgresStore(Store):
                     self._reader = None
                     if again:
                         continue
-                raise understood(error, self._place) from error
+                raise understood(error, self._place) from None  # what libpq said may repeat the password
         raise AssertionError
 
     def _ready(self) -> psycopg.Connection[dict[str, Any]]:

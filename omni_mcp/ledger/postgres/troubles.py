@@ -6,7 +6,6 @@ from psycopg import errors as pg
 from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable, OmniError
 from omni_mcp.ledger.postgres.place import Place
 
-NOTHING = "nothing was written"
 AGAIN = "call again"
 SERVER = "start the server, or mend OMNI_LEDGER; then call again"
 WRITABLE = "name the primary in OMNI_LEDGER (target_session_attrs=read-write finds it among several hosts)"
@@ -47,11 +46,11 @@ def understood(error: Exception, place: Place) -> Exception:
     if isinstance(error, psycopg.IntegrityError):
         return LedgerError(f"the ledger refused it: {said}")
     if isinstance(error, pg.LockNotAvailable):
-        return LedgerBusy(f"{place}: others have held the ledger for too long; {NOTHING}", next_step=AGAIN)
+        return LedgerBusy(f"{place}: others have held the ledger for too long; nothing was written", next_step=AGAIN)
     if isinstance(error, pg.IdleInTransactionSessionTimeout):
-        return LedgerBusy(f"{place}: this process stood still for too long; {NOTHING}", next_step=AGAIN)
+        return LedgerBusy(f"{place}: this process stood still for too long; nothing was written", next_step=AGAIN)
     if isinstance(error, pg.QueryCanceled):
-        return LedgerBusy(f"{place}: it is too slow ({said}); {NOTHING}", next_step=AGAIN)
+        return LedgerBusy(f"{place}: it is too slow ({said}); nothing was written", next_step=AGAIN)
     meaning, step = _meaning(error, said)
     return LedgerUnusable(f"{place}: {meaning} ({said})", next_step=step)
 
@@ -64,5 +63,5 @@ def _meaning(error: psycopg.Error, said: str) -> tuple[str, str]:
         if sign in said and error.sqlstate is None:
             return meaning, step
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return f"the connection is lost; {NOTHING}", AGAIN
+        return "the connection is lost; nothing was written", AGAIN
     return "it refused a statement", "omni-mcp engine logs; the server's own log has more"

@@ -18,18 +18,15 @@ import psycopg
 
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
 from omni_mcp.ledger.group_commit import GroupCommit, Unit, tell
-from omni_mcp.ledger.postgres.connection import CUT, Hand, Here, connected
+from omni_mcp.ledger.postgres.connection import Hand, Here, connected
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
-from omni_mcp.ledger.postgres.troubles import AGAIN, NOTHING, understood
+from omni_mcp.ledger.postgres.statements import CUT, GATE, RING, STATUS, WROTE
+from omni_mcp.ledger.postgres.troubles import AGAIN, understood
 from omni_mcp.ledger.store import Connection
 
 logger = logging.getLogger(__name__)
 
-GATE = "select pg_advisory_xact_lock(hashtext('omni-mcp ledger ' || current_schema()))"
-WROTE = "select pg_current_xact_id_if_assigned()::text as id"
-RING = "select pg_notify('omni-mcp ' || current_schema(), %s)"
-STATUS = "select pg_xact_status(%s::xid8) as status"
 STEP = 0.2
 """Seconds between two questions of what became of a commit."""
 LIMIT = 4.0 * CUT
@@ -51,15 +48,14 @@ class PostgresWriter(GroupCommit[Connection]):
 
     def _serve(self, batch: list[Unit[Connection, Any]]) -> None:
         try:
-            db = self._open()
-            self._begin(db)
+            db = self._begun()
         except Exception as error:  # noqa: BLE001 - the callers get it; the thread has to live on
             units = self._begin_all(batch)
             self._refuse(units, error)
         else:
             units = self._begin_all(batch)
             if not self._commit_together(db, units):
-                self._commit_apart(db, units)
+                self._commit_apart(units)
         tell(units)
         if self._db is not None and self._db.closed:
             self._close()
@@ -74,6 +70,20 @@ class PostgresWriter(GroupCommit[Connection]):
                 raise
             self._db = db
         return self._db
+
+    def _begun(self) -> psycopg.Connection[dict[str, Any]]:
+        """Begin; where the connection was lost since the last batch, as when the server restarted, on a new one."""
+        is_new = self._db is None
+        db = self._open()
+        try:
+            self._begin(db)
+        except psycopg.Error:
+            if is_new or not db.closed:
+                raise
+            self._close()
+            db = self._open()
+            self._begin(db)
+        return db
 
     def _begin(self, db: psycopg.Connection[Any]) -> None:
         """Begin a transaction that nobody else in the fleet writes beside."""
@@ -96,10 +106,17 @@ class PostgresWriter(GroupCommit[Connection]):
         self._commit(db, units)
         return True
 
-    def _commit_apart(self, db: psycopg.Connection[Any], units: Batch) -> None:
-        """Run each in its savepoint, so that only what the refused ones wrote is undone."""
+    def _commit_apart(self, units: Batch) -> None:
+        """Run each in its savepoint, so that only what the refused ones wrote is undone.
+
+        Where the connection was lost in the middle they all run again on a new one: nothing of them was written.
+        """
         try:
-            self._begin(db)
+            db = self._begun()
+        except Exception as error:  # noqa: BLE001 - the callers get it
+            self._refuse(units, error)
+            return
+        try:
             for unit in units:
                 unit.result, unit.error = None, None
                 self._run_in_savepoint(db, unit)
@@ -160,7 +177,7 @@ class PostgresWriter(GroupCommit[Connection]):
 
     def _withdrawn(self) -> LedgerBusy:
         return LedgerBusy(
-            f"{self._place} has not let us write for {self._patience:.1f} s; {NOTHING}",
+            f"{self._place} has not let us write for {self._patience:.1f} s; nothing was written",
             next_step="call again; if it stays so, look at the server, and at pg_stat_activity for who holds it",
         )
 
@@ -182,7 +199,7 @@ def _roll_back(db: psycopg.Connection[Any]) -> None:
 def _unknown(place: Place, fate: str | None) -> LedgerUnusable:
     """Return what a caller is told whose commit was cut off and did not come back as done."""
     if fate == "aborted":
-        return LedgerUnusable(f"{place}: the connection is lost; {NOTHING}", next_step=AGAIN)
+        return LedgerUnusable(f"{place}: the connection is lost; nothing was written", next_step=AGAIN)
     return LedgerUnusable(
         f"{place}: the connection was lost while it was written: whether it was is not known (outcome unknown)",
         next_step="look (task_status, list_tasks) before you call again; an idempotency_key makes it safe",
