@@ -1,16 +1,17 @@
 """Machines with engines and machines with faces, on one PostgreSQL and one Redis, and what was promised to clients."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from chaos.face import Face, environment
 from chaos.fleet.lan import Lan, Place, lan
@@ -44,19 +45,6 @@ class Machine:
                 self.place.argv(argv), env=self.env, cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def everything(self) -> Sequence[psutil.Process]:
-        """Return the engine and all that it started."""
-        if self.engine is None or self.engine.poll() is not None:
-            return []
-        first = psutil.Process(self.engine.pid)
-        return [first, *first.children(recursive=True)]
-
-    def signal(self, number: int, *, all_of_it: bool = False) -> None:
-        """Send a signal to the engine, or to all that it started as well."""
-        for process in self.everything()[: None if all_of_it else 1]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-
 
 @dataclass(kw_only=True)
 class Fleet(World):
@@ -71,6 +59,13 @@ class Fleet(World):
     def __post_init__(self) -> None:
         """Give each new face the next desk."""
         self._next = cycle(range(FACES))
+
+    def signal(self, machine: Machine, number: int, *, engine_only: bool = False) -> None:
+        """Send a signal to all that runs on a machine, or to its engine alone."""
+        engine = [] if machine.engine is None else [machine.engine.pid]
+        for pid in engine if engine_only else self.lan.processes(machine.name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     @property
     def is_served(self) -> bool:
@@ -133,9 +128,9 @@ def _settings(shared: Path) -> Mapping[str, Any]:
 
 
 def _end(here: Fleet) -> None:
-    for process in here.processes():
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    for machine in here.machines:
+    for machine in (*here.machines, *here.desks):
+        while here.lan.processes(machine.name):
+            here.signal(machine, signal.SIGKILL)
+            time.sleep(0.1)
         if machine.engine is not None:
             machine.engine.wait()

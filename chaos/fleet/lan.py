@@ -47,6 +47,10 @@ class Lan:
         _ip("-n", place.namespace, "link", "set", "lo", "up")
         return place
 
+    def processes(self, name: str) -> Sequence[int]:
+        """Return the pids of all that runs on a machine."""
+        return [int(word) for word in _ip("netns", "pids", self.machines[name].namespace).split()]
+
     def cut(self, name: str) -> None:
         """Pull out the cable of a machine: what it sends is lost, and it is not told."""
         _ip("-n", self.hub.namespace, "link", "set", self.machines[name].port, "down")
@@ -74,5 +78,5 @@ def lan() -> Generator[Lan]:
                 _ip("netns", "del", place.namespace)
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["/usr/bin/env", "ip", *words], check=True, capture_output=True, timeout=30)
+def _ip(*words: str) -> str:
+    return subprocess.run(["/usr/bin/env", "ip", *words], check=True, capture_output=True, text=True, timeout=30).stdout

@@ -44,7 +44,7 @@ class Deed:
 
 def _kill(here: Fleet, machine: Machine) -> None:
     here.kills["engine"] += 1
-    machine.signal(signal.SIGKILL)
+    here.signal(machine, signal.SIGKILL, engine_only=True)
 
 
 def _start(here: Fleet, machine: Machine) -> None:
@@ -63,13 +63,11 @@ def _mend(here: Fleet, machine: Machine) -> None:
 
 
 def _freeze(here: Fleet, machine: Machine) -> None:
-    del here
-    machine.signal(signal.SIGSTOP, all_of_it=True)
+    here.signal(machine, signal.SIGSTOP)
 
 
 def _thaw(here: Fleet, machine: Machine) -> None:
-    del here
-    machine.signal(signal.SIGCONT, all_of_it=True)
+    here.signal(machine, signal.SIGCONT)
 
 
 def _nothing(here: Fleet, machine: Machine) -> None:

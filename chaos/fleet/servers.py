@@ -83,11 +83,11 @@ class Servers:
     """What the machines' environment says."""
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Mapping[str, Any]]:
-        """Read the ledger as any other program would; while it is away there is nothing."""
+        """Read the ledger as any other program would; while it is away, or empty, there is nothing."""
         try:
             with psycopg.connect(self._local, connect_timeout=2) as db, db.cursor(row_factory=dict_row) as cursor:
                 return cursor.execute(statement.encode(), values).fetchall()
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
             return []
 
     def wipe_redis(self) -> None:
