@@ -129,6 +129,9 @@ bench-report: bench ## Measure, and write docs/benchmarks.md with its pictures (
 breakers: install $(BREAKERS_INSTALLED) ## Compare the mode machine with public breaker libraries on one trace (4 minutes)
 	$(BIN)/python -m benchmarks.modes
 
+fleet: install $(if $(HAS_SERVERS),,servers) ## Harm three engines and two faces in network namespaces, PostgreSQL and Redis in turn (Linux, root; 10 minutes, FOR=60 is shorter)
+	$(BIN)/python -m chaos.fleet.run $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
+
 chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
 	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
 

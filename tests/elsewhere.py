@@ -123,7 +123,7 @@ async def works(folder: Path) -> None:
     from omni_mcp.faces.mcp import create_face
     from omni_mcp.home import Home
 
-    async with Client(create_face(partial(running_face, Home(folder), engine_here=True))) as client:
+    async with Client(create_face(partial(running_face, Home(folder), engine="here"))) as client:
         task = (await client.call_tool_mcp("submit_task", {"description": "elsewhere"})).structured_content or {}
         found = (await client.call_tool_mcp("list_tasks", {})).structured_content or {}
         assert [each["task_id"] for each in found["tasks"]] == [task["task_id"]]
