@@ -39,6 +39,7 @@ class Server:
         self.port = _free_port()
         self._bin = programs()
         self._config = config
+        self._watch: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
         """Make its data."""
@@ -59,10 +60,16 @@ class Server:
     def start(self) -> None:
         """Start it, and return when it answers."""
         self._run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", str(self.folder / "log"))
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        ends = f"exec 3<&0; (read _ <&3; kill -QUIT {pid}) 2>/dev/null &"  # with us, however we end
+        self._watch = subprocess.Popen(["/bin/sh", "-c", ends], stdin=subprocess.PIPE)
+        self._watch.wait()
 
     def stop(self, how: str = "fast") -> None:
         """Stop it: `fast` says goodbye to its clients, `immediate` is a crash."""
         self._run("pg_ctl", "stop", "-w", "-m", how, "-D", str(self.data))
+        if self._watch is not None and self._watch.stdin is not None:
+            self._watch.stdin.close()
 
     def url(self, database: str = DATABASE, *, schema: str | None = None, password: str = PASSWORD) -> str:
         """Return the address of a ledger."""

@@ -44,7 +44,7 @@ async def team(tmp_path: Path, server: Server) -> AsyncGenerator[Team]:
     schema = await run_sync(server.schema_of, tmp_path)
     url = server.url(schema=schema, password="${LEDGER_WORD}")
     async with AsyncExitStack() as stack:
-        houses: list[House] = []
+        houses: dict[str, House] = {}
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             here = await stack.enter_async_context(house(tmp_path / name))
@@ -57,8 +57,8 @@ async def team(tmp_path: Path, server: Server) -> AsyncGenerator[Team]:
                 },
                 limits={"engine_idle_seconds": 600},
             )
-            houses.append(here)
-        yield Team(*houses, server, schema)
+            houses[name] = here
+        yield Team(houses["a"], houses["b"], server, schema)
 
 
 async def test_what_one_machine_is_asked_another_may_do_and_each_face_tells_of_all(

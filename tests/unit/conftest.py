@@ -6,6 +6,7 @@ that is about SQLite's file is marked `sqlite`.
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from tests.postgres import Server, a_server
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of ledgers on both."""
-    how: str | None = getattr(metafunc.module, "LEDGERS", None)
+    module: Any = metafunc.module
+    how: str | None = getattr(module, "LEDGERS", None)
     if how is not None and not metafunc.definition.get_closest_marker("sqlite"):
         marks = (pytest.mark.postgres, pytest.mark.slow) if how == "slow" else pytest.mark.postgres
         kinds = ["sqlite", pytest.param("postgres", marks=marks)]

@@ -42,7 +42,7 @@ async def a_life(ledger: SqlLedger, number: int) -> None:
     if not stage:
         return
     await ledger.begin(task_id, owner="old")
-    mine = {"attempt": 1, "owner": "old"}
+    mine: dict[str, Any] = {"attempt": 1, "owner": "old"}
     if stage == 1:
         return
     await ledger.bind(task_id, **mine, choice=CHOICE, endpoint="none", run_id="r")

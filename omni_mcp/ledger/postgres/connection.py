@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.adapt import Buffer, Loader
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
@@ -31,6 +32,9 @@ LIMITS: Mapping[str, Any] = {
 """Of our end; what the URL says wins."""
 
 
+Db = psycopg.Connection[dict[str, Any]]
+
+
 class _Text(StrDumper):
     """Text without NUL, which PostgreSQL has no place for."""
 
@@ -53,13 +57,13 @@ class _Number(Loader):
         return int(text) if text.lstrip(b"-").isdigit() else float(text)
 
 
-def connected(place: Place, *, writes: bool) -> psycopg.Connection[dict[str, Any]]:
+def connected(place: Place, *, writes: bool) -> Db:
     """Open a connection. Raises psycopg.Error; LedgerUnusable for a server that cannot hold a ledger."""
-    given = psycopg.conninfo.conninfo_to_dict(place.url)
-    db = psycopg.connect(**{**LIMITS, **given}, autocommit=True, row_factory=dict_row)  # pyright: ignore[reportArgumentType]
+    said: dict[str, Any] = {**LIMITS, **conninfo_to_dict(place.url)}
+    db = psycopg.connect("", autocommit=True, row_factory=dict_row, **said)
     try:
         _refuse_unfit(db, place, writes=writes)
-        db.execute(SESSION)
+        db.execute(SESSION.encode())
         db.execute("select set_config('timezone', %s, false)", (get_localzone_name(),))
     except BaseException:
         db.close()
@@ -72,8 +76,8 @@ def connected(place: Place, *, writes: bool) -> psycopg.Connection[dict[str, Any
     return db
 
 
-def _refuse_unfit(db: psycopg.Connection[dict[str, Any]], place: Place, *, writes: bool) -> None:
-    found = db.execute(STANDING).fetchone() or {}
+def _refuse_unfit(db: Db, place: Place, *, writes: bool) -> None:
+    found = one(db, STANDING)
     if found["release"] < OLDEST:
         raise LedgerUnusable(
             f"{place} is PostgreSQL {found['release']}, which is too old for a ledger",
@@ -86,6 +90,12 @@ def _refuse_unfit(db: psycopg.Connection[dict[str, Any]], place: Place, *, write
             f"{place} is read-only (a standby, or default_transaction_read_only); nothing was written",
             next_step="name the primary in OMNI_LEDGER, or add target_session_attrs=read-write",
         )
+
+
+def one(db: Db, statement: LiteralString, *values: Any) -> dict[str, Any]:
+    """Return the one row that a statement of our own gives."""
+    row = db.execute(statement, values).fetchone()
+    return {} if row is None else row
 
 
 class Given:
@@ -124,9 +134,7 @@ class Here:
 class Hand:
     """A connection as the units of work know it."""
 
-    def __init__(
-        self, db: psycopg.Connection[dict[str, Any]], here: Here, pipeline: psycopg.Pipeline | None = None
-    ) -> None:
+    def __init__(self, db: Db, here: Here, pipeline: psycopg.Pipeline | None = None) -> None:
         self._db = db
         self._here = {"home": here.home, "machine": here.machine}
         self._pipeline = pipeline

@@ -4,12 +4,11 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 
 from omni_mcp.errors import OmniError
-from omni_mcp.ledger.postgres.connection import connected
+from omni_mcp.ledger.postgres.connection import Db, connected, one
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.statements import CUT, LISTEN, STANDS
 
@@ -55,8 +54,8 @@ class Listener:
                 self._over.wait(NET)
             self._on_change()
 
-    def _listen(self, db: psycopg.Connection[Any]) -> None:
-        db.execute(db.execute(LISTEN).fetchone()["listen"])
+    def _listen(self, db: Db) -> None:
+        db.execute(one(db, LISTEN)["listen"])
         self._hears.set()
         stood = self._stands(db)
         with selectors.DefaultSelector() as either:
@@ -70,5 +69,5 @@ class Listener:
                     self._on_change()
                 stood = stands
 
-    def _stands(self, db: psycopg.Connection[Any]) -> str:
-        return db.execute(STANDS).fetchone()["stands"]
+    def _stands(self, db: Db) -> str:
+        return one(db, STANDS)["stands"]

@@ -5,13 +5,12 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import psycopg
-
 from omni_mcp.errors import LedgerTooNew
+from omni_mcp.ledger.postgres.connection import Db, one
 from omni_mcp.ledger.postgres.statements import ALONE, NEW_VERSION, THERE, VERSION
 
 
-def migrate(db: psycopg.Connection[Any]) -> None:
+def migrate(db: Db) -> None:
     """Bring the schema to our version. Raises LedgerTooNew."""
     if _version(db) == newest_version():
         return
@@ -30,11 +29,9 @@ def migrate(db: psycopg.Connection[Any]) -> None:
         db.execute("update schema_version set version = %s", (newest_version(),))
 
 
-def _version(db: psycopg.Connection[Any]) -> int:
+def _version(db: Db) -> int:
     """Return the version that is there; 0 when there is no ledger."""
-    there = db.execute(THERE).fetchone()
-    row = db.execute(VERSION).fetchone() if there["there"] else None
-    return 0 if row is None else row["version"]
+    return one(db, VERSION)["version"] if one(db, THERE)["there"] else 0
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import psycopg
@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.ledger.base import Watermark
 from omni_mcp.ledger.group_commit import PATIENCE
-from omni_mcp.ledger.postgres.connection import Hand, Here, connected
+from omni_mcp.ledger.postgres.connection import Db, Hand, Here, connected
 from omni_mcp.ledger.postgres.listener import Listener
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
@@ -54,7 +54,7 @@ class PostgresStore(Store):
         self._here = here
         ring = new_id()
         self._writer = PostgresWriter(place, here, patience=patience, ring=ring)
-        self._reader: psycopg.Connection[dict[str, Any]] | None = None
+        self._reader: Db | None = None
         self._reading = anyio.CapacityLimiter(1)
         self._listener = Listener(place, self._heard, ours=ring)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,7 +82,7 @@ class PostgresStore(Store):
                 raise understood(error, self._place) from None  # what libpq said may repeat the password
         raise AssertionError
 
-    def _ready(self) -> psycopg.Connection[dict[str, Any]]:
+    def _ready(self) -> Db:
         if self._reader is None:
             db = connected(self._place, writes=False)
             try:

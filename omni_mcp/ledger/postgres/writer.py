@@ -18,7 +18,7 @@ import psycopg
 
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
 from omni_mcp.ledger.group_commit import GroupCommit, Unit, tell
-from omni_mcp.ledger.postgres.connection import Hand, Here, connected
+from omni_mcp.ledger.postgres.connection import Db, Hand, Here, connected, one
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
 from omni_mcp.ledger.postgres.statements import CUT, GATE, RING, STATUS, WROTE
@@ -44,7 +44,7 @@ class PostgresWriter(GroupCommit[Connection]):
         self._place = place
         self._here = here
         self._ring = ring
-        self._db: psycopg.Connection[dict[str, Any]] | None = None
+        self._db: Db | None = None
 
     def _serve(self, batch: list[Unit[Connection, Any]]) -> None:
         try:
@@ -60,7 +60,7 @@ class PostgresWriter(GroupCommit[Connection]):
         if self._db is not None and self._db.closed:
             self._close()
 
-    def _open(self) -> psycopg.Connection[dict[str, Any]]:
+    def _open(self) -> Db:
         if self._db is None:
             db = connected(self._place, writes=True)
             try:
@@ -71,7 +71,7 @@ class PostgresWriter(GroupCommit[Connection]):
             self._db = db
         return self._db
 
-    def _begun(self) -> psycopg.Connection[dict[str, Any]]:
+    def _begun(self) -> Db:
         """Begin; where the connection was lost since the last batch, as when the server restarted, on a new one."""
         is_new = self._db is None
         db = self._open()
@@ -85,7 +85,7 @@ class PostgresWriter(GroupCommit[Connection]):
             self._begin(db)
         return db
 
-    def _begin(self, db: psycopg.Connection[Any]) -> None:
+    def _begin(self, db: Db) -> None:
         """Begin a transaction that nobody else in the fleet writes beside."""
         try:
             db.execute(f"begin; {GATE}")
@@ -93,7 +93,7 @@ class PostgresWriter(GroupCommit[Connection]):
             _roll_back(db)
             raise
 
-    def _commit_together(self, db: psycopg.Connection[Any], units: Batch) -> bool:
+    def _commit_together(self, db: Db, units: Batch) -> bool:
         """Run all in the transaction that has begun; False when one refused, so that nothing of it was written."""
         try:
             with db.pipeline() as pipeline:  # what nobody asks the result of costs no way there and back
@@ -126,7 +126,7 @@ class PostgresWriter(GroupCommit[Connection]):
         else:
             self._commit(db, units)
 
-    def _run_in_savepoint(self, db: psycopg.Connection[Any], unit: Unit[Connection, Any]) -> None:
+    def _run_in_savepoint(self, db: Db, unit: Unit[Connection, Any]) -> None:
         db.execute("savepoint unit")
         try:
             unit.result = unit.work(Hand(db, self._here))
@@ -135,10 +135,10 @@ class PostgresWriter(GroupCommit[Connection]):
             db.execute("rollback to unit")
         db.execute("release unit")
 
-    def _commit(self, db: psycopg.Connection[Any], units: Batch) -> None:
+    def _commit(self, db: Db, units: Batch) -> None:
         """Commit, and ring for all who listen if anything was written."""
         try:
-            wrote = db.execute(WROTE).fetchone()["id"]
+            wrote: str | None = one(db, WROTE)["id"]
             if wrote is not None:
                 db.execute(RING, (self._ring,))
         except psycopg.Error as error:
@@ -160,13 +160,13 @@ class PostgresWriter(GroupCommit[Connection]):
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             try:
-                found = self._open().execute(STATUS, (wrote,)).fetchone()
+                status: str | None = one(self._open(), STATUS, wrote)["status"]
             except (psycopg.Error, LedgerUnusable) as error:
                 logger.warning("%s: asking again", understood(error, self._place), extra={"action": "ledger_fate"})
                 self._close()
             else:
-                if found is None or found["status"] != "in progress":
-                    return found and found["status"]
+                if status != "in progress":
+                    return status
             time.sleep(STEP)
         return None
 
@@ -188,7 +188,7 @@ class PostgresWriter(GroupCommit[Connection]):
                 db.close()
 
 
-def _roll_back(db: psycopg.Connection[Any]) -> None:
+def _roll_back(db: Db) -> None:
     """Leave the transaction; a connection that cannot is closed, and opened anew by the next batch."""
     try:
         db.execute("rollback")
