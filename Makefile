@@ -140,7 +140,7 @@ endurance: install ## Measure take-overs, 1,000 submissions of dying clients, fo
 	$(BIN)/python -m chaos.submissions
 	$(BIN)/python -m chaos.faces --seconds $(or $(FOR),30)
 
-fuzz: install ## Call every tool with what nobody expects (INPUTS=50000 SEED=1; 5 minutes)
+fuzz: install ## Call every tool with what nobody expects (INPUTS=50000 SEED=1; 20 minutes)
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),50000) --seed $(or $(SEED),1)
 
 load: install ## 500 HTTP clients at once for 60 s, beside a bare FastMCP server (CLIENTS, FOR)

@@ -31,7 +31,7 @@ class Lineage:
         A client that is none is believed, too: what it can win by that is to be refused.
         """
         gateway = origin.gateway if origin is not None else client == OPENCLAW_CLIENT
-        line = await self._at_gateways() if gateway else () if origin is None else await self._of(origin)
+        line: Line = await self._at_gateways() if gateway else () if origin is None else await self._of(origin)
         if len(line) > self.limit:
             raise TooDeep(await self._known(line[-1]), len(line), self.limit, gateway=gateway)
         return line

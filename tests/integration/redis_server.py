@@ -48,6 +48,11 @@ class RedisServer:
             except Away:
                 return False
 
+    async def executed(self) -> int:
+        """Return how many nudges docket's workers have taken over all."""
+        async with Redis.from_url(self.url) as client:
+            return (await client.info("commandstats")).get("cmdstat_xack", {}).get("calls", 0)
+
     async def wipe(self) -> None:
         async with Redis.from_url(self.url) as client:
             await client.flushall()
