@@ -43,7 +43,7 @@ class Team:
 
 @asynccontextmanager
 async def team(tmp_path: Path, server: Server, *more: str) -> AsyncGenerator[Team]:
-    """Open two homes; each has its address from its own .env, and the password from a variable there; and more lines."""
+    """Open two homes; each has its address from its own .env, with the password as a variable, and `more` lines."""
     schema = await run_sync(server.schema_of, tmp_path)
     url = server.url(schema=schema, password="${LEDGER_WORD}")
     async with AsyncExitStack() as stack:
