@@ -824,8 +824,8 @@ async def test_many_that_read_first_open_the_file_once(tmp_path: Path, monkeypat
     async with ledger_for_tests(tmp_path, ToldClock()) as ledger:
         task = await submitted(ledger)
     monkeypatch.setattr(aiosqlite, "connect", noted)
+    found: list[str] = []
     async with ledger_for_tests(tmp_path, ToldClock()) as ledger, anyio.create_task_group() as tasks:
-        found: list[str] = []
 
         async def reads() -> None:
             found.append((await ledger.find(task.id, principal=LOCAL)).id)
