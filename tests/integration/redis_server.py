@@ -1,5 +1,8 @@
 """A Redis (or Valkey) of our own on a free port of loopback; nothing of it outlives the body."""
 
+# redis-py leaves the types of its keyword arguments out
+# pyright: reportUnknownMemberType=false
+
 import shutil
 import socket
 from collections.abc import AsyncGenerator
