@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import resource
 import socket
 import statistics
 import subprocess
@@ -262,6 +261,8 @@ def settings() -> str:
 
 def measured(clients: int, seconds: float) -> Sequence[Mapping[str, Any]]:
     """Load ours, then the bare server; returns a line for each."""
+    import resource  # Windows has none
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, clients * 4)), hard))
     with tempfile.TemporaryDirectory(prefix="omni-load-") as folder:
@@ -301,7 +302,7 @@ def line(name: str, seen: Seen, seconds: float) -> dict[str, Any]:
     }
 
 
-def main(clients: int = 500, seconds: float = 30) -> list[dict[str, Any]]:
+def main(clients: int = 500, seconds: float = 15) -> list[dict[str, Any]]:
     """Load both; returns the lines of the table."""
     ours, bare = measured(clients, seconds)
     names = {

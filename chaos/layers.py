@@ -155,7 +155,7 @@ async def staged(root: Path, way: Way) -> AsyncGenerator[Stage]:
     async with AsyncExitStack() as stack:
         many = len(PROVIDERS) if way is Way.DIRECT else len(PRICES)
         clouds = [await stack.enter_async_context(running_cloud()) for _ in range(many)]
-        face = Face(home.root, "omni_mcp")
+        face = Face(home.root, (sys.executable, "-m", "omni_mcp"))
         try:
             yield Stage(home=home, clouds=clouds, face=face, way=way)
         finally:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 from anyio.abc import TaskStatus
@@ -21,7 +21,7 @@ from omni_mcp.dispatch.base import Dispatch, Doorbell
 from omni_mcp.dispatch.choose import open_dispatch
 from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
-from omni_mcp.keeper import EngineInside, EngineKeeper
+from omni_mcp.keeper import EngineElsewhere, EngineInside, EngineKeeper
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.opened import open_ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
@@ -52,24 +52,28 @@ HANDOVER_STEP = 0.05
 
 
 @asynccontextmanager
-async def running_face(home: Home, *, engine_here: bool = False, watch: bool = True) -> AsyncGenerator[Service]:
-    """Open what a face needs. What it is asked for has an engine started, unless that is in this process.
+async def running_face(
+    home: Home, *, engine: Literal["background", "here", "elsewhere"] = "background", watch: bool = True
+) -> AsyncGenerator[Service]:
+    """Open what a face needs. What it is asked for has an engine started in the background, where that is its place.
 
-    With `watch` it also sees to it that an engine is alive for as long as there is work for one.
+    With `watch` it also sees to it that such an engine is alive for as long as there is work for one.
     """
     async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
             settings = LiveSettings(home).now
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
-            if watch and not engine_here:
+            if watch and engine == "background":
                 tasks.start_soon(keeper.watch, name="engine keeper")
+            engines = {"background": keeper, "here": EngineInside(), "elsewhere": EngineElsewhere(shared=ledger.shared)}
             dispatch = _dispatch(home)
             async with dispatch.calling(ledger.look):
                 yield Service(
                     ledger=ledger,
                     settings=settings,
                     dispatch=dispatch,
-                    engines=EngineInside() if engine_here else keeper,
+                    engines=engines[engine],
+                    machine=label(known_variables(home)),
                     origin=processes.origin,
                 )
             tasks.cancel_scope.cancel()
@@ -340,7 +344,7 @@ async def running_all(home: Home) -> AsyncGenerator[Service]:
     engine = EngineHere(home)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
-        async with running_face(home, engine_here=True) as service:
+        async with running_face(home, engine="here") as service:
             yield service
         await engine.stop()
 

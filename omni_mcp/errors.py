@@ -205,7 +205,7 @@ class Overloaded(OmniError):
     def __init__(self, most: int, retry_after: float) -> None:
         super().__init__(
             f"{most} requests are under way, and the server takes no more at a time; nothing was done",
-            next_step=f"make the same request again in {retry_after:g} s",
+            next_step=f"make the same call again in {retry_after:g} s",
         )
         self.retry_after = retry_after
 

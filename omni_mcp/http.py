@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omni_mcp.app import running_all
+from omni_mcp.app import running_all, running_face
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
 from omni_mcp.faces import hooks, metrics
 from omni_mcp.faces.auth import Bearers, discoverable
@@ -49,8 +49,8 @@ MOST_FILES = 65_536
 """Descriptors that are enough: each connection is one, also of those who are told to come again."""
 
 
-def serve_http(home: Home, *, host: str, port: int) -> None:
-    """Serve until a signal.
+def serve_http(home: Home, *, host: str, port: int, engine: bool = True) -> None:
+    """Serve until a signal; without `engine` others do the work.
 
     Raises BadRequest for a port in use and beyond loopback without tokens, and SettingsError when those that
     servers.yaml names cannot be used.
@@ -68,7 +68,7 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     signals = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signals.noted)
-    house = _House(home, address(host, port), guarded=http.guarded)
+    house = _House(home, address(host, port), guarded=http.guarded, engine=engine)
     bearers = Bearers(settings, httpx2.AsyncClient(timeout=KEYS_LIMIT)) if http.guarded else None
     face = create_face(
         house.opened,
@@ -119,8 +119,9 @@ def _must_be_guarded(settings: Settings, host: str) -> None:
 class _House:
     """What is open while this process serves: webhooks use the service of the face."""
 
-    def __init__(self, home: Home, at: str, *, guarded: bool) -> None:
+    def __init__(self, home: Home, at: str, *, guarded: bool, engine: bool) -> None:
         self._home = home
+        self._engine = engine
         self._at = at
         self._guarded = guarded
         self._operator: Service | None = None
@@ -133,7 +134,8 @@ class _House:
         Where tokens are wanted, what is asked without one is asked by nobody.
         """
         note = anyio.Path(self._home.served_at)
-        async with running_all(self._home) as service:
+        opened = running_all(self._home) if self._engine else running_face(self._home, engine="elsewhere")
+        async with opened as service:
             self._operator = replace(service, admin=True)
             self._service = replace(service, principal=NOBODY) if self._guarded else service
             await note.write_text(f"{self._at}/mcp", encoding="utf-8")
@@ -156,8 +158,12 @@ class _House:
 
     async def ready(self, _request: Request) -> JSONResponse:
         """Answer 200 while the ledger can be read and an engine is up, else 503: for whoever sends requests here."""
-        found = {"ledger": await self._readable(), "engine": holder(self._home.engine_lock) is not None}
+        found = {"ledger": await self._readable(), "engine": self._has_engine}
         return _said(found, 200 if all(found.values()) else 503)
+
+    @property
+    def _has_engine(self) -> bool:
+        return not self._engine or holder(self._home.engine_lock) is not None
 
     async def _readable(self) -> bool:
         try:

@@ -33,13 +33,13 @@ class Lineage:
         gateway = origin.gateway if origin is not None else client == OPENCLAW_CLIENT
         line = await self._at_gateways() if gateway else () if origin is None else await self._of(origin)
         if len(line) > self.limit:
-            raise TooDeep(await self._known(line[-1]), len(line), self.limit, gateway=gateway)
+            raise TooDeep(await self._known(line), len(line), self.limit, gateway=gateway)
         return line
 
-    async def _known(self, task_id: str) -> str | None:
-        """Return the id of a task that is the caller's to know: whoever calls itself a gateway is no proof of one."""
+    async def _known(self, line: Line) -> str | None:
+        """Return its innermost task, if the caller may know of it: whoever calls itself a gateway need not be one."""
         try:
-            return (await self.ledger.find(task_id, principal=self.principal)).id
+            return (await self.ledger.find(line[-1], principal=self.principal)).id
         except TaskNotFound:
             return None
 

@@ -16,7 +16,7 @@ from omni_mcp import scheduled
 from omni_mcp.costs import begins, costs_view
 from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.budgets import check_amount
-from omni_mcp.decide.options import check_options, refusal
+from omni_mcp.decide.options import MACHINE, check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.recovery import bound_to
 from omni_mcp.decide.repair import standing
@@ -164,6 +164,8 @@ class Service:
     engines: Engines
     principal: str = LOCAL
     """Whose tasks are submitted, and shown."""
+    machine: str = ""
+    """By which name tasks are placed on this machine."""
     admin: bool = False
     """Whether the tasks of all are shown, and may be acted on; what is submitted stays the principal's own."""
     clock: Clock = field(default_factory=SystemClock)
@@ -188,7 +190,8 @@ class Service:
         _check_allowed(spec, found, settings)
         _check_kept(spec, found, specs)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=_choice(spec, settings, found, specs))
-        engine = await self._ring(submitted.task.id, submitted.engine)
+        placed = spec.options.get(MACHINE) or (self.machine if spec.cwd else None)
+        engine = await self._ring(submitted.task.id, submitted.engine, machine=placed)
         task = submitted.task
         told = await self._told(task)
         view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine, **told)
@@ -601,9 +604,9 @@ class Service:
         """Ring the engine, or start one; returns what there is to say about it."""
         return await self._ring(task_id, await self.ledger.engine())
 
-    async def _ring(self, task_id: str, engine: EngineMark | None) -> str | None:
-        if engine is not None and engine.there:
-            self.dispatch.nudge(engine.address, task_id)
+    async def _ring(self, task_id: str, engine: EngineMark | None, *, machine: str | None = None) -> str | None:
+        there = engine is not None and engine.there
+        self.dispatch.nudge(engine.address if engine is not None and there else None, task_id, machine=machine)
         started = await self.engines.ensure(engine)
         return started or self.engines.trouble or self._other_settings(engine)
 

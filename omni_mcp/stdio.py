@@ -53,7 +53,7 @@ async def _inline(home: Home, state: RequestStateSecurity | None) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
         tasks.start_soon(_end_at_signal, engine, name="signals")
-        face = create_face(partial(running_face, home, engine_here=True), state=state)
+        face = create_face(partial(running_face, home, engine="here"), state=state)
         await face.run_stdio_async(show_banner=False, log_level=_level())
         await engine.stop()
         tasks.cancel_scope.cancel()

@@ -122,11 +122,11 @@ async def works(folder: Path) -> None:
     from omni_mcp.app import running_face
     from omni_mcp.faces.mcp import create_face
     from omni_mcp.home import Home
+    from tests.integration.house import call, listed
 
-    async with Client(create_face(partial(running_face, Home(folder), engine_here=True))) as client:
-        task = (await client.call_tool_mcp("submit_task", {"description": "elsewhere"})).structured_content or {}
-        found = (await client.call_tool_mcp("list_tasks", {})).structured_content or {}
-        assert [each["task_id"] for each in found["tasks"]] == [task["task_id"]]
+    async with Client(create_face(partial(running_face, Home(folder), engine="here"))) as client:
+        task = await call(client, "submit_task", description="elsewhere")
+        assert [each["task_id"] for each in await listed(client)] == [task["task_id"]]
 
 
 def main() -> None:

@@ -42,6 +42,9 @@ TOLD: Mapping[str, tuple[int, Mapping[str, Any]]] = {
 }
 """Faults that are told in words: status and body, as OpenAI's API says it (https://platform.openai.com/docs/guides/error-codes)."""
 
+HEARD = 0.25
+"""Seconds between the last event and the end of a `cut`: clients drop what is unread when a connection ends."""
+
 SIGN_IN = "<html><title>Sign in</title></html>"
 
 MESSAGES, CHAT, MODELS = "/v1/messages", "/v1/chat/completions", "/v1/models"
@@ -224,13 +227,13 @@ async def running_cloud(*, port: int = 0, log: Path | None = None, delay: float 
 
 
 class _HangUp:
-    """Gives handlers `scope["transport"]`: ASGI has no word for closing the connection, the transport has two."""
+    """Gives handlers `scope["hang_up"]`: ASGI has no word for closing the connection, the transport has."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["transport"] = cast("Any", send).__self__.transport
+        scope["hang_up"] = cast("Any", send).__self__.transport.abort
         await self._app(scope, receive, send)
 
 
@@ -240,7 +243,7 @@ async def _refuse(request: Request, fault: Fault) -> Response | None:
         await request.receive()  # the body has been read: what comes next is the disconnect
         return Response()
     if fault.mode == DROP:
-        request.scope["transport"].abort()
+        request.scope["hang_up"]()
         return Response()
     if fault.mode in (EMPTY, GARBAGE):
         return Response(SIGN_IN if fault.mode == GARBAGE else "")
@@ -259,8 +262,8 @@ async def _paced(events: Iterator[bytes], pause: float, request: Request, fault:
         if number == 5 and fault == STALL:
             await anyio.sleep_forever()  # until the caller hangs up
         if number == 5 and fault == CUT:
-            request.scope["transport"].close()  # no abort, which could take back what was said
-            await request.receive()
+            await anyio.sleep(HEARD)
+            request.scope["hang_up"]()
             return
         yield event
         await anyio.sleep(pause)

@@ -83,7 +83,7 @@ class DocketDispatch:
             while True:
                 with reach.told():
                     async with docket.redis() as redis:
-                        await redis.ping()
+                        await redis.exists(docket.name)
                 await anyio.sleep(AWAY)
 
     def _docket(self, name: str, nudge: Callable[[str], Any]) -> Docket:
@@ -100,7 +100,7 @@ class DocketDispatch:
             yield
             tasks.cancel_scope.cancel()
 
-    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:
+    def nudge(self, address: str | None, task_id: str, *, machine: str | None = None) -> None:
         """Tell an engine of `machine`, or of any."""
         if self._out is not None:
             try:

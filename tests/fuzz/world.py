@@ -130,7 +130,7 @@ async def world(folder: Path, **of_the_client: Any) -> AsyncGenerator[World]:
 
     @asynccontextmanager
     async def open_service() -> AsyncGenerator[Service]:
-        async with running_face(home, engine_here=True) as service:
+        async with running_face(home, engine="here") as service:
             opened.append(service)
             yield service
 

@@ -137,6 +137,7 @@ KNOCKS = 10_000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_ten_thousand_requests_at_once_are_served_or_told_to_come_again_and_cost_no_task(tmp_path: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < KNOCKS + 500:
         pytest.skip("each request here is a connection of its own, and this system allows too few")

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 from anyio.to_thread import run_sync
+from fastmcp import Client
 
 from tests.integration.house import House, call, ended, house, refused, until
+from tests.integration.redis_server import RedisServer, needs_redis, redis_server
 from tests.postgres import PASSWORD, Server, a_server
 
 pytestmark = pytest.mark.postgres
@@ -39,8 +42,8 @@ class Team:
 
 
 @asynccontextmanager
-async def team(tmp_path: Path, server: Server) -> AsyncGenerator[Team]:
-    """Open two homes; each has its address from its own .env, and the password from a variable there."""
+async def team(tmp_path: Path, server: Server, *more: str) -> AsyncGenerator[Team]:
+    """Open two homes; each has its address from its own .env, with the password as a variable, and `more` lines."""
     schema = await run_sync(server.schema_of, tmp_path)
     url = server.url(schema=schema, password="${LEDGER_WORD}")
     async with AsyncExitStack() as stack:
@@ -48,7 +51,7 @@ async def team(tmp_path: Path, server: Server) -> AsyncGenerator[Team]:
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             here = await stack.enter_async_context(house(tmp_path / name))
-            lines = (f"OMNI_LEDGER='{url}'", f"LEDGER_WORD={PASSWORD}", f"OMNI_MACHINE={name}")
+            lines = (f"OMNI_LEDGER='{url}'", f"LEDGER_WORD={PASSWORD}", f"OMNI_MACHINE={name}", *more)
             here.home.dotenv.write_text("\n".join(lines))
             here.configure(
                 executors={
@@ -106,6 +109,29 @@ async def test_the_tasks_of_a_machine_that_died_are_taken_over_when_its_lease_is
             assert (await ended(b, task_id))["state"] == "completed"
         done = [line for home in (there.a, there.b) for line in home.logged() if line["tool"] == "until done"]
         assert len(done) == 1
+
+
+@needs_redis
+async def test_a_face_without_an_engine_has_that_of_another_machine_work_and_rings_it_through_redis(
+    tmp_path: Path, postgres: Server
+) -> None:
+    async with redis_server(tmp_path) as redis, team(tmp_path, postgres, f"OMNI_DISPATCH={redis.url}") as there:
+        async with there.a.served("--no-engine") as face, Client(face.url) as a, httpx2.AsyncClient() as http:
+            assert (await http.get(f"{face.base}/readyz")).json() == {"ledger": True, "engine": True}
+            early = await call(a, "submit_task", description="early", type="echo")
+            async with there.b.client() as b:
+                await call(b, "submit_task", description="b is up", type="echo", wait_seconds=30)
+                assert (await ended(a, early["task_id"]))["state"] == "completed"
+                before = await redis.executed()
+                late = await call(a, "submit_task", description="late", type="echo")
+                assert (await ended(a, late["task_id"]))["state"] == "completed"
+                await until(lambda: _more(redis, before))
+            assert [line["text"] for line in there.a.logged()] == []
+            assert not [path for path in there.a.home.root.rglob("*.log") if PASSWORD in path.read_text()]
+
+
+async def _more(redis: RedisServer, before: int) -> bool:
+    return await redis.executed() > before
 
 
 async def test_a_face_without_its_server_starts_and_says_what_to_do(tmp_path: Path, postgres: Server) -> None:

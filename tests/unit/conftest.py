@@ -4,6 +4,9 @@
 that is about SQLite's file is marked `sqlite`.
 """
 
+# pytest leaves the type of a module out
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any

@@ -195,15 +195,15 @@ AT = "http://127.0.0.1:8765"
         ({"hosts": ["*.example.com", "omni.example.com"]}, "https://omni.example.com/mcp"),
         ({"hosts": ["omni.example.com"], "url": "https://example.com:8443"}, "https://example.com:8443/mcp"),
         ({"hosts": ["*.example.com"]}, f"{AT}/mcp"),
-        ({"jwt": {"issuer": "a name"}}, None),
+        ({"jwt": {"issuer": "a name", "audience": "omni", "public_key": "k"}}, None),
         ({"jwt": None}, None),
     ],
 )
 async def test_clients_are_told_of_a_provider_that_they_can_ask(
     http: dict[str, Any], resource: str | None, keys_of: httpx2.AsyncClient
 ) -> None:
-    jwt = {"issuer": "https://id.example.com", "audience": "omni", "public_key": "k", **(http.get("jwt") or {})}
-    row = Http.model_validate({**http, "jwt": jwt if http.get("jwt", jwt) else None})
+    jwt = {"issuer": "https://id.example.com", "audience": "omni", "public_key": "k"}
+    row = Http.model_validate({"jwt": jwt} | http)
     routes = discoverable(Bearers(Live(row).now, keys_of), row, AT).get_routes("/mcp")
     transport = httpx2.ASGITransport(Starlette(routes=routes))
     async with httpx2.AsyncClient(transport=transport, base_url=AT) as client:

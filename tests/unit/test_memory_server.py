@@ -78,7 +78,7 @@ class FakeSession:
                 await anyio.sleep_forever()
             if isinstance(answer, Exception):
                 raise answer
-            return answer(arguments) if callable(answer) else answer
+            return cast(CallToolResult, answer(arguments) if callable(answer) else answer)
         finally:
             self.at_once -= 1
 

@@ -69,6 +69,7 @@ async def test_a_server_that_is_not_there_is_named_without_the_password():
         url = f"postgresql://me:my%2Dsecret@127.0.0.1:{nobody.getsockname()[1]}/db"
         error = await refused(url, LedgerUnusable, "nobody listens there")
     assert "postgresql://me:***@127.0.0.1" in str(error)
+    assert error.retryable, "it may come back"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,8 @@ async def test_a_server_that_is_not_there_is_named_without_the_password():
     ],
 )
 async def test_an_address_that_leads_nowhere_is_refused_with_the_reason(url: str, sign: str, postgres: Server):
-    await refused(url.format(user="omni", password=PASSWORD, port=postgres.port), LedgerUnusable, sign)
+    error = await refused(url.format(user="omni", password=PASSWORD, port=postgres.port), LedgerUnusable, sign)
+    assert not error.retryable
 
 
 async def test_a_server_that_is_too_old_is_refused(place: str, monkeypatch: pytest.MonkeyPatch):

@@ -20,7 +20,6 @@ from omni_mcp.lang.console import Speaking
 from omni_mcp.ledger.base import LEASE
 from omni_mcp.ledger.questions import LONGEST
 from omni_mcp.ledger.sql_ledger import SqlLedger
-from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
 from omni_mcp.service import QUESTION_SHOWN
 from omni_mcp.task import Completed, Recovery, TaskState, WaitingFor
@@ -49,7 +48,7 @@ async def asked(here: Place, task_id: str, what: Asked = WHICH, *, attempt: int 
 
 
 async def a_question(
-    ledger: SqliteLedger, task_id: str, what: Asked = WHICH, *, attempt: int = 1, for_people: bool = False
+    ledger: SqlLedger, task_id: str, what: Asked = WHICH, *, attempt: int = 1, for_people: bool = False
 ) -> Question:
     return await ledger.ask(
         task_id, attempt=attempt, owner=ME, asked=what, for_people=for_people, text="fake asks", notice="fake asks"

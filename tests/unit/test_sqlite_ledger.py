@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import anyio
 import pytest
 from anyio.to_thread import run_sync
@@ -809,6 +810,30 @@ async def a_folder_nobody_may_write() -> AsyncGenerator[Path]:
         if root:
             os.seteuid(0)
         await run_sync(shutil.rmtree, folder)
+
+
+@pytest.mark.sqlite
+async def test_many_that_read_first_open_the_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    connect = aiosqlite.connect
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        opened.append(args)
+        return connect(*args, **kwargs)
+
+    async with ledger_for_tests(tmp_path, ToldClock()) as ledger:
+        task = await submitted(ledger)
+    monkeypatch.setattr(aiosqlite, "connect", noted)
+    found: list[str] = []
+    async with ledger_for_tests(tmp_path, ToldClock()) as ledger, anyio.create_task_group() as tasks:
+
+        async def reads() -> None:
+            found.append((await ledger.find(task.id, principal=LOCAL)).id)
+
+        for _ in range(50):
+            tasks.start_soon(reads)
+    assert found == [task.id] * 50
+    assert len(opened) == 1
 
 
 @pytest.mark.sqlite

@@ -60,7 +60,7 @@ class _Number(Loader):
 def connected(place: Place, *, writes: bool) -> Db:
     """Open a connection. Raises psycopg.Error; LedgerUnusable for a server that cannot hold a ledger."""
     said: dict[str, Any] = {**LIMITS, **conninfo_to_dict(place.url)}
-    db = psycopg.connect("", autocommit=True, row_factory=dict_row, **said)
+    db: Db = psycopg.Connection[dict[str, Any]].connect("", autocommit=True, row_factory=dict_row, **said)
     try:
         _refuse_unfit(db, place, writes=writes)
         db.execute(SESSION.encode())

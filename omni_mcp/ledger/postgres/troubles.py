@@ -8,6 +8,8 @@ from omni_mcp.ledger.postgres.place import Place
 
 AGAIN = "call again"
 SERVER = "start the server, or mend OMNI_LEDGER; then call again"
+PASSING = (AGAIN, SERVER)
+"""What is to be done about a server that is away: it may come back by itself."""
 WRITABLE = "name the primary in OMNI_LEDGER (target_session_attrs=read-write finds it among several hosts)"
 
 KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], str, str], ...] = (
@@ -52,7 +54,9 @@ def understood(error: Exception, place: Place) -> Exception:
     if isinstance(error, pg.QueryCanceled):
         return LedgerBusy(f"{place}: it is too slow ({said}); nothing was written", next_step=AGAIN)
     meaning, step = _meaning(error, said)
-    return LedgerUnusable(f"{place}: {meaning} ({said})", next_step=step)
+    trouble = LedgerUnusable(f"{place}: {meaning} ({said})", next_step=step)
+    trouble.retryable = step in PASSING
+    return trouble
 
 
 def _meaning(error: psycopg.Error, said: str) -> tuple[str, str]:
