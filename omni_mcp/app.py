@@ -112,8 +112,7 @@ async def running_engine(
     async with AsyncExitStack() as stack:
         doorbell = await stack.enter_async_context(_dispatch(home).listen())
         stack.enter_context(owner_lock(home.owners, owner))
-        announce = partial(ledger.announce, _mark(home, owner, doorbell.address, SystemClock()))
-        await (until_written(announce) if ledger.shared else announce())  # a server may come up after us
+        await _announce(ledger, _mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
         watch = await stack.enter_async_context(_watch(live.now(), ledger, owner, doorbell, died))
@@ -125,11 +124,9 @@ async def running_engine(
             return await tasks.start(_means, settings, ledger, owner, watch)
 
         tasks.start_soon(_schedules, ledger, live, doorbell, name="schedules")
-        means = await opened(live.now())
-        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         engine = Engine(
             ledger=ledger,
-            means=means,
+            means=await opened(live.now()),
             clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
@@ -143,7 +140,14 @@ async def running_engine(
         tasks.start_soon(_memories, ledger, lambda: engine.means.memory, name="memory outbox")
         if ledger.shared:
             tasks.start_soon(engine.keep_in_time, name="leases")
+        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield engine
+
+
+async def _announce(ledger: Ledger, mark: EngineMark) -> None:
+    """Say that this engine is there; a server may come up after us."""
+    announce = partial(ledger.announce, mark)
+    await (until_written(announce) if ledger.shared else announce())
 
 
 async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> None:

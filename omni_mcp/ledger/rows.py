@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -75,7 +75,7 @@ def as_dict(row: Row) -> Mapping[str, Any]:
     """Return a row by name; one of SQLite looks each name up by walking through all of them."""
     if isinstance(row, dict):
         return cast("Mapping[str, Any]", row)
-    return dict(zip(row.keys(), cast("Iterable[Any]", row), strict=True))
+    return dict(zip(row.keys(), cast("Any", row), strict=True))
 
 
 def a_task(found: Row) -> Task:

@@ -33,13 +33,13 @@ class Tasks(Part):
         values = self._values(id=task_id, text=text, **end)
 
         def unit(db: Connection) -> Row:
-            held = db.execute(sql.CANCEL_LIVING, values).fetchone() if lives else None
-            if held is None and (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
+            told = db.execute(sql.CANCEL_LIVING, values).fetchone() if lives else None
+            if told is None and (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
                 db.execute(sql.NEW_RESULT, {**values, "n": free["n"]})
                 is_over(db, task_id, TaskState.CANCELLED, values["now"])
-            elif (held := held or db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
+            elif (told := told or db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
                 wish = {**values, "kind": "note", "text": f"asked to be {text}", "data": None}
-                db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
+                db.execute(sql.NOTE, {**wish, "attempt": told["attempt"]})
             return the_task(db, task_id)
 
         return a_task(await self._write(unit))
