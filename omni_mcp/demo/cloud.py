@@ -43,7 +43,7 @@ TOLD: Mapping[str, tuple[int, Mapping[str, Any]]] = {
 """Faults that are told in words: status and body, as OpenAI's API says it (https://platform.openai.com/docs/guides/error-codes)."""
 
 HEARD = 0.25
-"""Seconds between the last event and the end of a `cut`: clients drop what is unread when a connection ends."""
+"""Seconds between the last event and the end of a `cut`: clients drop what they have not read when it comes."""
 
 SIGN_IN = "<html><title>Sign in</title></html>"
 

@@ -78,6 +78,7 @@ async def done(client: Client[Any], description: str, executor: str, **more: Any
     return task["task_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.claude
 @pytest.mark.litellm
 @pytest.mark.skipif(BINARY is None, reason="no claude: npm install --prefix .cache/npm @anthropic-ai/claude-code")

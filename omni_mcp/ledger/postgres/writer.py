@@ -202,5 +202,5 @@ def _unknown(place: Place, fate: str | None) -> LedgerUnusable:
         return LedgerUnusable(f"{place}: the connection is lost; nothing was written", next_step=AGAIN)
     return LedgerUnusable(
         f"{place}: the connection was lost while it was written: whether it was is not known (outcome unknown)",
-        next_step="look (task_status, list_tasks) before you call again; an idempotency_key makes it safe",
+        next_step="look whether it is there before you call again; an idempotency_key makes that safe",
     )
