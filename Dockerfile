@@ -3,6 +3,8 @@
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
+# what of the package's extras is in it: [cluster] for compose.cluster.yaml
+ARG EXTRAS=
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # constraints.txt pins every package with its hashes; pip refuses a file that has another one. The pip in it comes first:
@@ -14,7 +16,7 @@ RUN pip install --constraint constraints.txt hatchling
 COPY pyproject.toml README.md LICENSE ./
 COPY omni_mcp ./omni_mcp
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
- && for wheel in /wheels/*.whl; do echo "$wheel --hash=sha256:$(sha256sum < "$wheel" | cut -c1-64)"; done > ours.txt
+ && for wheel in /wheels/*.whl; do echo "omni-mcp${EXTRAS} @ file://$wheel --hash=sha256:$(sha256sum < "$wheel" | cut -c1-64)"; done > ours.txt
 # pip compiles what it installs, which halves the time of a start; what has no hash in constraints.txt it refuses
 RUN python -m venv --without-pip /opt/omni \
  && pip --python /opt/omni/bin/python install --compile --constraint constraints.txt --requirement ours.txt

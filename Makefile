@@ -129,6 +129,9 @@ bench-report: bench ## Measure, and write docs/benchmarks.md with its pictures (
 breakers: install $(BREAKERS_INSTALLED) ## Compare the mode machine with public breaker libraries on one trace (4 minutes)
 	$(BIN)/python -m benchmarks.modes
 
+fleet: install $(if $(HAS_SERVERS),,servers) ## Harm three engines and two faces in network namespaces, PostgreSQL and Redis in turn (Linux, root; 10 minutes, FOR=60 is shorter)
+	$(BIN)/python -m chaos.fleet.run $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
+
 chaos: install ## Kill, freeze, starve and cut real processes, then assert that nothing was lost or done twice
 	$(BIN)/python -m chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(FOR),--seconds $(FOR)) $(if $(SEED),--seed $(SEED))
 
@@ -137,7 +140,7 @@ endurance: install ## Measure take-overs, 1,000 submissions of dying clients, fo
 	$(BIN)/python -m chaos.submissions
 	$(BIN)/python -m chaos.faces --seconds $(or $(FOR),30)
 
-fuzz: install ## Call every tool with what nobody expects (INPUTS=50000 SEED=1; 5 minutes)
+fuzz: install ## Call every tool with what nobody expects (INPUTS=50000 SEED=1; 20 minutes)
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),50000) --seed $(or $(SEED),1)
 
 load: install ## 500 HTTP clients at once for 60 s, beside a bare FastMCP server (CLIENTS, FOR)

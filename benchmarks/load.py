@@ -1,7 +1,9 @@
 """`make load`: many clients at once against `omni-mcp serve`, then against a bare FastMCP server, in one run.
 
-Each client has a connection and a session of its own and calls without a pause: so what it waits is what all the others
-take. Ours writes tasks down, runs them on a stand-in, and asks every caller for a token; the bare one echoes.
+Each client has a connection of its own and calls without a pause: so what it waits is what all the others take. Half of
+them speak the protocol of 2025-11-25, each in its session, half that of 2026-07-28. Ours writes tasks down, runs them
+on a stand-in, and asks every caller for a token; the bare one echoes. All share the cores: server, clients, and for
+ours the engine with what it runs.
 """
 
 import argparse
@@ -37,11 +39,20 @@ CALL_LIMIT = 120.0
 PRINCIPALS = 10
 MIX = (("submit_task", 1), ("task_status", 6), ("list_tasks", 3))
 """Of ten calls: a team submits little and looks often."""
-EARLY = 1 / 6
-"""Where in the time the memory is looked at first: at 10 s of 60."""
-TOLD = (("per_second", "calls a second", "calls/s"), ("p50_ms", "a call, p50", "ms"), ("p99_ms", "a call, p99", "ms"))
+LOOKS = 6
+"""How often the memory is looked at: every 10 s of 60."""
 ACCEPT = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+MODERN = "2026-07-28"
 Call = tuple[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a client says with each request, once it has shaken hands."""
+
+    headers: Mapping[str, str]
+    meta: Mapping[str, Any] | None = None
+    """What the newer protocol has in each request instead of a session."""
 
 
 @dataclass
@@ -53,8 +64,10 @@ class Seen:
     errors: list[str] = field(default_factory=list[str])
     cpu: float = 0.0
     """Seconds of the server."""
+    client_cpu: float = 0.0
+    """Seconds of all clients, which share the cores with it."""
     memory: list[float] = field(default_factory=list[float])
-    """MB resident, early and at the end."""
+    """MB resident, at each sixth of the time: in the first one the clients come."""
     tasks: list[str] = field(default_factory=list[str])
 
 
@@ -103,7 +116,7 @@ async def client(server: Server, number: int, until: float, seen: Seen) -> None:
     timeout = aiohttp.ClientTimeout(total=CALL_LIMIT)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=server.headers(number)) as web:
         try:
-            session = await opened(web, server)
+            session = await opened(web, server, modern=number % 2 == 1)
             while time.monotonic() < until:
                 tool, arguments = server.next(chance, mine)
                 began = time.monotonic()
@@ -118,29 +131,37 @@ async def client(server: Server, number: int, until: float, seen: Seen) -> None:
     seen.tasks += mine
 
 
-async def opened(web: aiohttp.ClientSession, server: Server) -> Mapping[str, str]:
-    """Shake hands as the protocol of 2025-11-25 has it; returns the headers of the session."""
+async def opened(web: aiohttp.ClientSession, server: Server, *, modern: bool) -> Session:
+    """Shake hands, in one era or the other."""
+    if modern:
+        about = {"protocolVersion": MODERN, "clientInfo": INITIALIZE["clientInfo"], "clientCapabilities": {}}
+        meta = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
+        session = Session({"mcp-protocol-version": MODERN}, meta)
+        await asked(web, server, "server/discover", {}, session)
+        return session
     body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": INITIALIZE}
     async with web.post(server.url, json=body) as answer:
         await answer.read()
         if answer.status != 200:
             raise RuntimeError(f"initialize: HTTP {answer.status}")
-        session: dict[str, str] = {
-            "mcp-session-id": answer.headers["mcp-session-id"],
-            "mcp-protocol-version": str(INITIALIZE["protocolVersion"]),
-        }
+        version = str(INITIALIZE["protocolVersion"])
+        session = Session({"mcp-session-id": answer.headers["mcp-session-id"], "mcp-protocol-version": version})
     told = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-    async with web.post(server.url, json=told, headers=session) as answer:
+    async with web.post(server.url, json=told, headers=session.headers) as answer:
         await answer.read()
     return session
 
 
 async def asked(
-    web: aiohttp.ClientSession, server: Server, method: str, params: Mapping[str, Any], session: Mapping[str, str]
+    web: aiohttp.ClientSession, server: Server, method: str, params: Mapping[str, Any], session: Session
 ) -> Mapping[str, Any]:
-    """Send a request; returns its result, which comes as the one event of a stream."""
+    """Send a request; returns its result, which comes as JSON or as the one event of a stream."""
+    headers = dict(session.headers)
+    if session.meta is not None:
+        params = {**params, "_meta": session.meta}
+        headers |= {"mcp-method": method, **({"mcp-name": params["name"]} if "name" in params else {})}
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    async with web.post(server.url, json=body, headers=session) as answer:
+    async with web.post(server.url, json=body, headers=headers) as answer:
         text = await answer.text()
         if answer.status != 200:
             raise RuntimeError(f"HTTP {answer.status}: {text[:200]}")
@@ -151,15 +172,16 @@ async def asked(
 async def loaded(server: Server, process: psutil.Process, *, clients: int, seconds: float) -> Seen:
     """Have so many clients call for so long."""
     seen = Seen()
-    before, began = process.cpu_times(), time.monotonic()
+    before, began, own = process.cpu_times(), time.monotonic(), time.process_time()
     async with asyncio.TaskGroup() as tasks:
         for number in range(clients):
             tasks.create_task(client(server, number, began + seconds, seen))
-        for share in (EARLY, 1.0):
-            await asyncio.sleep(max(0.0, began + seconds * share - time.monotonic()))
+        for look in range(1, LOOKS + 1):
+            await asyncio.sleep(max(0.0, began + seconds * look / LOOKS - time.monotonic()))
             seen.memory.append(process.memory_info().rss / 1e6)
     after = process.cpu_times()
     seen.cpu = after.user + after.system - before.user - before.system
+    seen.client_cpu = time.process_time() - own
     return seen
 
 
@@ -167,7 +189,7 @@ async def loaded(server: Server, process: psutil.Process, *, clients: int, secon
 async def a_session(server: Server, number: int) -> AsyncGenerator[Any]:
     """Open one more client; gives what calls a tool."""
     async with aiohttp.ClientSession(headers=server.headers(number)) as web:
-        session = await opened(web, server)
+        session = await opened(web, server, modern=True)
 
         async def call(tool: str, **arguments: Any) -> Mapping[str, Any]:
             answer = await asked(web, server, "tools/call", {"name": tool, "arguments": arguments}, session)
@@ -273,10 +295,10 @@ def line(name: str, seen: Seen, seconds: float) -> dict[str, Any]:
         "p50_ms": round(percentiles[49] * 1000),
         "p99_ms": round(percentiles[98] * 1000),
         "cpu_ms_a_call": round(seen.cpu / max(1, len(seen.took)) * 1000, 1),
+        "clients_cpu_ms_a_call": round(seen.client_cpu / max(1, len(seen.took)) * 1000, 1),
         "errors": len(seen.errors),
         "first_error": seen.errors[0] if seen.errors else None,
-        "memory_early_mb": round(seen.memory[0], 1),
-        "memory_end_mb": round(seen.memory[-1], 1),
+        "memory_mb": [round(each) for each in seen.memory],
     }
 
 

@@ -5,6 +5,9 @@ ours are. It is told of new jobs by LISTEN/NOTIFY; what comes while it is busy w
 and looks by itself, here every half second instead of every 5. The tables are analyzed once there are rows in them.
 """
 
+# it is in another environment than ours
+# pyright: basic, reportMissingImports=false
+
 import asyncio
 import json
 import sys

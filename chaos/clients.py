@@ -11,7 +11,7 @@ import anyio
 
 from chaos.face import Face, FaceLost, Refused
 from chaos.judge import unexplained
-from chaos.world import KINDS, NOBODY, World
+from chaos.world import NOBODY, World
 
 OPEN = 14
 """Tasks that are open at once."""
@@ -39,7 +39,7 @@ class Clients:
 
     async def submit(self) -> None:
         """Submit one task after the other, each with its key, again and again until it is acknowledged."""
-        face = self._face()
+        face = self._world.open_face()
         while self.submitting:
             if self._open() >= OPEN and not self._wanted:
                 await anyio.sleep(0.05)
@@ -47,7 +47,7 @@ class Clients:
                 await self._submit_one(face)
 
     async def _submit_one(self, face: Face) -> None:
-        (kind,) = self._wanted[:1] or self._random.choices(list(KINDS), list(KINDS.values()))
+        (kind,) = self._wanted[:1] or self._random.choices(list(self._world.mix), list(self._world.mix.values()))
         self._wanted = self._wanted[1:]
         number = next(self._numbers)
         steps, pause = self._random.randint(2, 6), self._random.randint(20, 250)
@@ -78,11 +78,11 @@ class Clients:
 
     async def tend(self) -> None:
         """Consent for what asks for it, hasten what may go on, cancel what nobody will ever run; for ever."""
-        face = self._face()
+        face = self._world.open_face()
         while True:
             with suppress(FaceLost, Refused):
                 await self._tend_once(face)
-            if self._world.engine is None and self.submitting and time.monotonic() > self._asked + AGAIN:
+            if not self._world.is_served and self.submitting and time.monotonic() > self._asked + AGAIN:
                 self._asked = time.monotonic()
                 await self._submit_one(face)  # one that was asked to go comes back with a submit
             self._world.unreasoned.update(unexplained(self._world))
@@ -106,8 +106,3 @@ class Clients:
 
     def _open(self) -> int:
         return len(self._world.rows("select 1 from tasks where open = 1"))
-
-    def _face(self) -> Face:
-        face = Face(self._world.home)
-        self._world.faces.append(face)
-        return face

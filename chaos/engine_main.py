@@ -4,12 +4,12 @@ import sys
 from typing import Any
 
 from chaos.points import ENGINE_VERBS, Points, faulty_executor, faulty_ledger
-from omni_mcp import app
 from omni_mcp.engine_process import run_engine
 from omni_mcp.errors import EngineRunning
 from omni_mcp.executors import pool
 from omni_mcp.executors.executor import Executor
 from omni_mcp.home import Home
+from omni_mcp.ledger import opened
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     def executor_for(*args: Any) -> Executor:
         return faulty_executor(points, plain(*args))
 
-    app.SqliteLedger = faulty_ledger(points, "engine", ENGINE_VERBS)
+    opened.SqliteLedger = faulty_ledger(points, "engine", ENGINE_VERBS)
     pool.executor_for = executor_for
     try:
         run_engine(home)

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,10 @@ def environment(home: Path) -> dict[str, str]:
 class Face:
     """One face; opened at the first call, and again after it was lost."""
 
-    def __init__(self, home: Path, module: str = "chaos.face_main") -> None:
+    def __init__(self, home: Path, argv: Sequence[str] = (sys.executable, "-m", "chaos.face_main"), **env: str) -> None:
         self._home = home
-        self._argv = [sys.executable, "-m", module]
+        self._argv = argv
+        self._env = {**environment(home), **env}
         self._talk = anyio.Lock()
         self._last = 0
         self._reading: BufferedByteReceiveStream | None = None
@@ -101,7 +102,7 @@ class Face:
             return
         await self.close()
         with (self._home / "face.log").open("a") as log:
-            process = await anyio.open_process(self._argv, env=environment(self._home), cwd=self._home, stderr=log)
+            process = await anyio.open_process(self._argv, env=self._env, cwd=self._home, stderr=log)
         self.process = process
         assert process.stdout is not None
         self._reading = BufferedByteReceiveStream(process.stdout)

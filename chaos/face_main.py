@@ -8,9 +8,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from chaos.points import FACE_VERBS, Points, faulty_ledger
-from omni_mcp import app, background
+from omni_mcp import background
 from omni_mcp.home import Home
-from omni_mcp.ledger import writer
+from omni_mcp.ledger import opened, writer
 from omni_mcp.ledger.gate import WriteGate
 from omni_mcp.stdio import serve_stdio
 
@@ -42,7 +42,7 @@ def main() -> None:
     faulthandler.enable()
     home = Home.locate()
     writer.WriteGate = TimedGate
-    app.SqliteLedger = faulty_ledger(Points(home.root), "face", FACE_VERBS)
+    opened.SqliteLedger = faulty_ledger(Points(home.root), "face", FACE_VERBS)
     background.engine_argv = engine_argv
     serve_stdio(home, inline=False)
 

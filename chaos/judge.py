@@ -109,9 +109,10 @@ def damage(world: World) -> Iterator[Finding]:
 
 def surprises(world: World) -> Iterator[Finding]:
     """What the engine stumbled over, and what a class of executors could never have run."""
-    log = (world.home / "logs" / "engine.log").read_text(errors="replace").splitlines()
     yield from (
-        line for line in log if any(sign in line for sign in ("Traceback", "attempt broke", "cannot be written"))
+        line
+        for line in world.log.splitlines()
+        if any(sign in line for sign in ("Traceback", "attempt broke", "cannot be written"))
     )
     ran = {line["task"] for line in world.journal if line["kind"] == "start"}
     yield from (task for task, kind in world.kinds.items() if kind in NOBODY and task in ran)

@@ -29,7 +29,7 @@ import yaml
 
 from chaos.face import Face, FaceLost
 from chaos.guard import guarded
-from chaos.layers_table import HEALTHY, KILLED, OWN, REFUSED, Count, Report, Way
+from chaos.layers_table import HEALTHY, KILLED, REFUSED, Count, Report, Way
 from chaos.stage import prepare, say
 from omni_mcp import background
 from omni_mcp.demo.answers import MARK
@@ -51,6 +51,8 @@ PROVIDERS = (("openai", "gpt-4o-mini"), ("mistral", "mistral-small-latest"), ("d
 """Of direct mode: rows of `direct`, each with a model that LiteLLM's list has a price for."""
 ROUTE_LIMIT = 8.0
 """Seconds for one layer; with 3 a busy machine let a healthy layer miss them, and the next one served."""
+SILENCE = 20.0
+"""Seconds until a stream that says nothing is given up: longer than a proxy takes over its first calls."""
 ROUTER = {"timeout": ROUTE_LIMIT, "stream_timeout": ROUTE_LIMIT, "allowed_fails": 1, "cooldown_time": 30}
 TEXT = "It is done, all of it, step by step. " * 3
 """Of many pieces: a stream that breaks does so after the fifth."""
@@ -60,7 +62,8 @@ LIVE_LIMIT = 600.0
 """Seconds that the proxy has to come up, on a machine with other work."""
 SETTLE = 240.0
 """Seconds after which the rest of a row is given up."""
-TALLY = "select state, count(*) from tasks group by state"
+COMPLETED = "select count(*) from tasks where state = 'completed'"
+LAST = "select coalesce(max(id), 0) from usage"
 BOOKS = "select route, input_tokens, output_tokens, cost_usd from usage where id > ?"
 
 
@@ -90,7 +93,7 @@ class Stage:
         sections: dict[str, Any] = {
             "executors": {"assistant": {"preset": "assistant", "handles": ["general"], "parallel": PARALLEL}},
             "models": models,
-            "limits": {"silent_seconds": ROUTE_LIMIT, "max_attempts": 100},
+            "limits": {"silent_seconds": SILENCE, "max_attempts": 100},
             "fault_handler": {"check_interval": 5},
             "notify": {"desktop": False},
             **({"direct": direct} if direct else {}),
@@ -152,7 +155,7 @@ async def staged(root: Path, way: Way) -> AsyncGenerator[Stage]:
     async with AsyncExitStack() as stack:
         many = len(PROVIDERS) if way is Way.DIRECT else len(PRICES)
         clouds = [await stack.enter_async_context(running_cloud()) for _ in range(many)]
-        face = Face(home.root, "omni_mcp")
+        face = Face(home.root, (sys.executable, "-m", "omni_mcp"))
         try:
             yield Stage(home=home, clouds=clouds, face=face, way=way)
         finally:
@@ -169,7 +172,7 @@ async def row(stage: Stage, fault: str, tasks: int) -> Count:
     for cloud in stage.clouds:
         cloud.requests.clear()
     stage.clouds[0].fail(mode)
-    last = _last_row(stage.home)
+    last = _number(stage.home, LAST)
     step = json.dumps([{"text": TEXT, "sleep": 0.5 if fault == KILLED else 0}])
     model = {} if stage.way is Way.DIRECT else {"model": fault}
     for number in range(tasks):
@@ -178,7 +181,7 @@ async def row(stage: Stage, fault: str, tasks: int) -> Count:
         async with anyio.create_task_group() as group:
             if fault == KILLED:
                 group.start_soon(_kill, stage, tasks)
-            await _settled(stage, done + tasks, fails=(fault, stage.way) in OWN)
+            await _settled(stage, done + tasks)
             group.cancel_scope.cancel()
     stage.clouds[0].fail(OK)
     return _count(stage, fault, tasks, completed=_completed(stage.home) - done, last=last, since=began)
@@ -194,8 +197,8 @@ async def _submit(face: Face, **arguments: Any) -> None:
             return
 
 
-async def _settled(stage: Stage, many: int, *, fails: bool) -> None:
-    while _completed(stage.home) < many and not (fails and not _open(stage.home)):
+async def _settled(stage: Stage, many: int) -> None:
+    while _completed(stage.home) < many:
         await anyio.sleep(0.1)
 
 
@@ -208,26 +211,16 @@ async def _kill(stage: Stage, tasks: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _tally(home: Home) -> Mapping[str, int]:
-    if not home.ledger.exists():
-        return {}
-    with closing(sqlite3.connect(f"{home.ledger.as_uri()}?mode=ro", uri=True)) as db:
-        return dict(db.execute(TALLY).fetchall())
-
-
 def _completed(home: Home) -> int:
-    return _tally(home).get("completed", 0)
+    return _number(home, COMPLETED)
 
 
-def _open(home: Home) -> int:
-    return sum(many for state, many in _tally(home).items() if state not in ("completed", "failed", "cancelled"))
-
-
-def _last_row(home: Home) -> int:
+def _number(home: Home, statement: str) -> int:
+    """Ask a ledger for a number; there is none before the first task."""
     if not home.ledger.exists():
         return 0
     with closing(sqlite3.connect(f"{home.ledger.as_uri()}?mode=ro", uri=True)) as db:
-        return db.execute("select coalesce(max(id), 0) from usage").fetchone()[0]
+        return db.execute(statement).fetchone()[0]
 
 
 def _count(stage: Stage, fault: str, tasks: int, *, completed: int, last: int, since: float) -> Count:

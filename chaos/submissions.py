@@ -33,8 +33,7 @@ async def play(here: World, *, submissions: int) -> bool:
 
 
 async def _client(here: World, number: int, turns: int, deaths: list[int]) -> None:
-    face = Face(here.home)
-    here.faces.append(face)
+    face = here.open_face()
     for turn in range(turns):
         key = f"{number}-{turn}"
         while key not in here.acked:

@@ -10,7 +10,6 @@ from functools import partial
 import anyio
 import psutil
 
-from chaos.face import Face
 from chaos.judge import two_live_runs
 from chaos.stage import on_stage, quantiles, say
 from chaos.world import World
@@ -24,8 +23,7 @@ async def play(here: World, *, kills: int, alone: int) -> bool:
 
     Returns whether no run began while the one before was still at it.
     """
-    face = Face(here.home)
-    here.faces.append(face)
+    face = here.open_face()
     await face.call("submit_task", description="9000 steps of 100 ms", executor="session")
     for name, count, spare in (("the spare goes on", kills, True), ("the face starts one", alone, False)):
         bound = [await _taken_over(here, spare=spare) for _ in range(count)]

@@ -69,6 +69,8 @@ class World:
     """What there is, what was promised, and what was done to it."""
 
     home: Path
+    mix: Mapping[str, int] = field(default_factory=lambda: KINDS)
+    """How often each executor is asked for."""
     acked: dict[str, str] = field(default_factory=dict[str, str])
     """The task of each key that a face acknowledged."""
     kinds: dict[str, str] = field(default_factory=dict[str, str])
@@ -95,6 +97,22 @@ class World:
     def engine(self) -> int | None:
         """The pid of the engine."""
         return holder(Home(self.home).engine_lock) or None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether there is an engine."""
+        return self.engine is not None
+
+    @property
+    def log(self) -> str:
+        """What the engines printed."""
+        return (self.home / "logs" / "engine.log").read_text(errors="replace")
+
+    def open_face(self) -> Face:
+        """Return a face more; it is closed with the others."""
+        face = Face(self.home)
+        self.faces.append(face)
+        return face
 
     @property
     def is_well(self) -> bool:

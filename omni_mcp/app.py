@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 from anyio.abc import TaskStatus
@@ -17,24 +17,27 @@ from omni_mcp import __version__, background, crashes, processes
 from omni_mcp.contract import OWNER_MARK
 from omni_mcp.decide.mode_state import Seen
 from omni_mcp.decide.permit import Permit
-from omni_mcp.dispatch.base import Doorbell
+from omni_mcp.dispatch.base import Dispatch, Doorbell
 from omni_mcp.dispatch.choose import open_dispatch
 from omni_mcp.errors import EngineRunning
 from omni_mcp.home import Home
-from omni_mcp.keeper import EngineInside, EngineKeeper
+from omni_mcp.keeper import EngineElsewhere, EngineInside, EngineKeeper
 from omni_mcp.ledger.base import EngineMark, Ledger
+from omni_mcp.ledger.opened import open_ledger
 from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_lock, try_hold, wait_until_free
-from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
 from omni_mcp.service import Service
-from omni_mcp.settings import Settings
+from omni_mcp.settings import Settings, known_variables
+from omni_mcp.settle import until_written
 from omni_mcp.task import Clock, SystemClock, new_id
+from omni_mcp.this_machine import label
 
 if TYPE_CHECKING:
     from omni_mcp.engine import End, Engine, Means
     from omni_mcp.llm.relay import Relay
+    from omni_mcp.memory.base import MemoryStore
     from omni_mcp.monitor import Monitor
     from omni_mcp.notify.base import Channel
     from omni_mcp.outbox import Outbox
@@ -49,27 +52,37 @@ HANDOVER_STEP = 0.05
 
 
 @asynccontextmanager
-async def running_face(home: Home, *, engine_here: bool = False, watch: bool = True) -> AsyncGenerator[Service]:
-    """Open what a face needs. What it is asked for has an engine started, unless that is in this process.
+async def running_face(
+    home: Home, *, engine: Literal["background", "here", "elsewhere"] = "background", watch: bool = True
+) -> AsyncGenerator[Service]:
+    """Open what a face needs. What it is asked for has an engine started in the background, where that is its place.
 
-    With `watch` it also sees to it that an engine is alive for as long as there is work for one.
+    With `watch` it also sees to it that such an engine is alive for as long as there is work for one.
     """
-    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+    async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
             settings = LiveSettings(home).now
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
-            if watch and not engine_here:
+            if watch and engine == "background":
                 tasks.start_soon(keeper.watch, name="engine keeper")
-            dispatch = open_dispatch()
+            engines = {"background": keeper, "here": EngineInside(), "elsewhere": EngineElsewhere(shared=ledger.shared)}
+            dispatch = _dispatch(home)
             async with dispatch.calling(ledger.look):
                 yield Service(
                     ledger=ledger,
                     settings=settings,
                     dispatch=dispatch,
-                    engines=EngineInside() if engine_here else keeper,
+                    engines=engines[engine],
+                    machine=label(known_variables(home)),
                     origin=processes.origin,
                 )
             tasks.cancel_scope.cancel()
+
+
+def _dispatch(home: Home) -> Dispatch:
+    """Return how faces and engines of a home ring at each other. Raises SettingsError."""
+    known = known_variables(home)
+    return open_dispatch(known.get("OMNI_DISPATCH"), machine=label(known))
 
 
 def preload_engine() -> None:
@@ -97,9 +110,9 @@ async def running_engine(
     owner = new_id()
     live = LiveSettings(home)
     async with AsyncExitStack() as stack:
-        doorbell = await stack.enter_async_context(open_dispatch().listen())
+        doorbell = await stack.enter_async_context(_dispatch(home).listen())
         stack.enter_context(owner_lock(home.owners, owner))
-        await ledger.announce(_mark(home, owner, doorbell.address, SystemClock()))
+        await _announce(ledger, _mark(home, owner, doorbell.address, SystemClock()))
         background.is_up()
         await run_sync(_end_the_dead, home)
         watch = await stack.enter_async_context(_watch(live.now(), ledger, owner, doorbell, died))
@@ -111,21 +124,30 @@ async def running_engine(
             return await tasks.start(_means, settings, ledger, owner, watch)
 
         tasks.start_soon(_schedules, ledger, live, doorbell, name="schedules")
-        means = await opened(live.now())
-        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
-        yield Engine(
+        engine = Engine(
             ledger=ledger,
-            means=means,
+            means=await opened(live.now()),
             clock=SystemClock(),
             owner=owner,
             doorbell=doorbell,
             modes=watch.monitor,
-            is_over=partial(_is_over, home),
+            is_over=partial(_is_over, home, ledger),
             renewed=Renewal(live=live, watch=watch, opened=opened).renewed,
             exits=idle_exit,
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
+        tasks.start_soon(_memories, ledger, lambda: engine.means.memory, name="memory outbox")
+        if ledger.shared:
+            tasks.start_soon(engine.keep_in_time, name="leases")
+        logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
+        yield engine
+
+
+async def _announce(ledger: Ledger, mark: EngineMark) -> None:
+    """Say that this engine is there; a server may come up after us."""
+    announce = partial(ledger.announce, mark)
+    await (until_written(announce) if ledger.shared else announce())
 
 
 async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> None:
@@ -133,6 +155,13 @@ async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> 
     from omni_mcp.scheduler import Scheduler
 
     await Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring).run()
+
+
+async def _memories(ledger: Ledger, store: Callable[[], "MemoryStore | None"]) -> None:
+    """Bring what tasks left to the memory server of now, until cancelled."""
+    from omni_mcp.memory.outbox import MemoryOutbox
+
+    await MemoryOutbox(ledger=ledger, clock=SystemClock(), store=store).run()
 
 
 @dataclass(slots=True)
@@ -226,7 +255,7 @@ async def _monitor(
         probes=_probes(settings),
         clock=SystemClock(),
         owner=owner,
-        is_over=partial(_is_over, settings.home),
+        is_over=partial(_is_over, settings.home, ledger),
         on_change=doorbell.ring,
         channels=list(channels),
         repair=repair_plan(settings),
@@ -286,9 +315,14 @@ async def _means(
     """Hold open what attempts are begun with under these settings, until the last of them is over."""
     from omni_mcp.engine import Means
     from omni_mcp.executors.pool import Pool
+    from omni_mcp.memory.ledger_store import ledger_store
+    from omni_mcp.memory.server import memory_server
 
-    async with _relay(settings, ledger, Hearing(watch, settings)) as relay, Pool(settings, owner=owner) as pool:
-        means = Means(settings=settings, pool=pool, relay=relay)
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(_relay(settings, ledger, Hearing(watch, settings)))
+        pool = await stack.enter_async_context(Pool(settings, owner=owner))
+        server = await stack.enter_async_context(memory_server(settings, owner=owner))
+        means = Means(settings=settings, pool=pool, relay=relay, memory=server or ledger_store(settings, ledger))
         task_status.started(means)
         await means.done_with.wait()
 
@@ -301,7 +335,7 @@ async def serve_engine(home: Home, *, idle_exit: bool = False) -> "End | None":
     with await _the_lock(home):
         died = crashes.known(home)
         with crashes.counted(home) as is_well:
-            async with SqliteLedger(home.ledger) as ledger:
+            async with open_ledger(home) as ledger:
                 async with running_engine(home, ledger, idle_exit=idle_exit, is_well=is_well, died=died) as engine:
                     end = await engine.run()
                 logger.info("engine ends: %s", end, extra={"action": "engine_end"})
@@ -314,7 +348,7 @@ async def running_all(home: Home) -> AsyncGenerator[Service]:
     engine = EngineHere(home)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
-        async with running_face(home, engine_here=True) as service:
+        async with running_face(home, engine="here") as service:
             yield service
         await engine.stop()
 
@@ -370,7 +404,7 @@ async def _the_lock(home: Home) -> HeldLock:
 
 
 async def _wait_for_handover(home: Home) -> None:
-    async with SqliteLedger(home.ledger, engine_lock=home.engine_lock) as ledger:
+    async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         mark = await ledger.engine()
     if mark is not None and not mark.there:
         await run_sync(partial(wait_until_free, home.engine_lock, limit=HANDOVER_LIMIT))
@@ -400,9 +434,9 @@ def _end_the_dead(home: Home) -> None:
         processes.sweep(OWNER_MARK, owner)
 
 
-async def _is_over(home: Home, owner: str) -> bool:
-    """Proof that an owner is dead and nothing of its process tree is left."""
-    if is_alive(home.owners, owner):
+async def _is_over(home: Home, ledger: Ledger, owner: str) -> bool:
+    """Proof that an owner is dead and nothing of its process tree is left; of another machine: it let its lease go."""
+    if is_alive(home.owners, owner) or not await ledger.bury(owner):
         return False
     swept = await run_sync(processes.sweep, OWNER_MARK, owner)
     return not swept.remaining

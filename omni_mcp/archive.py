@@ -15,6 +15,7 @@ from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.check import check
 from omni_mcp.ledger.gate import WriteGate
 from omni_mcp.ledger.migrations import migrate
+from omni_mcp.ledger.opened import the_file
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.rows import stamp
 from omni_mcp.ledger.writer import understood
@@ -38,7 +39,7 @@ def backup(home: Home, file: Path) -> CopyView:
         raise BadRequest(f"{file} is there already", next_step="name a new file, or remove that one")
     part = file.with_name(f"{file.name}.part")
     with _whole_or_gone(part):
-        found = _copied(home.ledger, part)
+        found = _copied(the_file(home), part)
         part.replace(file)
     return CopyView(path=str(file), tasks=found.tasks, text="a whole ledger; omni-mcp restore brings it back")
 
@@ -48,16 +49,17 @@ def restore(home: Home, file: Path) -> CopyView:
 
     What was open in the copy waits for consent: nobody knows what it did since, so nothing runs twice by itself.
     """
+    ledger = the_file(home)
     with ExitStack() as locks:
         for path in (home.engine_start, home.engine_lock):
             locks.enter_context(_held(path))
-        staged = home.ledger.with_name(f"{home.ledger.name}.restoring")
+        staged = ledger.with_name(f"{ledger.name}.restoring")
         with _whole_or_gone(staged):
             found = _copied(file, staged)
             count = _ask_all(staged)
-        kept = _swap(home.ledger, staged)  # from here on the copy may be all that the home has
+        kept = _swap(ledger, staged)  # from here on the copy may be all that the home has
     told = f"the ledger before is {kept}; " if kept else ""
-    return CopyView(path=str(home.ledger), tasks=found.tasks, text=f"{told}{count} open tasks wait for consent")
+    return CopyView(path=str(ledger), tasks=found.tasks, text=f"{told}{count} open tasks wait for consent")
 
 
 def _held(path: Path) -> HeldLock:
@@ -114,15 +116,20 @@ def _swap(ledger: Path, staged: Path) -> Path | None:
     gate = WriteGate(ledger.with_suffix(".gate"))
     try:
         with gate.held():
-            kept = ledger.with_name(f"{ledger.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-            there = ledger.exists()
-            if there:
-                _bring_in_the_log(ledger)
-            for end in ("", "-wal", "-shm"):
-                _move(ledger.with_name(ledger.name + end), kept.with_name(kept.name + end))
-            _put_in_place(staged, ledger)
+            return replace(ledger, staged)
     finally:
         gate.close()
+
+
+def replace(ledger: Path, staged: Path) -> Path | None:
+    """Put a file into the place of a ledger while the gate is held; returns where the ledger before is kept."""
+    kept = ledger.with_name(f"{ledger.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    there = ledger.exists()
+    if there:
+        _bring_in_the_log(ledger)
+    for end in ("", "-wal", "-shm"):
+        _move(ledger.with_name(ledger.name + end), kept.with_name(kept.name + end))
+    _put_in_place(staged, ledger)
     return kept if there else None
 
 

@@ -21,7 +21,7 @@ from omni_mcp.decide.handing_on import checkpoint, description
 from omni_mcp.decide.options import handed_on, timeout_of
 from omni_mcp.decide.recovery import after_death, continues, is_heard, may_live
 from omni_mcp.decide.retry import Finish, HandOn, Next, Park, Release, Reroute, after
-from omni_mcp.decide.stopping import Stop, stopped
+from omni_mcp.decide.stopping import Stop, stopped, stops
 from omni_mcp.errors import ExecutorError, ExecutorUnusable, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
 from omni_mcp.ledger.base import Ledger
@@ -175,6 +175,7 @@ class Attempt:
             choice=self.choice,
             endpoint=self._endpoint_name(),
             run_id=run_id,
+            stays=self.spec.recovery in (Recovery.ATTACH, Recovery.RESUME),
         )
         self.task = await until_written(bind)
 
@@ -185,8 +186,9 @@ class Attempt:
 
     async def _run(self) -> Outcome:
         """Run it; whatever happens becomes an outcome."""
-        if self.task.cancel_requested_at is not None:  # of a run that lives elsewhere; another one is not begun
-            return await self._stopped("cancel")
+        why = stops(self.task, self.clock.now(), patience=timedelta.max)
+        if why is not None:  # of a run that lives elsewhere; another one is not begun
+            return await self._stopped(why)
         outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
         self.purse.on_refusal = self._hurry
         async with self._heartbeat():

@@ -17,16 +17,18 @@ from omni_mcp.decide.budgets import limits_of
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
-from omni_mcp.decide.recovery import after_death, continues
+from omni_mcp.decide.recovery import after_death, bound_to, continues
 from omni_mcp.decide.repair import is_over, nobody_else, verdict
-from omni_mcp.decide.retry import attempts_of
+from omni_mcp.decide.retry import Finish, attempts_of
 from omni_mcp.decide.routing import Route
-from omni_mcp.decide.stopping import stops
+from omni_mcp.decide.stopping import stopped, stops
 from omni_mcp.decide.times import in_words
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.executors.pool import Pool
-from omni_mcp.ledger.base import LEASE, ExecutorHealth, Ledger
+from omni_mcp.ledger.base import KEPT, LEASE, ExecutorHealth, Ledger
+from omni_mcp.logs import within
+from omni_mcp.memory.base import MemoryStore
 from omni_mcp.presets import ExecutorSpec, model_of, routed
 from omni_mcp.purse import Purse
 from omni_mcp.remembering import Remembering
@@ -49,6 +51,7 @@ from omni_mcp.task import (
     TaskState,
     WaitingFor,
 )
+from omni_mcp.this_machine import uptime
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +88,8 @@ class Means:
     settings: Settings
     pool: Pool
     relay: Endpoints | None
+    memory: MemoryStore | None = None
+    """What tasks are told from, and leave something in."""
     done_with: anyio.Event = field(default_factory=anyio.Event)
     """Set when the settings have changed and the last attempt that was begun with it is over."""
 
@@ -128,6 +133,10 @@ class Engine:
     """Of each task that was told of as silent, its last sign of life."""
     dismissed: bool = False
     """Whether an engine of a newer release waits for us to go."""
+    uptime: Callable[[], float] = uptime
+    """Seconds that go on while the machine sleeps."""
+    kept_at: float = field(default_factory=uptime)
+    """When we last asked for what was then renewed."""
     let_go_in: Mode | None = None
     """The mode in which all that waited for a cloud was let go."""
 
@@ -198,7 +207,7 @@ class Engine:
         await self._take_up_settings()
         adopted = await self._adopt()
         await self._look_after()
-        moved = await self.ledger.expire() + await self._wake()
+        moved = await self._expire() + await self._wake()
         await self._make_way()
         begun = 0 if self.dismissed else await self._claim(attempts)
         await self._purge()
@@ -206,11 +215,25 @@ class Engine:
 
     async def _renew(self) -> None:
         """Keep our claims; an attempt that is ours no more is stopped and writes nothing."""
-        if not self.running or not self._is_due("renew", RENEW):
+        if not (self.running or self.ledger.shared) or not self._is_due("renew", RENEW):
             return
+        asked = self.uptime()
         held = set(await self.ledger.renew(self.owner))
+        self.kept_at = asked
         for task_id, attempt in self.running.items():
             if task_id not in held:
+                attempt.stop("lost")
+
+    async def keep_in_time(self) -> None:
+        """Where engines of other machines take over from one that is silent, stop what could not be kept before."""
+        while True:
+            self.stop_unkept()
+            await anyio.sleep(POLL)
+
+    def stop_unkept(self) -> None:
+        """Stop what runs, if our claims were not renewed for too long: the ledger is out of reach, or we slept."""
+        if self.uptime() - self.kept_at > KEPT.total_seconds():
+            for attempt in self.running.values():
                 attempt.stop("lost")
 
     async def _take_up_settings(self) -> None:
@@ -253,6 +276,11 @@ class Engine:
             return False
         logger.info("adopted %s", task.id, extra={"action": "adopted", "task_id": task.id})
         return True
+
+    async def _expire(self) -> int:
+        """Fail what is overdue; a run of it that lives elsewhere is told to stop first."""
+        attached = [name for name, spec in self.pool.specs.items() if spec.recovery is Recovery.ATTACH]
+        return await self.ledger.expire(living=attached)
 
     async def _wake(self) -> int:
         """Free what is due; what waits for a cloud when one serves again, or one of it to find that out."""
@@ -362,7 +390,7 @@ class Engine:
             return False
 
     async def _claim_one(self, task: Task, attempts: TaskGroup, queues: dict[str, list[str]]) -> bool:
-        if task.cancel_requested_at is not None:
+        if stops(task, self.clock.now(), patience=timedelta.max) is not None:
             return await self._recall(task, attempts)
         is_repair = task.spec.type == SYSTEM_REPAIR
         if is_repair and self.modes.permit().mode is Mode.NORMAL:
@@ -386,12 +414,19 @@ class Engine:
         return await self._begin(task, found, attempts)
 
     async def _recall(self, task: Task, attempts: TaskGroup) -> bool:
-        """End the run that lives elsewhere of a cancelled task: neither mode nor money nor slots forbid it."""
+        """End the run that lives elsewhere of a cancelled or overdue task, whatever the mode and the limits."""
+        may_live = bound_to(task, {name: spec.recovery for name, spec in self.pool.specs.items()}) is not None
+        if task.cancel_requested_at is None and not may_live:
+            return False  # its deadline has come just now: the next step fails it
         found = self._route(task)
         if found.executor is not None:
             return await self._begin(task, found, attempts)
         left = f"its run {task.run_id} on {task.served_by} may go on, which cannot be told to stop: {found.reason}"
-        await self.ledger.request_cancel(task.id, reason=left)
+        if task.cancel_requested_at is not None:
+            await self.ledger.request_cancel(task.id, reason=left)
+        elif (begun := await self.ledger.begin(task.id, owner=self.owner)) is not None:
+            failed = Finish(state=TaskState.FAILED, outcome=stopped(begun, "deadline", left=left))
+            await settle(self.ledger, begun, failed, recovery=Recovery.ATTACH)
         return False
 
     async def _out_of_money(self, task: Task, found: Route, spec: ExecutorSpec) -> BudgetReached | None:
@@ -506,7 +541,12 @@ class Engine:
         return True
 
     def _remembering(self) -> Remembering:
-        return Remembering(ledger=self.ledger, settings=self.settings.servers.memory, secrets=self.means.secrets)
+        return Remembering(
+            ledger=self.ledger,
+            settings=self.settings.servers.memory,
+            store=self.means.memory,
+            secrets=self.means.secrets,
+        )
 
     def _limits(self, task: Task, name: str) -> dict[str, Any]:
         """Return what a repair is kept to: the configured commands, and LiteLLM's own word on what they did."""
@@ -536,7 +576,8 @@ class Engine:
 
     async def _drive(self, attempt: Attempt) -> None:
         try:
-            await attempt.drive()
+            with within(task_id=attempt.task.id, attempt=attempt.task.attempt):
+                await attempt.drive()
         except Exception:
             logger.exception("attempt broke", extra={"action": "attempt_broke", "task_id": attempt.task.id})
         finally:

@@ -12,6 +12,8 @@ from omni_mcp.errors import EngineRunning
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.wake import until_free
+from omni_mcp.logs import style_of, write_logs
+from omni_mcp.settings import load
 from omni_mcp.spare import spared
 from omni_mcp.telemetry import exporting
 
@@ -25,10 +27,7 @@ def run_engine(home: Home, *, stay: bool = False) -> None:
     """
     hide_environment()
     hide_memory()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for client in ("httpx", "httpx2"):  # they log whole URLs, and a URL may carry a key
-        logging.getLogger(client).setLevel(logging.WARNING)
-    logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # a traceback for each line that is not JSON
+    write_logs(style_of(load(home).servers.log_format), level=logging.INFO)
     preload_engine()
     with spared(background.is_up), exporting():
         anyio.run(_serve, home, stay)

@@ -15,6 +15,7 @@ OmniError                 code, retryable, retry_after, next_step
 │   ├── ForPeople
 │   └── Forbidden         the token does not have the scope
 ├── RateLimited           retryable: this principal asks too often
+├── Overloaded            retryable: all together ask too much at once
 ├── SettingsError         servers.yaml or the environment
 ├── TransitionRefused     the guarded write found another state, attempt or owner
 ├── LedgerError
@@ -24,6 +25,7 @@ OmniError                 code, retryable, retry_after, next_step
 │   └── LedgerTooNew      written by a newer release
 ├── EngineError
 │   └── EngineRunning     one engine a home
+├── MemoryFailed          a memory server did not answer, or refused
 ├── NotTold               a channel did not take a notice; says whether another try may help
 └── ExecutorError         carries its failure class
     ├── ExecutorUnusable  it cannot be started or reached
@@ -114,12 +116,17 @@ class TooDeep(BadRequest):
 
     code = "too_deep"
 
-    def __init__(self, ancestors: tuple[str, ...], limit: int, *, gateway: bool = False) -> None:
-        task, depth = ancestors[-1], len(ancestors)
+    def __init__(self, task: str | None, depth: int, limit: int, *, gateway: bool = False) -> None:
+        """Name the innermost task; None is one of which the caller must not know."""
+        said = f"this comes from inside task {task}, {depth} levels deep, and the limit is {limit}"
+        if task is None:
+            said = f"this comes from inside a task of somebody else, {depth} levels deep, and the limit is {limit}"
+        elif gateway:
+            said = (
+                f"this comes from OpenClaw while it works on task {task}, {depth} levels deep, and the limit is {limit}"
+            )
         super().__init__(
-            f"this comes from OpenClaw while it works on task {task}, {depth} levels deep, and the limit is {limit}"
-            if gateway
-            else f"this comes from inside task {task}, {depth} levels deep, and the limit is {limit}",
+            said,
             next_step="do it yourself instead of handing it on; limits.max_depth in servers.yaml sets the limit",
         )
 
@@ -189,6 +196,20 @@ class RateLimited(OmniError):
         self.retry_after = retry_after
 
 
+class Overloaded(OmniError):
+    """More requests are under way than `http.connections` allows."""
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, most: int, retry_after: float) -> None:
+        super().__init__(
+            f"{most} requests are under way, and the server takes no more at a time; nothing was done",
+            next_step=f"make the same call again in {retry_after:g} s",
+        )
+        self.retry_after = retry_after
+
+
 class MemoryUnknown(BadRequest):
     """No memory has that id."""
 
@@ -196,6 +217,16 @@ class MemoryUnknown(BadRequest):
 
     def __init__(self, said: str) -> None:
         super().__init__(f"no memory is of task {said[:64]!r}", next_step="omni-mcp memory list")
+
+
+class MemoryFailed(OmniError):
+    """A memory server did not do what it was asked for; `refused`: it said no, so that another try is of little use."""
+
+    code = "memory_failed"
+
+    def __init__(self, message: str, *, refused: bool = False, next_step: str | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.refused = refused
 
 
 class ScheduleUnknown(BadRequest):

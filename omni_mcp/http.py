@@ -1,5 +1,6 @@
 """The face over Streamable HTTP and the web page, with the engine in the same process."""
 
+import logging
 import signal
 import socket
 import sys
@@ -7,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from types import FrameType
+from typing import Any
 
 import anyio
 import httpx2
@@ -16,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omni_mcp.app import running_all
+from omni_mcp.app import running_all, running_face
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
 from omni_mcp.faces import hooks, metrics
-from omni_mcp.faces.auth import Bearers
+from omni_mcp.faces.auth import Bearers, discoverable
 from omni_mcp.faces.caller import NOBODY
+from omni_mcp.faces.crowd import Crowd
 from omni_mcp.faces.gate import Gate
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
@@ -32,6 +35,7 @@ from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
 from omni_mcp.live_settings import LiveSettings
+from omni_mcp.logs import Style, style_of, write_logs
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.telemetry import exporting
@@ -41,12 +45,12 @@ READY_LIMIT = 5.0
 """Seconds that the ledger may take to answer before `/readyz` says that it does not."""
 KEYS_LIMIT = 10.0
 """Seconds that an identity provider may take to send its keys."""
-FILES_BESIDE = 500
-"""Descriptors that the ledger, executors and logs may need besides the connections."""
+MOST_FILES = 65_536
+"""Descriptors that are enough: each connection is one, also of those who are told to come again."""
 
 
-def serve_http(home: Home, *, host: str, port: int) -> None:
-    """Serve until a signal.
+def serve_http(home: Home, *, host: str, port: int, engine: bool = True) -> None:
+    """Serve until a signal; without `engine` others do the work.
 
     Raises BadRequest for a port in use and beyond loopback without tokens, and SettingsError when those that
     servers.yaml names cannot be used.
@@ -57,16 +61,19 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
     _must_be_free(host, port)
     hide_environment()
     hide_memory()
-    _allow_files(http.connections + FILES_BESIDE)
+    style = style_of(settings().servers.log_format)
+    if style == "json":
+        write_logs(style, level=logging.INFO)
+    _allow_files()
     signals = _Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signals.noted)
-    house = _House(home, address(host, port), guarded=http.guarded)
+    house = _House(home, address(host, port), guarded=http.guarded, engine=engine)
     bearers = Bearers(settings, httpx2.AsyncClient(timeout=KEYS_LIMIT)) if http.guarded else None
     face = create_face(
         house.opened,
         state=kept_state(home),
-        auth=bearers,
+        auth=None if bearers is None else discoverable(bearers, http, address(host, port)),
         gate=[Gate(lambda: settings().servers.http, guarded=http.guarded)],
     )
     face.custom_route("/healthz", methods=["GET"])(_alive)
@@ -84,9 +91,14 @@ def serve_http(home: Home, *, host: str, port: int) -> None:
             host_origin_protection=True,
             allowed_hosts=list(http.hosts),
             allowed_origins=list(http.origins),
-            middleware=[Middleware(signals.watching)],
-            uvicorn_config={"limit_concurrency": http.connections, "server_header": False},
+            middleware=[Middleware(signals.watching), Middleware(Crowd, most=http.connections)],
+            uvicorn_config={"server_header": False, "access_log": False, **_uvicorn_logs(style)},
         )
+
+
+def _uvicorn_logs(style: Style) -> dict[str, Any]:
+    """Return what has uvicorn leave its lines to our handler, which writes them as JSON."""
+    return {"log_config": None, "access_log": True} if style == "json" else {}
 
 
 def _must_be_guarded(settings: Settings, host: str) -> None:
@@ -107,8 +119,9 @@ def _must_be_guarded(settings: Settings, host: str) -> None:
 class _House:
     """What is open while this process serves: webhooks use the service of the face."""
 
-    def __init__(self, home: Home, at: str, *, guarded: bool) -> None:
+    def __init__(self, home: Home, at: str, *, guarded: bool, engine: bool) -> None:
         self._home = home
+        self._engine = engine
         self._at = at
         self._guarded = guarded
         self._operator: Service | None = None
@@ -121,7 +134,8 @@ class _House:
         Where tokens are wanted, what is asked without one is asked by nobody.
         """
         note = anyio.Path(self._home.served_at)
-        async with running_all(self._home) as service:
+        opened = running_all(self._home) if self._engine else running_face(self._home, engine="elsewhere")
+        async with opened as service:
             self._operator = replace(service, admin=True)
             self._service = replace(service, principal=NOBODY) if self._guarded else service
             await note.write_text(f"{self._at}/mcp", encoding="utf-8")
@@ -144,8 +158,12 @@ class _House:
 
     async def ready(self, _request: Request) -> JSONResponse:
         """Answer 200 while the ledger can be read and an engine is up, else 503: for whoever sends requests here."""
-        found = {"ledger": await self._readable(), "engine": holder(self._home.engine_lock) is not None}
+        found = {"ledger": await self._readable(), "engine": self._has_engine}
         return _said(found, 200 if all(found.values()) else 503)
+
+    @property
+    def _has_engine(self) -> bool:
+        return not self._engine or holder(self._home.engine_lock) is not None
 
     async def _readable(self) -> bool:
         try:
@@ -186,14 +204,14 @@ class _Signals:
         return opened
 
 
-def _allow_files(wanted: int) -> None:
-    """Have so many descriptors, if the system lets us: each connection is one, and many begin with 256."""
+def _allow_files() -> None:
+    """Have as many descriptors as the system lets us: many begin with 256, and without one left nothing can be read."""
     if sys.platform == "win32":
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    enough = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
 

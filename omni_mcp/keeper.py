@@ -43,6 +43,21 @@ class EngineInside:
 
 
 @dataclass(kw_only=True)
+class EngineElsewhere:
+    """Stands where others run the engines: on a shared ledger those of other homes, else one that somebody started."""
+
+    shared: bool
+    alive: bool = True
+    trouble: str | None = None
+
+    async def ensure(self, seen: EngineMark | None) -> str | None:
+        """Start none; say so where there is none to be seen."""
+        gone = not self.shared and (seen is None or not seen.there)
+        self.trouble = "no engine runs, and none is started from here: omni-mcp engine run --stay" if gone else None
+        return self.trouble
+
+
+@dataclass(kw_only=True)
 class EngineKeeper:
     """Starts the background engine when it is needed, once, however many windows ask."""
 

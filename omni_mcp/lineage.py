@@ -33,8 +33,15 @@ class Lineage:
         gateway = origin.gateway if origin is not None else client == OPENCLAW_CLIENT
         line = await self._at_gateways() if gateway else () if origin is None else await self._of(origin)
         if len(line) > self.limit:
-            raise TooDeep(line, self.limit, gateway=gateway)
+            raise TooDeep(await self._known(line), len(line), self.limit, gateway=gateway)
         return line
+
+    async def _known(self, line: Line) -> str | None:
+        """Return its innermost task, if the caller may know of it: whoever calls itself a gateway need not be one."""
+        try:
+            return (await self.ledger.find(line[-1], principal=self.principal)).id
+        except TaskNotFound:
+            return None
 
     async def _at_gateways(self) -> Line:
         """Return the deepest line that runs at a gateway now: it does not say which of its sessions calls."""

@@ -14,6 +14,7 @@ class LiveSettings:
 
     def __init__(self, home: Home) -> None:
         self._home = home
+        self._files = (home.servers, home.dotenv)  # made once: every request looks at them
         self._seen = self._look()
         self._settings = load(home)
 
@@ -25,7 +26,7 @@ class LiveSettings:
         return self._settings
 
     def _look(self) -> list[Sight | None]:
-        return [_sight(path) for path in (self._home.servers, self._home.dotenv)]
+        return [_sight(path) for path in self._files]
 
 
 def _sight(path: Path) -> Sight | None:

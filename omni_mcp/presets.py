@@ -330,6 +330,13 @@ def _foreign(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
     return _spec(name, row, relayed=relayed, command=command, unusable=unusable)
 
 
+def server_spec(name: str, row: ExecutorRow, settings: Settings) -> ExecutorSpec:
+    """Return how an MCP server is reached that is no executor: its row has no more than a way to it."""
+    binary = find(row.command, row, settings.home) if row.command else None
+    unusable = _missing(row.command) if row.command and not binary else None
+    return _spec(name, row, command=(binary, *row.args) if binary else (), unusable=unusable)
+
+
 def _flaw(row: ExecutorRow) -> str | None:
     """Return what a row asks for that cannot be."""
     if row.result not in ("text", "structured") and not row.result.startswith("/"):

@@ -802,10 +802,12 @@ class Http(_Row):
     """Names by which clients reach it (the `Host` header), besides its addresses; `*.example.com` fits all below."""
     origins: tuple[Origin, ...] = ()
     """Web pages that may call it from a browser (the `Origin` header), besides its own."""
+    url: Origin | None = None
+    """Where clients of `jwt` reach it (RFC 9728), unless by `https://` and the first of `hosts`."""
     rate: Rate = Rate()
     """How often each principal may ask."""
     connections: Annotated[int, Field(ge=10, le=100_000)] = 2000
-    """Connections at a time; those above get 503."""
+    """Requests under way at a time, streams among them; those above get 503, and when to come again."""
 
     @model_validator(mode="after")
     def _tells_apart(self) -> Self:
@@ -820,16 +822,77 @@ class Http(_Row):
         """Whether callers have to say who they are."""
         return bool(self.tokens) or self.jwt is not None
 
+    @property
+    def public_url(self) -> str | None:
+        """Where clients reach it, as far as this says; TLS is the business of a proxy before us."""
+        named = [f"https://{name}" for name in self.hosts if not name.startswith("*.")]
+        return self.url or next(iter(named), None)
+
+
+class MemoryTool(_Row):
+    """A tool of a memory server, and how its answer is read."""
+
+    tool: str
+    """Its name."""
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    """Its arguments, with {scope} {task_id} {text} {word} {memory} filled in; with {word} it is asked word by word."""
+    result: str = ""
+    """Of `recall`: a JSON pointer to the list of what was found."""
+    text: str = ""
+    """Of `recall`: a JSON pointer to the text within one of that list; empty: all of it."""
+    refusal: str | None = None
+    """An answer that begins so says that it did not work: some servers call nothing an error."""
+
 
 class MemorySettings(_Row):
-    """What completed tasks leave for the tasks after them; docs/memory.md."""
+    """What completed tasks leave for the tasks after them, and where that is kept; docs/memory.md."""
 
-    kind: Literal["embedded", "none"] = "none"
-    """`embedded`: in the ledger; `none`: nothing is remembered or recalled."""
+    kind: Literal["embedded", "server-memory", "memos", "mcp", "none"] = "none"
+    """`embedded`: in the ledger; `server-memory`, `memos`: those MCP servers; `mcp`: any other that `recall` and `add`
+    describe; `none`: nothing is remembered or recalled."""
     most: Annotated[int, Field(ge=1, le=20)] = 5
     """Memories that a task is told of."""
     timeout: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Seconds that recalling may take; then the task goes on without."""
+    command: str | None = None
+    """The program that starts the MCP server; of `server-memory` without it npx fetches that."""
+    args: tuple[str, ...] = ()
+    """Arguments of the command."""
+    env: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Variables of its environment, beside PATH, HOME and the like; it sees no others."""
+    url: Web | None = None
+    """Where it listens: Streamable HTTP."""
+    headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    """HTTP headers of each request."""
+    token: SecretStr | None = None
+    """Sent as a bearer token."""
+    connect_timeout: Annotated[float, Field(gt=0, le=600)] = 30
+    """Seconds that its session may take to open; tasks do not wait for that."""
+    recall: MemoryTool | None = None
+    """Of `mcp`: the tool that finds memories."""
+    add: MemoryTool | None = None
+    """Of `mcp`: the tool that takes one; they come one at a time."""
+    prepare: tuple[MemoryTool, ...] = ()
+    """Of `mcp`: tools that are called before a {scope} is first used; what they refuse is not looked at."""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.command and self.url:
+            raise ValueError("has both command and url: keep one of them")
+        named = next((name for name in ("command", "url", "recall", "add") if getattr(self, name)), None)
+        if self.kind in ("embedded", "none") and named:
+            raise ValueError(f"has {named}, which only a kind with a server has: server-memory, memos, mcp")
+        if self.kind in ("memos", "mcp") and not (self.command or self.url):
+            raise ValueError(f"of kind {self.kind} needs url or command: where its MCP server is")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_tools(self) -> Self:
+        if self.kind == "mcp" and (self.recall is None or self.add is None):
+            raise ValueError("of kind mcp needs recall and add: docs/memory.md has an example")
+        if self.kind in ("server-memory", "memos") and (self.recall or self.add or self.prepare):
+            raise ValueError(f"of kind {self.kind} has its tools already: for others write kind: mcp")
+        return self
 
 
 class ServersFile(_Row):
@@ -859,6 +922,8 @@ class ServersFile(_Row):
     """What completed tasks leave for the tasks after them; docs/memory.md."""
     http: Http = Http()
     """Who may call `omni-mcp serve`, and how much; read at its start: `hosts`, `origins`, `connections`."""
+    log_format: Literal["text", "json"] = "text"
+    """How engine and `serve` log, from their next start on; the variable OMNI_LOG goes before it."""
 
     @property
     def scheduled(self) -> Mapping[str, ScheduleRow]:

@@ -16,7 +16,7 @@ from omni_mcp import scheduled
 from omni_mcp.costs import begins, costs_view
 from omni_mcp.decide.answering import check_answer
 from omni_mcp.decide.budgets import check_amount
-from omni_mcp.decide.options import check_options, refusal
+from omni_mcp.decide.options import MACHINE, check_options, refusal
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.decide.recovery import bound_to
 from omni_mcp.decide.repair import standing
@@ -34,7 +34,7 @@ from omni_mcp.errors import (
     UnknownExecutor,
 )
 from omni_mcp.excerpt import joined
-from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, ResultPage, ResultPart
+from omni_mcp.ledger.base import LEAD, EngineMark, Ledger, ModeMark, OwedMemory, ResultPage, ResultPart
 from omni_mcp.lineage import Lineage
 from omni_mcp.notify.channels import channels_of, told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve, routed
@@ -77,6 +77,7 @@ from omni_mcp.views import (
     RouteView,
     SchedulesView,
     ScheduleView,
+    StoryView,
     TaskView,
     attempts_view,
     memory_view,
@@ -117,6 +118,7 @@ _ADMINS = "shown to who has the scope admin"
 _NOT_THEIRS = {"engine": _ADMINS, "settings": _ADMINS, "repair": _ADMINS, "told_by": None, "problems": None}
 """What of the mode whoever is one of many is not shown: paths, processes, people, and tasks that are not theirs."""
 NO_MEMORY = "memory.kind is none in servers.yaml: nothing is remembered or recalled"
+SERVER_HAS_IT = "the memory is the MCP server of `memory` in servers.yaml: what that has taken is not shown here"
 CHANGES = 200
 """Changes of mode that are shown where they are asked for."""
 MOST_CHANGES = 5000
@@ -162,6 +164,8 @@ class Service:
     engines: Engines
     principal: str = LOCAL
     """Whose tasks are submitted, and shown."""
+    machine: str = ""
+    """By which name tasks are placed on this machine."""
     admin: bool = False
     """Whether the tasks of all are shown, and may be acted on; what is submitted stays the principal's own."""
     clock: Clock = field(default_factory=SystemClock)
@@ -186,7 +190,8 @@ class Service:
         _check_allowed(spec, found, settings)
         _check_kept(spec, found, specs)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=_choice(spec, settings, found, specs))
-        engine = await self._ring(submitted.task.id, submitted.engine)
+        placed = spec.options.get(MACHINE) or (self.machine if spec.cwd else None)
+        engine = await self._ring(submitted.task.id, submitted.engine, machine=placed)
         task = submitted.task
         told = await self._told(task)
         view = task_view(task, deduplicated=submitted.deduplicated or None, engine=engine, **told)
@@ -366,6 +371,11 @@ class Service:
         )
         return view if self._operates else view.model_copy(update=_NOT_THEIRS)
 
+    async def story(self, task_id: str, *, wait_seconds: float = 0, since_seq: int | None = None) -> StoryView:
+        """Say where a task stands, with its attempts; the arguments are those of `status`."""
+        task = await self.status(task_id, wait_seconds=wait_seconds, since_seq=since_seq)
+        return StoryView.model_validate({**dict(task), "attempts": (await self.attempts(task.task_id)).attempts})
+
     async def attempts(self, task_id: str) -> AttemptsView:
         """Say how a task came to where it stands, attempt by attempt."""
         task = await self._find(task_id)
@@ -429,9 +439,11 @@ class Service:
 
     async def memories(self, text: str | None = None, *, limit: int) -> MemoriesView:
         """Return what completed tasks have left, the newest first; with a text those nearest to it."""
-        found = await self.ledger.memories(text, principal=self._whose, limit=limit)
-        on = self.settings().servers.memory.kind == "embedded"
-        return MemoriesView(memories=[memory_view(each) for each in found], note=None if on else NO_MEMORY)
+        found = [memory_view(each) for each in await self.ledger.memories(text, principal=self._whose, limit=limit)]
+        if text is None:
+            owed = await self.ledger.owed_memories(principal=self._whose, limit=limit)
+            found = [*(memory_view(each.memory, not_taken=_not_taken(each)) for each in owed), *found][:limit]
+        return MemoriesView(memories=found, note=_elsewhere(self.settings().servers.memory.kind))
 
     async def forget(self, task_id: str) -> ForgottenView:
         """Remove the memory of a task. Raises MemoryUnknown, TaskAmbiguous."""
@@ -592,9 +604,9 @@ class Service:
         """Ring the engine, or start one; returns what there is to say about it."""
         return await self._ring(task_id, await self.ledger.engine())
 
-    async def _ring(self, task_id: str, engine: EngineMark | None) -> str | None:
-        if engine is not None and engine.there:
-            self.dispatch.nudge(engine.address, task_id)
+    async def _ring(self, task_id: str, engine: EngineMark | None, *, machine: str | None = None) -> str | None:
+        there = engine is not None and engine.there
+        self.dispatch.nudge(engine.address if engine is not None and there else None, task_id, machine=machine)
         started = await self.engines.ensure(engine)
         return started or self.engines.trouble or self._other_settings(engine)
 
@@ -857,3 +869,14 @@ def executor_view(spec: ExecutorSpec) -> ExecutorView:
         recovery=spec.recovery,
         detail=spec.unusable,
     )
+
+
+def _elsewhere(kind: str) -> str | None:
+    """Say why memories are not shown here, if they are not."""
+    return {"embedded": None, "none": NO_MEMORY}.get(kind, SERVER_HAS_IT)
+
+
+def _not_taken(owed: OwedMemory) -> str:
+    if owed.given_up_at is not None:
+        return f"given up: {owed.trouble}"
+    return f"on its way; last try: {owed.trouble}" if owed.trouble else "on its way"

@@ -33,6 +33,7 @@ from omni_mcp.servers_file import (
     Limits,
     LitellmSettings,
     MemorySettings,
+    MemoryTool,
     Models,
     Notify,
     OpenClawRow,
@@ -159,7 +160,7 @@ def _secrets_in(tree: Any, *, secret: bool = False) -> Iterator[str]:
 
 def load(home: Home) -> Settings:
     """Read the settings file and `.env` of a home. Never raises: what cannot be used is in `problems`, with its fix."""
-    secrets, problems = _dotenv(home.dotenv)
+    secrets, problems = dotenv(home.dotenv)
     try:
         translation = translate(read(home.servers))
     except FileNotFoundError:
@@ -214,12 +215,18 @@ def _not_there(home: Home) -> Iterator[Problem]:
         yield Problem(where=str(home.config), what="is not there", fix=fix, disables_all=True)
 
 
-def _dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
+def dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
+    """Return the variables of a `.env`, and what is wrong with it."""
     try:
         values = dotenv_values(path, interpolate=False)
     except (OSError, UnicodeDecodeError):
         return {}, [Problem(where=str(path), what="cannot be read", fix="let its owner read it, as UTF-8 text")]
     return {name: value for name, value in values.items() if value is not None}, []
+
+
+def known_variables(home: Home) -> Mapping[str, str]:
+    """Return the environment, and what the `.env` of a home adds to it."""
+    return {**dotenv(home.dotenv)[0], **os.environ}
 
 
 def _whole_file(path: Path, error: SettingsError) -> Problem:
@@ -280,6 +287,9 @@ TABLES: Mapping[KeyPath, type[BaseModel]] = {
     ("webhooks", "*"): SourceRow,
     ("webhooks", "*", "task"): HookTask,
     ("memory",): MemorySettings,
+    ("memory", "recall"): MemoryTool,
+    ("memory", "add"): MemoryTool,
+    ("memory", "prepare", "*"): MemoryTool,
     ("http",): Http,
     ("http", "tokens", "*"): TokenRow,
     ("http", "jwt"): JwtRow,
@@ -304,6 +314,7 @@ _ROWS = (
     ("http", "jwt"),
     ("schedules", "*"),
     ("fault_handler", "repair"),
+    ("memory",),
 )
 """What is used whole or not at all: a row with a variable that is not set is left out, and the rest works."""
 

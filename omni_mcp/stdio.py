@@ -20,6 +20,7 @@ from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
 from omni_mcp.hidden import hide_environment
 from omni_mcp.home import Home
+from omni_mcp.logs import style_of, write_logs
 from omni_mcp.telemetry import exporting
 from omni_mcp.unreadable import refused
 
@@ -31,6 +32,8 @@ Message = SessionMessage | Exception
 def serve_stdio(home: Home, *, inline: bool) -> None:
     """Serve until stdin ends."""
     hide_environment()
+    if style_of("text") == "json":  # not by the settings: a face is up before they are read
+        write_logs("json", level=logging.WARNING)
     state = kept_state(home)
     # FastMCP takes no streams, and what the library cannot read it drops without an answer.
     transport.stdio_server = answering_stdio  # pyright: ignore[reportPrivateImportUsage]
@@ -42,7 +45,7 @@ async def _light(home: Home, state: RequestStateSecurity | None) -> None:
     """Nothing here must be saved at a signal: what was answered is on disk, and the tasks are the engine's."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     face = create_face(partial(running_face, home), state=state)
-    await face.run_stdio_async(show_banner=False, log_level="WARNING")
+    await face.run_stdio_async(show_banner=False, log_level=_level())
 
 
 async def _inline(home: Home, state: RequestStateSecurity | None) -> None:
@@ -50,10 +53,15 @@ async def _inline(home: Home, state: RequestStateSecurity | None) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.run, name="engine")
         tasks.start_soon(_end_at_signal, engine, name="signals")
-        face = create_face(partial(running_face, home, engine_here=True), state=state)
-        await face.run_stdio_async(show_banner=False, log_level="WARNING")
+        face = create_face(partial(running_face, home, engine="here"), state=state)
+        await face.run_stdio_async(show_banner=False, log_level=_level())
         await engine.stop()
         tasks.cancel_scope.cancel()
+
+
+def _level() -> str | None:
+    """Return from where on FastMCP logs in its own way; None where it has no handlers any more, since ours have all."""
+    return "WARNING" if logging.getLogger("fastmcp").handlers else None
 
 
 async def _end_at_signal(engine: EngineHere) -> None:

@@ -299,6 +299,11 @@ class Attempt:
     ended_at: datetime | None
     end: str | None
     """The state that it ended in, or `released`."""
+    route: str | None = None
+    """Which layer of the model served its newest call."""
+    cost_usd: float | None = None
+    """What its calls came to, as far as known; None: it made none, or of none is it known."""
+    cost_unknown_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,8 @@ from omni_mcp.executors.pool import Pool
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import Ledger, ResultPage
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.memory.base import MemoryStore
+from omni_mcp.memory.ledger_store import ledger_store
 from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.servers_file import ExecutorRow, MemorySettings, Routing, ServersFile
 from omni_mcp.settings import Settings
@@ -169,11 +171,10 @@ async def _as_before(_means: Means) -> Means | None:
     return None
 
 
-def means_for(settings: Settings, *executors: FakeExecutor) -> Means:
+def means_for(settings: Settings, *executors: FakeExecutor, memory: MemoryStore | None = None) -> Means:
     """Return the means of an engine over fakes."""
-    return Means(
-        settings=settings, pool=FakePool(settings, {executor.name: executor for executor in executors}), relay=None
-    )
+    pool = FakePool(settings, {executor.name: executor for executor in executors})
+    return Means(settings=settings, pool=pool, relay=None, memory=memory)
 
 
 async def _everybody_lives(_owner: str) -> bool:
@@ -195,9 +196,10 @@ def engine_for(
         routing=routing or Routing(rules=(), default=executors[0].name),
         memory=memory or MemorySettings(),
     )
+    settings = Settings(home=Home(home), servers=servers)
     fields: dict[str, Any] = {
         "ledger": ledger,
-        "means": means_for(Settings(home=Home(home), servers=servers), *executors),
+        "means": means_for(settings, *executors, memory=ledger_store(settings, ledger)),
         "clock": clock or SystemClock(),
         "owner": "engine",
         "doorbell": LocalDoorbell(),

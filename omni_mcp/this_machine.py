@@ -1,9 +1,16 @@
 """What is on this machine: it is asked past any proxy of the environment, and only there may we listen unasked."""
 
 import ipaddress
-import os
 import socket
+import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+
+def uptime() -> float:
+    """Return seconds that nobody can set, and that go on while the machine sleeps, where its system counts those."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def is_loopback(host: str | None) -> bool:
@@ -22,6 +29,6 @@ def leads_here(url: str) -> bool:
         return False
 
 
-def label() -> str:
-    """Return what this machine is called among others: `OMNI_MACHINE`, else its host name."""
-    return os.environ.get("OMNI_MACHINE") or socket.gethostname()
+def label(variables: Mapping[str, str]) -> str:
+    """Return by which name tasks are placed on this machine: `OMNI_MACHINE`, else its host name."""
+    return variables.get("OMNI_MACHINE") or socket.gethostname()

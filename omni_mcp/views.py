@@ -149,6 +149,10 @@ class AttemptView(View):
     ended_at: datetime | None = None
     end: str | None = None
     """The state that it ended in, or `released`: it was given back to be run again."""
+    route: str | None = None
+    """Which layer of the model served its newest call."""
+    cost_usd: float | None = None
+    cost_unknown_calls: int | None = None
 
 
 class AttemptsView(View):
@@ -158,6 +162,13 @@ class AttemptsView(View):
     created_at: datetime
     over_at: datetime | None = None
     attempts: list[AttemptView]
+    """The newest ones, oldest first."""
+
+
+class StoryView(TaskView):
+    """Where a task stands, and how it came there."""
+
+    attempts: list[AttemptView] = []
     """The newest ones, oldest first."""
 
 
@@ -393,6 +404,8 @@ class MemoryView(View):
     principal: str
     task: str
     outcome: str
+    not_taken: str | None = None
+    """Of one that the memory server does not have: why, and whether it is tried again."""
 
 
 class MemoriesView(View):
@@ -595,9 +608,10 @@ def question_view(question: Question, *, limit: int | None = None) -> QuestionVi
     )
 
 
-def memory_view(memory: Memory) -> MemoryView:
+def memory_view(memory: Memory, *, not_taken: str | None = None) -> MemoryView:
     """Show what a task left."""
     return MemoryView(
+        not_taken=not_taken,
         task_id=memory.task_id,
         at=memory.at,
         executor=memory.executor,
@@ -620,6 +634,9 @@ def attempts_view(task: Task, attempts: Sequence[Attempt]) -> AttemptsView:
             bound_at=each.bound_at,
             ended_at=each.ended_at,
             end=each.end,
+            route=each.route,
+            cost_usd=each.cost_usd,
+            cost_unknown_calls=each.cost_unknown_calls or None,
         )
         for each in attempts
     ]

@@ -48,6 +48,9 @@ NOT_FOR_PEOPLE = {
     "faces/native_tasks.py": "what a model reads",
     "ledger/measure_statements.py": "statements",
     "ledger/memories.py": "statements",
+    "ledger/memory_statements.py": "statements",
+    "ledger/postgres/dialect.py": "statements",
+    "ledger/postgres/statements.py": "statements",
     "ledger/question_statements.py": "statements",
     "ledger/schedule_statements.py": "statements",
     "ledger/statements.py": "statements",
@@ -93,6 +96,8 @@ AS_THEY_ARE = {
         "executors: {claude_code: {preset: claude-code, handles: [coding, system_repair]}}",
         "openai",
         "server",
+        "memory",
+        "text",
         "legacy",
     ),
     # of the web page
@@ -115,6 +120,9 @@ AS_THEY_ARE = {
     '{"{}": "{}", "{}": true, "{}": n, "{}": seconds, "{}": n, "{}": false}',
     # what others say, looked for
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
+    *("password authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry", "too many"),
+    *("translate host name", "Connection refused", "remaining connection slots", "starting up", "shutting down"),
+    *("inside", "beside", "in progress", "begin; {}", "create table moved (place text not null) strict"),
     *(
         "Task execution process exited before restart",
         "Not a directory",

@@ -7,6 +7,7 @@ from omni_mcp.clients.catalog import CLIENTS
 from omni_mcp.errors import OmniError
 from omni_mcp.home import Home
 from omni_mcp.ledger.glance import glance
+from omni_mcp.ledger.opened import the_file
 from omni_mcp.settings import Settings, load
 
 Offers = list[tuple[str, str]]
@@ -30,7 +31,7 @@ def _quietly(offers: Callable[[], Iterator[tuple[str, str]]]) -> Callable[[str],
 
 
 def _tasks(*, only_open: bool) -> Iterator[tuple[str, str]]:
-    for task in glance(Home.locate().ledger, only_open=only_open, limit=TASKS):
+    for task in glance(the_file(Home.locate()), only_open=only_open, limit=TASKS):
         yield task.task_id, f"{task.state}: {' '.join(task.title.split())[:TITLE]}"
 
 

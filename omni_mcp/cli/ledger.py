@@ -7,8 +7,10 @@ import typer
 
 from omni_mcp import archive
 from omni_mcp.cli.base import AsJson, ask, clear_errors, command, show
+from omni_mcp.errors import BadRequest
 from omni_mcp.faces import text
 from omni_mcp.home import Home
+from omni_mcp.ledger.opened import the_file
 
 
 @command()
@@ -21,7 +23,7 @@ def check(
     Example: `omni-mcp check`
     """
     with clear_errors():
-        found = archive.soundness(file or Home.locate().ledger)
+        found = archive.soundness(file or the_file(Home.locate()))
     show(found, text.print_check, as_json=as_json)
     if found.problems:
         raise typer.Exit(1)
@@ -52,6 +54,24 @@ def restore(
     """
     with clear_errors():
         done = archive.restore(Home.locate(), file.expanduser())
+    show(done, text.print_copy, as_json=as_json)
+
+
+@command(name="migrate-ledger")
+def migrate_ledger(
+    to: Annotated[str, typer.Option("--to", help="postgresql://user@host/database; an empty one.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Move the ledger from its file into PostgreSQL, which several machines can share. No engine may run.
+
+    Example: `omni-mcp migrate-ledger --to 'postgresql://omni:${LEDGER_PASSWORD}@db.example/omni'`
+    """
+    with clear_errors():
+        try:
+            from omni_mcp.moving import move
+        except ImportError as error:
+            raise BadRequest(f"{error}", next_step="pip install 'omni-mcp[cluster]'") from error
+        done = move(Home.locate(), to)
     show(done, text.print_copy, as_json=as_json)
 
 

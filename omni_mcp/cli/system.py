@@ -83,6 +83,9 @@ async def configured(service: Service) -> Sequence[ExecutorView]:
 def serve(
     port: Annotated[int, typer.Option(min=0, max=65535)] = SERVE_PORT,
     host: Annotated[str, typer.Option(help="Beyond loopback it wants tokens: docs/http.md.")] = "127.0.0.1",
+    engine: Annotated[
+        bool, typer.Option("--engine/--no-engine", help="Without: engines elsewhere do the work (docs/cluster.md).")
+    ] = True,
 ) -> None:
     """Serve MCP over Streamable HTTP at /mcp, with the engine in the same process.
 
@@ -91,7 +94,7 @@ def serve(
     from omni_mcp.http import serve_http
 
     with clear_errors():
-        serve_http(Home.locate(), host=host, port=port)
+        serve_http(Home.locate(), host=host, port=port, engine=engine)
 
 
 @command()

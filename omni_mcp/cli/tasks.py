@@ -74,13 +74,13 @@ def status(
     since: Annotated[int, typer.Option(min=0, help="With --events: only what came after this number.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Say where a task stands.
+    """Say where a task stands, and how each attempt at it went.
 
     Example: `omni-mcp status a1b2c3 --events`
     """
     since_seq = since if events or since else None
-    task = ask(lambda service: service.status(task_id, wait_seconds=wait, since_seq=since_seq))
-    show(task, text.print_task, as_json=as_json)
+    task = ask(lambda service: service.story(task_id, wait_seconds=wait, since_seq=since_seq))
+    show(task, text.print_story, as_json=as_json)
 
 
 @command("list")

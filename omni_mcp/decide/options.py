@@ -8,10 +8,11 @@ from omni_mcp.errors import BadRequest
 from omni_mcp.servers_file import GATEWAYS, ExecutorRow, Permissions
 
 PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MEMORY = "permissions", "worktree", "max_turns", "timeout", "memory"
+MACHINE = "machine"
 PROFILES = get_args(Permissions)
 """The least first."""
-NAMES = (PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MAX_ATTEMPTS, MEMORY)
-ENGINES = frozenset({TIMEOUT, MAX_ATTEMPTS, MEMORY})
+NAMES = (PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MAX_ATTEMPTS, MEMORY, MACHINE)
+ENGINES = frozenset({TIMEOUT, MAX_ATTEMPTS, MEMORY, MACHINE})
 """Kept by the engine itself, for every executor."""
 KNOWN = (
     f'{{"{PERMISSIONS}": "{"|".join(PROFILES)}", "{WORKTREE}": true, '
@@ -74,6 +75,8 @@ def _check_values(options: Mapping[str, Any]) -> None:
     for name in (WORKTREE, MEMORY):
         if (asked := options.get(name)) is not None and not isinstance(asked, bool):
             raise _wrong(name, asked, "true or false")
+    if (machine := options.get(MACHINE)) is not None and (not isinstance(machine, str) or not machine):
+        raise _wrong(MACHINE, machine, "the label of a machine")
     turns, timeout = options.get(MAX_TURNS), options.get(TIMEOUT)
     if turns is not None and not _is_whole(turns):
         raise _wrong(MAX_TURNS, turns, "a whole number from 1")

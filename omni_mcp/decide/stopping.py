@@ -26,6 +26,8 @@ def stopped(task: Task, why: Stop, *, left: str) -> Failed:
     if why == "deadline" and task.spec.deadline is not None:
         when = task.spec.deadline.isoformat(timespec="seconds")
         told = f"its deadline {when} came during attempt {task.attempt} on {task.served_by}, which was stopped"
+        if task.spec.deadline <= task.since:
+            told = f"its deadline {when} came before attempt {task.attempt}, which was only to stop its run"
         last = [f"it last said: {task.progress}"] if task.progress else []
         return Failed(kind=FailureClass.DEADLINE, message="; ".join([told, *last, *more]))
     return Failed(kind=FailureClass.INTERRUPTED, message="; ".join(["the engine stopped it", *more]))

@@ -42,6 +42,9 @@ TOLD: Mapping[str, tuple[int, Mapping[str, Any]]] = {
 }
 """Faults that are told in words: status and body, as OpenAI's API says it (https://platform.openai.com/docs/guides/error-codes)."""
 
+HEARD = 0.25
+"""Seconds between the last event and the end of a `cut`: clients drop what they have not read when it comes."""
+
 SIGN_IN = "<html><title>Sign in</title></html>"
 
 MESSAGES, CHAT, MODELS = "/v1/messages", "/v1/chat/completions", "/v1/models"
@@ -259,6 +262,7 @@ async def _paced(events: Iterator[bytes], pause: float, request: Request, fault:
         if number == 5 and fault == STALL:
             await anyio.sleep_forever()  # until the caller hangs up
         if number == 5 and fault == CUT:
+            await anyio.sleep(HEARD)
             request.scope["hang_up"]()
             return
         yield event

@@ -38,8 +38,8 @@ class Dispatch(Protocol):
         """Open the end of a face: nothing is said before; `heard` is called when an engine rings back."""
         ...
 
-    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:
-        """Tell an engine to look at a task: the one at `address`, or one of those that share the work.
+    def nudge(self, address: str | None, task_id: str, *, machine: str | None = None) -> None:
+        """Tell an engine to look at a task: the one of the own home at `address`, or one of those that share the work.
 
         With a `machine` only engines there. Never fails, never blocks.
         """

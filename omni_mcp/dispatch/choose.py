@@ -1,21 +1,18 @@
 """Which dispatch the environment names: datagrams on this machine, or docket where several share the work."""
 
-import os
 from urllib.parse import urlsplit
 
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.errors import SettingsError
-from omni_mcp.this_machine import label
 
 VARIABLE = "OMNI_DISPATCH"
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 """What docket opens, but for its experimental memory of one process."""
 
 
-def open_dispatch() -> Dispatch:
-    """Return how nudges travel by `OMNI_DISPATCH`. Raises SettingsError."""
-    url = os.environ.get(VARIABLE)
+def open_dispatch(url: str | None, *, machine: str) -> Dispatch:
+    """Return how nudges travel by what `OMNI_DISPATCH` says, if it does. Raises SettingsError."""
     if not url:
         return LocalDispatch()
     if _scheme(url) not in SCHEMES:
@@ -30,7 +27,7 @@ def open_dispatch() -> Dispatch:
             f"{VARIABLE} is set, but docket is not installed ({error})",
             next_step=f"pip install 'omni-mcp[cluster]', or unset {VARIABLE} for one machine",
         ) from error
-    return DocketDispatch(url, machine=label())
+    return DocketDispatch(url, machine=machine)
 
 
 def _scheme(url: str) -> str:

@@ -55,7 +55,7 @@ class DocketDispatch:
         """Take the nudges of this machine and those of all."""
         own = DocketDoorbell(_name(self._machine))
 
-        async def nudge(task_id: str) -> None:  # noqa: ARG001 - the ledger says what is to be done
+        async def nudge(task_id: str) -> None:
             own.ring()
 
         logging.getLogger("docket").setLevel(logging.CRITICAL)  # it tells of an outage every second, we once
@@ -83,7 +83,7 @@ class DocketDispatch:
             while True:
                 with reach.told():
                     async with docket.redis() as redis:
-                        await redis.ping()
+                        await redis.exists(docket.name)
                 await anyio.sleep(AWAY)
 
     def _docket(self, name: str, nudge: Callable[[str], Any]) -> Docket:
@@ -92,7 +92,7 @@ class DocketDispatch:
         return docket
 
     @asynccontextmanager
-    async def calling(self, heard: Callable[[], None]) -> AsyncGenerator[None]:  # noqa: ARG002 - nobody rings back
+    async def calling(self, heard: Callable[[], None]) -> AsyncGenerator[None]:
         """Send nudges until the end of the body; what is not sent by then is found by looking."""
         self._out, waiting = anyio.create_memory_object_stream[tuple[str, str]](WAITING)
         async with anyio.create_task_group() as tasks:
@@ -100,7 +100,7 @@ class DocketDispatch:
             yield
             tasks.cancel_scope.cancel()
 
-    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:  # noqa: ARG002 - who hears first
+    def nudge(self, address: str | None, task_id: str, *, machine: str | None = None) -> None:
         """Tell an engine of `machine`, or of any."""
         if self._out is not None:
             try:

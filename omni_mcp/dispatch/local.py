@@ -87,9 +87,10 @@ class LocalDispatch:
         finally:
             transport.close()
 
-    def nudge(self, address: str, task_id: str, *, machine: str | None = None) -> None:  # noqa: ARG002 - all is here
+    def nudge(self, address: str | None, task_id: str, *, machine: str | None = None) -> None:
         """Send the task id to `address`; an engine that is not there looks by itself later."""
-        self._send(address, task_id.encode())
+        if address is not None:
+            self._send(address, task_id.encode())
 
     def ask_back(self, address: str, task_id: str) -> None:
         """Ask for a ring; who does not get it looks by itself."""

@@ -25,7 +25,7 @@ A_DECISION = "a decision"
 LAST_LINES = 5
 """Lines of the engine's log that are shown where it ended badly."""
 
-_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_LOGGED = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\{"time": "')
 """The beginning of a line that the engine wrote while it was well; a last line without it is an error."""
 
 

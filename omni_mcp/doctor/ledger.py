@@ -11,14 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 
+import anyio
+
 from omni_mcp.doctor.finding import Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.settings_file import OTHERS
 from omni_mcp.doctor.shell import ours, pip_install
-from omni_mcp.errors import LedgerUnusable
+from omni_mcp.errors import LedgerUnusable, OmniError
 from omni_mcp.home import Home
 from omni_mcp.ledger.gate import refuse_network
 from omni_mcp.ledger.migrations import newest_version
+from omni_mcp.ledger.opened import address, open_ledger
 
 CHECK_LIMIT = 3.0
 """Seconds for the quick check of the file; a large one is checked as far as that goes."""
@@ -124,8 +127,16 @@ def disk(free: int, root: Path) -> Finding:
 
 
 def contents(scene: Scene) -> Iterator[Finding]:
-    """Say whether the file is whole, and one that this release knows."""
+    """Say whether the file is whole, and one that this release knows; or whether the server answers and can hold it."""
     file = scene.home.ledger
+    try:
+        if address(scene.home) is not None:
+            yield ok("ledger", anyio.run(_on_server, scene.home))
+            return
+    except OmniError as error:
+        text = f"{error.message}. {error.next_step}"
+        yield Finding(code="ledger-server", severity=Severity.ERROR, text=text, needs="the server, or its address")
+        return
     if not file.is_file():
         yield ok("ledger", f"there is none yet: the first task makes {file}")
         return
@@ -133,6 +144,13 @@ def contents(scene: Scene) -> Iterator[Finding]:
         yield from _opened(file, scene)
     except sqlite3.Error as error:
         yield _damaged(file, str(error), scene)
+
+
+async def _on_server(home: Home) -> str:
+    """Look at what is there. Raises LedgerError."""
+    async with open_ledger(home) as ledger:
+        count = sum((await ledger.counts()).values())
+    return f"OMNI_LEDGER answers; {count} open tasks"
 
 
 def _opened(file: Path, scene: Scene) -> Iterator[Finding]:
@@ -218,6 +236,17 @@ def reading(file: Path) -> Generator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro{quiet}", uri=True)) as db:
         db.row_factory = sqlite3.Row
         yield db
+
+
+def rows_of(scene: Scene, statement: str) -> list[sqlite3.Row]:
+    """Return them; none where the ledger is of an older release or cannot be read, which another check tells."""
+    if not scene.home.ledger.is_file():
+        return []
+    try:
+        with reading(scene.home.ledger) as db:
+            return db.execute(statement).fetchall()
+    except sqlite3.Error:
+        return []
 
 
 def _files(scene: Scene) -> list[Path]:

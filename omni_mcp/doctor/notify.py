@@ -1,12 +1,11 @@
 """Who is told of changes of mode: whether each channel can work, and whether it took what it was told."""
 
-import sqlite3
 from collections.abc import Iterator
 
 import anyio
 
 from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
-from omni_mcp.doctor.ledger import reading
+from omni_mcp.doctor.ledger import rows_of
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import edit, ours
 from omni_mcp.errors import NotTold
@@ -48,7 +47,7 @@ def _misfit(channel: Apprise, place: int, scene: Scene) -> Finding | None:
 def deliveries(scene: Scene) -> Iterator[Finding]:
     """Yield the channels that did not take what they were told last."""
     there = channels_of(scene.settings.servers.notify)
-    for row in _rows(scene, sql.LATE):
+    for row in rows_of(scene, sql.LATE):
         if row["channel"] in there:
             text = f"did not take the last {row['n']} notices: {row['trouble']}"
             fix = ours(scene.home, "notify", "--test")
@@ -57,18 +56,7 @@ def deliveries(scene: Scene) -> Iterator[Finding]:
 
 def given_up(scene: Scene) -> Iterator[Finding]:
     """Yield the channels that never took some of what they were told."""
-    for row in _rows(scene, sql.GIVEN_UP):
+    for row in rows_of(scene, sql.GIVEN_UP):
         text = f"{row['n']} notices were given up: {row['trouble']}"
         fix = ours(scene.home, "notify", "--again")
         yield note("notify-given-up", text, about=row["channel"], fix=fix)
-
-
-def _rows(scene: Scene, statement: str) -> list[sqlite3.Row]:
-    """Return them; none where the ledger is of an older release or cannot be read, which another check tells."""
-    if not scene.home.ledger.is_file():
-        return []
-    try:
-        with reading(scene.home.ledger) as db:
-            return db.execute(statement).fetchall()
-    except sqlite3.Error:
-        return []

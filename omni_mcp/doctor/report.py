@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from omni_mcp.doctor import clients, engine, executors, ledger, machine, models, notify, ports, settings_file
+from omni_mcp.doctor import clients, engine, executors, ledger, machine, memory, models, notify, ports, settings_file
 from omni_mcp.doctor.finding import Finding, Severity, without_keys
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.home import Home
@@ -25,6 +25,8 @@ CHECKS: Sequence[Check] = (
     notify.channels,
     notify.deliveries,
     notify.given_up,
+    memory.memory_server,
+    memory.given_up,
     ledger.folder,
     ledger.owner,
     ledger.permissions,

@@ -1,6 +1,5 @@
 """One tool of a foreign MCP server as an executor: the row says which, with which arguments, and what its result is."""
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -9,6 +8,7 @@ from mcp.types import CallToolResult
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
 from omni_mcp.errors import ExecutorUnusable
+from omni_mcp.executors import template
 from omni_mcp.executors.answers import shown, text_of
 from omni_mcp.executors.elicitation import Caller
 from omni_mcp.executors.executor import OnProgress, OnQuestion, ToolInfo
@@ -17,7 +17,8 @@ from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome
 
-_PLACE = re.compile(r"\{(description|memory|task_id|attempt|cwd|model)\}")
+PLACES = {"description", "memory", "task_id", "attempt", "cwd", "model"}
+"""What of a request may stand in the arguments."""
 
 
 class ToolExecutor:
@@ -72,25 +73,9 @@ class ToolExecutor:
         )
 
 
-def filled(template: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
-    """Return the arguments with `{description}`, `{memory}`, `{task_id}`, `{attempt}`, `{cwd}` and `{model}` put in.
-
-    Any other brace stays as it is, and what is put in is not looked at again.
-    """
-    values = request.model_dump(include={"description", "memory", "task_id", "attempt", "cwd", "model"})
-
-    def fill(value: Any) -> Any:
-        match value:
-            case str():
-                return _PLACE.sub(lambda found: str(values[found[1]] or ""), value)
-            case Mapping():
-                return {key: fill(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
-            case list() | tuple():
-                return [fill(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
-            case _:
-                return value
-
-    return {key: fill(value) for key, value in template.items()}
+def filled(arguments: Mapping[str, Any], request: RunRequest) -> dict[str, Any]:
+    """Return the arguments of a row with what they name of a request put in: `PLACES`."""
+    return template.filled(arguments, request.model_dump(include=PLACES))
 
 
 def outcome_of(answer: CallToolResult, wanted: str, *, tool: str) -> Outcome:

@@ -7,11 +7,12 @@ from hmac import compare_digest
 from typing import Any
 
 import httpx2
-from fastmcp.server.auth import AccessToken, TokenVerifier
+from fastmcp.server.auth import AccessToken, AuthProvider, RemoteAuthProvider, TokenVerifier
 from fastmcp.server.auth.providers.jwt import JWTVerifier
+from pydantic import AnyHttpUrl, ValidationError
 
-from omni_mcp.faces.caller import known
-from omni_mcp.servers_file import JwtRow, TokenRow
+from omni_mcp.faces.caller import READ, WRITE, known
+from omni_mcp.servers_file import Http, JwtRow, TokenRow
 from omni_mcp.settings import Settings
 
 BY_TOKEN, BY_JWT = "token:", "jwt:"
@@ -57,6 +58,27 @@ class Bearers(TokenVerifier):
         self._rows = {_digest(row): (name, row) for name, row in http.tokens.items()}
         if http.jwt != self._jwt_row:  # one that is the same keeps the keys that it has fetched
             self._jwt_row, self._jwt = http.jwt, None if http.jwt is None else _verifier(http.jwt, self._keys)
+
+
+def discoverable(bearers: Bearers, http: Http, at: str) -> AuthProvider:
+    """Have clients told where they get a token, where the provider of `http.jwt` is one that they can ask (RFC 9728).
+
+    `at` is our own address, for a server that nobody reaches by another. Offered are the scopes of usual work, because
+    clients ask for all of these: whoever wants `admin` asks the provider for it.
+    """
+    try:
+        issuer = None if http.jwt is None else AnyHttpUrl(http.jwt.issuer)
+    except ValidationError:  # a name that only tokens have to have
+        issuer = None
+    if issuer is None:
+        return bearers
+    return RemoteAuthProvider(
+        bearers,
+        authorization_servers=[issuer],
+        base_url=http.public_url or at,
+        scopes_supported=[READ, WRITE],
+        resource_name="Omni-Orchestrator",
+    )
 
 
 def _digest(row: TokenRow) -> bytes:

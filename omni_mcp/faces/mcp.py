@@ -4,16 +4,19 @@ What else a client may ask for stands beside it: `resources.py`, `prompts.py`, `
 """
 
 import functools
+import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Any, Literal, ParamSpec
+from typing import Annotated, Any, Literal
 
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.auth import AuthProvider
+from fastmcp.server.dependencies import get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
-from fastmcp.tools.base import ToolResult
+from fastmcp.tools.base import Tool, ToolResult
+from fastmcp.utilities.json_schema import dereference_refs
 from mcp.server.request_state import RequestStateSecurity
 from mcp_types import CallToolRequestParams, ToolAnnotations
 from pydantic import Field
@@ -21,7 +24,7 @@ from pydantic import Field
 from omni_mcp import __version__
 from omni_mcp.errors import BadRequest, OmniError
 from omni_mcp.faces.answers import call_result
-from omni_mcp.faces.caller import AService, service_of
+from omni_mcp.faces.caller import service_of
 from omni_mcp.faces.completion import completer
 from omni_mcp.faces.icon import ICON
 from omni_mcp.faces.native_tasks import NativeTasks
@@ -30,7 +33,7 @@ from omni_mcp.faces.prompts import add_prompts
 from omni_mcp.faces.refused import call_refused, shown_by
 from omni_mcp.faces.resources import LARGEST, add_resources
 from omni_mcp.faces.schema import output_schema
-from omni_mcp.faces.waiting import ACallingClient, CallingClient
+from omni_mcp.faces.waiting import CallingClient
 from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
@@ -49,7 +52,9 @@ safe: a task is on disk before submit_task answers, and goes on when this window
 Each answer names the call that makes sense next (`next_step`), each error the one that mends it.
 Do other things between the calls; do not submit the same work twice: an idempotency_key makes a repeat harmless."""
 
-P = ParamSpec("P")
+SERVICE, CALLER = "service", "caller"
+"""Parameters of tools that are no arguments of their calls."""
+
 OpenService = Callable[[], AbstractAsyncContextManager[Service]]
 
 TaskId = Annotated[str, Field(description="The id, or its first 6 or more characters", min_length=1, max_length=200)]
@@ -79,7 +84,7 @@ def create_face(
         async with in_own_task(open_service()) as service:
             yield {"service": service}
 
-    face = FastMCP(
+    face = Face(
         "Omni-Orchestrator",
         instructions=INSTRUCTIONS,
         version=__version__,
@@ -88,11 +93,13 @@ def create_face(
         auth=auth,
         middleware=[Refusals(), *gate],
         request_state_security=state,
+        dereference_schemas=False,
     )
     face.add_extension(NativeTasks())
     for function, annotations, view in TOOLS:
         title = function.__name__.replace("_", " ").capitalize()
-        face.tool(function, title=title, annotations=annotations, output_schema=output_schema(view))
+        tool = Tool.from_function(function, title=title, annotations=annotations, output_schema=output_schema(view))
+        face.add_tool(tool.model_copy(update={"parameters": dereference_refs(tool.parameters)}))  # once, not each time
     add_resources(face)
     add_prompts(face)
 
@@ -103,6 +110,25 @@ def create_face(
 
     face.completion(completer(asked))
     return face
+
+
+class Face(FastMCP[dict[str, Service]]):
+    """Knows each tool's schema at once.
+
+    Before every call of 2026-07-28 the SDK asks for it, to compare headers that a schema may want; left alone it lists
+    all tools for that, which costs more than most calls do.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._schemas: dict[str, Mapping[str, Any]] = {}
+        super().__init__(*args, **kwargs)
+        self._mcp_server.get_tool_input_schema = self._schemas.get
+
+    def add_tool(self, tool: Tool | Callable[..., Any]) -> Tool:
+        """Add a tool; one that is added in another way has no headers compared."""
+        added = super().add_tool(tool)
+        self._schemas[added.name] = added.parameters
+        return added
 
 
 class Refusals(Middleware):
@@ -130,18 +156,29 @@ def _bad_arguments(error: ValidationError, tool: str) -> ErrorView:
     )
 
 
-def answering(tool: Callable[P, Awaitable[View | ToolResult]]) -> Callable[P, Awaitable[ToolResult]]:
-    """Show a tool's view, or what went wrong and the next call; a result that is none of a view stays as it is."""
+def answering(tool: Callable[..., Awaitable[View | ToolResult]]) -> Callable[..., Awaitable[ToolResult]]:
+    """Show a tool's view, or what went wrong and the next call; a result that is none of a view stays as it is.
+
+    The tool is given the Service and the client of the call at hand by name; FastMCP's own injection would cost each
+    call a tenth of its time.
+    """
+    signature = inspect.signature(tool)
+    asked = [each for name, each in signature.parameters.items() if name not in (SERVICE, CALLER)]
 
     @functools.wraps(tool)
-    async def answer(*args: P.args, **kwargs: P.kwargs) -> ToolResult:
-        service: Any = kwargs["service"]
+    async def answer(*args: Any, **kwargs: Any) -> ToolResult:
+        context = get_context()
+        service = service_of(context)
+        given = {SERVICE: service, CALLER: CallingClient(service, context)}
+        known = {name: each for name, each in given.items() if name in signature.parameters}
         try:
-            view = await tool(*args, **kwargs)
+            view = await tool(*args, **kwargs, **known)
         except OmniError as error:
             view = shown_by(tool.__name__, error)
         return view if isinstance(view, ToolResult) else await call_result(service, view)
 
+    shown: Any = answer
+    shown.__signature__ = signature.replace(parameters=asked)
     return answer
 
 
@@ -166,8 +203,9 @@ async def submit_task(
         Field(description="permissions (read-only|edit), worktree, max_turns, timeout, max_attempts, memory: to lower"),
     ] = None,
     wait_seconds: WaitSeconds = 0,
-    service: Service = AService,
-    caller: CallingClient = ACallingClient,
+    *,
+    service: Service,
+    caller: CallingClient,
 ) -> TaskView | ToolResult:
     """Hand off a piece of work. Answers at once with its task_id, after it is safely on disk; it then runs by itself.
 
@@ -199,8 +237,9 @@ async def task_status(
     since_seq: Annotated[
         int | None, Field(ge=0, le=LARGEST, description="Also return the history after this number (next_seq)")
     ] = None,
-    service: Service = AService,
-    caller: CallingClient = ACallingClient,
+    *,
+    service: Service,
+    caller: CallingClient,
 ) -> TaskView | ToolResult:
     """Say where a task stands: state, what it waits for, who serves it, progress, cost, what to call next.
 
@@ -220,7 +259,8 @@ async def task_result(
     ] = 0,
     limit: Annotated[int, Field(ge=1, le=100_000, description="Characters")] = RESULT_PAGE,
     part: ResultPart = "text",
-    service: Service = AService,
+    *,
+    service: Service,
 ) -> ResultView:
     """Return the whole result of a task that is over, in pages; what of it is left_out, by its part, as JSON."""
     return await service.result(task_id, offset=offset, limit=limit, part=part)
@@ -231,7 +271,8 @@ async def list_tasks(
     state: Annotated[TaskState | None, Field(description="Only these")] = None,
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
     cursor: Annotated[str | None, Field(description="From the page before")] = None,
-    service: Service = AService,
+    *,
+    service: Service,
 ) -> ListView:
     """List tasks in short rows, newest first."""
     return await service.list(states=[state] if state else [], limit=limit, cursor=cursor)
@@ -239,7 +280,7 @@ async def list_tasks(
 
 @answering
 async def cancel_task(
-    task_id: TaskId, reason: Annotated[str | None, Field(max_length=500)] = None, service: Service = AService
+    task_id: TaskId, reason: Annotated[str | None, Field(max_length=500)] = None, *, service: Service
 ) -> TaskView:
     """Stop a task and every process it started. Answers within 25 s: cancelled, or since when that is asked for."""
     return await service.cancel(task_id, reason=reason)
@@ -253,7 +294,8 @@ async def answer_task(
     content: Annotated[
         dict[str, Any] | None, Field(description="Fields of the question's form; with decline: {message}")
     ] = None,
-    service: Service = AService,
+    *,
+    service: Service,
 ) -> TaskView:
     """Answer a question of task_status that you can answer for the user; the first answer wins.
 
@@ -270,7 +312,8 @@ async def resume_pending(
     ] = None,
     add_budget_usd: Annotated[float | None, Field(description="Raise the budget of each named task by this")] = None,
     dry_run: Annotated[bool, Field(description="Only say what would happen")] = False,
-    service: Service = AService,
+    *,
+    service: Service,
 ) -> ResumeView:
     """Let waiting tasks go on now, and say of each what follows. Without task_ids: all but those that wait for consent.
 
@@ -288,7 +331,8 @@ async def system_mode(
     for_minutes: Annotated[
         float | None, Field(gt=0, le=LONGEST_OVERRIDE, description="How long it holds; else an hour")
     ] = None,
-    service: Service = AService,
+    *,
+    service: Service,
 ) -> ModeView:
     """Say how the whole is: mode, since, cause and evidence, what is held, next probe, engine, executors, problems.
 

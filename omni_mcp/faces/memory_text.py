@@ -19,6 +19,10 @@ def print_memories(out: Console, shown: MemoriesView) -> None:
         line = f"{memory.task_id[:SHORT_ID]}  {memory.at.astimezone():%Y-%m-%d %H:%M}  {memory.executor}  {place}"
         for text in (line, f"  {memory.task}", f"  → {memory.outcome}"):
             out.print(Text(harmless(text)))
+        if memory.not_taken:
+            out.print(
+                Text(harmless(f"  {say('not in the memory server')}: {memory.not_taken}")), style=SEVERITIES["warning"]
+            )
     if shown.note:
         out.print(shown.note, style=SEVERITIES["warning"], markup=False, highlight=False)
 

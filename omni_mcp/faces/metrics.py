@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import anyio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -28,6 +29,8 @@ from omni_mcp.task import TERMINAL, Mode, TaskState
 from omni_mcp.views import error_view
 
 PATH = "/metrics"
+KEPT = 10.0
+"""Seconds for which one counting serves all who ask."""
 TEXT = {"cache-control": "no-store"}
 
 
@@ -118,6 +121,9 @@ class Meter:
     def __init__(self, service: Callable[[], Service], bearers: Bearers | None) -> None:
         self._service = service
         self._bearers = bearers
+        self._counting = anyio.Lock()
+        self._counted: tuple[float, Measures] | None = None
+        """When the ledger was counted last, and what that came to."""
 
     async def take(self, request: Request) -> Response:
         """Answer one scrape."""
@@ -147,11 +153,18 @@ class Meter:
         ledger, now = service.ledger, service.clock.now()
         return Seen(
             at=now,
-            measures=await ledger.measures(),
+            measures=await self._measures(),
             mode=in_force(state_of(await ledger.mode(), now), now),
             engine=holder(service.settings().home.engine_lock) is not None,
             health=list((await ledger.health()).values()),
         )
+
+    async def _measures(self) -> Measures:
+        """Count the ledger, at most once in a while: it reads all books, and whoever else reads waits meanwhile."""
+        async with self._counting:
+            if self._counted is None or anyio.current_time() >= self._counted[0] + KEPT:
+                self._counted = (anyio.current_time(), await self._service().ledger.measures())
+            return self._counted[1]
 
 
 def _unauthorised() -> Response:

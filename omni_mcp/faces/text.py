@@ -18,6 +18,7 @@ from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.task import SHORT_ID, Mode, TaskState
 from omni_mcp.views import (
+    AttemptView,
     CheckView,
     CopyView,
     DoctorView,
@@ -35,6 +36,7 @@ from omni_mcp.views import (
     ResumeView,
     RewriteView,
     RouteView,
+    StoryView,
     TaskView,
 )
 
@@ -116,6 +118,33 @@ def print_task(out: Console, task: TaskView) -> None:
         _print_fact(out, str(event.seq), f"{event.at:%H:%M:%S} {event.kind}: {said}")
     if task.next_seq is not None:
         _print_fact(out, "more", f"--since {task.next_seq}")
+
+
+def print_story(out: Console, task: StoryView) -> None:
+    """Print everything about one task, and a line for each attempt."""
+    print_task(out, task)
+    for each in task.attempts:
+        _print_fact(out, f"attempt {each.attempt}", attempt_line(each))
+
+
+def attempt_line(attempt: AttemptView) -> str:
+    """Return who made an attempt, with which model by which way, what that cost, and how it ended."""
+    ended = attempt.ended_at or datetime.now(UTC)
+    parts = (
+        attempt.executor or say("nobody yet"),
+        attempt.model,
+        attempt.route or attempt.endpoint,
+        attempt_cost(attempt),
+        f"{attempt.began_at.astimezone():%H:%M:%S}, {in_words(ended - attempt.began_at)}",
+        say(attempt.end or "runs"),
+    )
+    return " · ".join(part for part in parts if part)
+
+
+def attempt_cost(attempt: AttemptView) -> str:
+    """Return what an attempt cost in a few columns; a `?` stands for calls of unknown cost."""
+    unknown = "+?" if attempt.cost_unknown_calls else ""
+    return (money(attempt.cost_usd) + unknown) if attempt.cost_usd is not None else unknown.removeprefix("+")
 
 
 def print_question(out: Console, question: QuestionView) -> None:

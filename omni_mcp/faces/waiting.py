@@ -6,11 +6,9 @@ by a request to it (protocols up to 2025-11-25), elicitation by what the call re
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 from fastmcp import Context
-from fastmcp.dependencies import Depends
 from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from fastmcp.utilities.tasks import TASKS_EXTENSION_ID
 from mcp import MCPError
@@ -19,7 +17,6 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_mcp.errors import QuestionGone
-from omni_mcp.faces.caller import AContext, service_of
 from omni_mcp.faces.elicit import answer_of, for_the_client, may_be_asked
 from omni_mcp.question import Action
 from omni_mcp.service import Service
@@ -156,11 +153,3 @@ class CallingClient:
 def _merged(first: TaskView, now: TaskView) -> TaskView:
     kept = {name: getattr(first, name) for name in SUBMIT_SAID if getattr(now, name) is None}
     return now.model_copy(update=kept)
-
-
-def the_calling_client(context: Context = AContext) -> CallingClient:
-    """Return the client of this call."""
-    return CallingClient(service_of(context), context)
-
-
-ACallingClient: Any = Depends(the_calling_client)

@@ -30,6 +30,10 @@ LEAD = timedelta(seconds=60)
 """How long the right to probe holds without renewal."""
 LEASE = timedelta(seconds=30)
 """How long a claim holds without renewal; it is renewed at a quarter of this."""
+GRACE = timedelta(seconds=10)
+"""How much longer others wait where machines share a ledger: the lease is over on the server, and the runs are, too."""
+KEPT = timedelta(seconds=20)
+"""How long an engine there lets its runs go on without renewal: what is left of the lease is to end them in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,21 @@ class Remembered:
 
     asked: str
     outcome: str
+    owed: bool = False
+    """True: it is owed to a memory server; False: the ledger keeps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedMemory:
+    """What a task left and a memory server has not taken: a row of its outbox."""
+
+    number: int
+    memory: Memory
+    due_at: datetime
+    tries: int = 0
+    trouble: str | None = None
+    """Why the last try failed."""
+    given_up_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +221,11 @@ class Ledger(Protocol):
     (`begin` returns None: somebody was quicker). All raise `LedgerBusy` or `LedgerUnusable` when the disk says no.
     """
 
+    @property
+    def shared(self) -> bool:
+        """Whether engines of several homes, on machines of their own, may work on it."""
+        ...
+
     # what faces do
     async def submit(self, spec: TaskSpec, *, task_id: str, choice: Choice | None) -> Submitted:
         """Write a new task, or return the one that its idempotency key names.
@@ -253,7 +277,7 @@ class Ledger(Protocol):
     async def retire(self, owner: str, *, only_if_idle: bool, scheduled: Collection[str] = ()) -> bool:
         """Mark the engine gone. With `only_if_idle` in one transaction with the check that no task is open.
 
-        A delivery that is owed counts as open, and so does each schedule of `scheduled` that is not paused.
+        What a channel or a memory server is owed counts as open, and each schedule of `scheduled` that is not paused.
         """
         ...
 
@@ -289,8 +313,21 @@ class Ledger(Protocol):
         """idle -> dispatching, attempt + 1; spends a consent and its principal's turn. None: it is no longer idle."""
         ...
 
-    async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
-        """dispatching -> executing: on disk before the executor is told."""
+    async def bind(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        choice: Choice,
+        endpoint: str,
+        run_id: str,
+        stays: bool = False,
+    ) -> Task:
+        """dispatching -> executing: on disk before the executor is told.
+
+        `stays`: the run leaves on this machine what a later attempt goes on with, so none is begun on another.
+        """
         ...
 
     async def checkpoint(
@@ -389,8 +426,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def expire(self) -> int:
-        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many."""
+    async def expire(self, *, living: Collection[str] = ()) -> int:
+        """-> failed for all idle and waiting tasks whose deadline has come. Returns how many were moved.
+
+        One whose run may live at an executor of `living` is freed instead: an engine has to end that run first.
+        """
         ...
 
     async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
@@ -414,6 +454,13 @@ class Ledger(Protocol):
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         """Extend all claims of this owner in one statement; returns the ids it still holds."""
+        ...
+
+    async def bury(self, owner: str) -> bool:
+        """Take note that an owner is over, of which no lock says here that it lives; from then on it holds nothing.
+
+        False: it is of another home, and has renewed within its lease and `GRACE`, by the clock of the database.
+        """
         ...
 
     async def open_usage(self, usage: Usage, allowance: Allowance | None = None) -> int:
@@ -476,6 +523,18 @@ class Ledger(Protocol):
         """Remove the memory of a task; returns whose it was. Raises MemoryUnknown, TaskAmbiguous."""
         ...
 
+    async def memory_taken(self, number: int) -> None:
+        """Note that a memory server has it: it is owed no more."""
+        ...
+
+    async def keep_memory(self, number: int) -> None:
+        """Keep here what was owed to a memory server."""
+        ...
+
+    async def put_off_memory(self, number: int, *, trouble: str, due_at: datetime | None) -> None:
+        """Note that it was not taken; it is tried again then, or (None) given up: the history of its task says so."""
+        ...
+
     # readers
     async def recall(self, text: str, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
         """Return what tasks of this principal in this project left that shares words with a text, the nearest first."""
@@ -483,6 +542,18 @@ class Ledger(Protocol):
 
     async def memories(self, text: str | None, *, principal: str | None, limit: int) -> Sequence[Memory]:
         """Return the memories that a principal is shown, the newest first; with a text those nearest to it."""
+        ...
+
+    async def owed_memory(self) -> OwedMemory | None:
+        """Return what a memory server is owed and was due first."""
+        ...
+
+    async def owed_memories(self, *, principal: str | None, limit: int) -> Sequence[OwedMemory]:
+        """Return what a memory server is owed, or never took, of what a principal is shown; the newest first."""
+        ...
+
+    async def owed_to(self, *, principal: str, project: str | None, limit: int) -> Sequence[Memory]:
+        """Return what tasks of this principal in this project left and a memory server is still owed, newest first."""
         ...
 
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
@@ -580,7 +651,7 @@ class Ledger(Protocol):
         ...
 
     async def any_owed(self) -> bool:
-        """Whether any channel is owed a delivery."""
+        """Whether any channel is owed a delivery, or a memory server a memory."""
         ...
 
     async def given_up(self) -> Mapping[str, tuple[int, datetime, str]]:

@@ -76,12 +76,11 @@ class GroupCommit(ABC, Generic[C]):
                 return
             unit.state = "withdrawn"
         if not unit.answer.done():
-            unit.answer.set_exception(
-                LedgerBusy(
-                    f"another process has held the ledger for {self._patience:.1f} s; nothing was written",
-                    next_step="call again; if it stays so, omni-mcp engine status shows who may be stuck",
-                )
-            )
+            unit.answer.set_exception(self._withdrawn())
+
+    @abstractmethod
+    def _withdrawn(self) -> LedgerBusy:
+        """Return what the caller of a unit is told that has not begun in time."""
 
     # below: on the writer's thread
 

@@ -22,7 +22,7 @@ OVER = """
     where state || '' in ('completed', 'failed', 'cancelled') group by 1
 """
 ATTEMPTS = """
-    select coalesce(executor, '') as executor, coalesce(end, 'running') as end, count(*) as n from attempts
+    select coalesce(executor, '') as executor, coalesce("end", 'running') as "end", count(*) as n from attempts
     group by 1, 2
 """
 _TOOK = ", ".join(
@@ -32,19 +32,20 @@ _TOOK = ", ".join(
 CALLS = f"""
     with pairs as (
         select executor, substr(model, 1, {LONGEST}) as model, min(closed_at) as first, min(id) as id,
-            count(*) as calls, count(*) - count(cost_usd) as unknown, total(cost_usd) as usd,
+            count(*) as calls, count(*) - count(cost_usd) as unknown, coalesce(sum(cost_usd), 0.0) as usd,
             coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens), 0) as output
         from usage where closed_at is not null group by 1, 2
     ),
     ranked as (select *, row_number() over (order by first, id) <= {PAIRS} as named from pairs)
-    select iif(named, coalesce(executor, ''), '{OTHER}') as executor, iif(named, model, '{OTHER}') as model,
-        sum(calls) as calls, sum(unknown) as unknown, total(usd) as usd, sum(input) as input, sum(output) as output
+    select case when named then coalesce(executor, '') else '{OTHER}' end as executor,
+        case when named then model else '{OTHER}' end as model,
+        sum(calls) as calls, sum(unknown) as unknown, sum(usd) as usd, sum(input) as input, sum(output) as output
     from ranked group by 1, 2
 """
 """Of closed rows alone: an open one says the model that was asked for, and may end as one of another."""
 CALLS_OPEN = "select count(*) as n from usage where closed_at is null"
 TOOK = f"""
-    select count(*) as n, total(closed_at - opened_at) / 1000000 as seconds, {_TOOK}
+    select count(*) as n, coalesce(sum(closed_at - opened_at), 0) / 1000000.0 as seconds, {_TOOK}
     from usage where closed_at >= opened_at
 """
 

@@ -5,15 +5,21 @@ from collections.abc import Sequence
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.dependants import is_over
 from omni_mcp.ledger.rows import moment
-from omni_mcp.ledger.store import Connection, Row
+from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.task import FailureClass, TaskState
 
 
-def fail_overdue(db: Connection, now: int) -> int:
-    """Fail all idle and waiting tasks that are overdue, and those that wait for them; returns how many were overdue."""
-    rows = db.execute(sql.OVERDUE, {"now": now}).fetchall()
+def fail_overdue(db: Connection, values: Values) -> int:
+    """Fail all idle and waiting tasks that are overdue, and those that wait for them.
+
+    One whose run may live elsewhere is freed instead. Returns how many there were of both. `values`: `now`, `living`.
+    """
+    now = values["now"]
+    rows = db.execute(sql.OVERDUE, values).fetchall()
     for row in rows:
-        if _fail(db, row, now):
+        if row["lives"]:
+            db.execute(sql.FREE_OVERDUE, {"n": row["n"], "now": now})
+        elif _fail(db, row, now):
             is_over(db, row["id"], TaskState.FAILED, now)
     return len(rows)
 

@@ -5,8 +5,8 @@ _MINE = "id = :id and attempt = :attempt and owner = :owner"
 _OPEN = "answered_at is null and gone_at is null"
 
 ASK = f"""
-    update tasks set state = 'waiting', waiting_for = 'input', since = iif(state = 'waiting', since, :now),
-        updated_at = :now, text = :text
+    update tasks set state = 'waiting', waiting_for = 'input', updated_at = :now, text = :text,
+        since = case state when 'waiting' then since else :now end
     where {_MINE} and state in ('executing', 'waiting')
     returning n, attempt
 """
@@ -40,7 +40,7 @@ TAKE_BACK = f"""
     where task = {_N} and number = :number and {_OPEN} and exists (select 1 from tasks where {_MINE})
 """
 GO_ON = f"""
-    update tasks set state = iif(owner is null, 'idle', 'executing'), waiting_for = null, since = :now,
+    update tasks set state = case when owner is null then 'idle' else 'executing' end, waiting_for = null, since = :now,
         updated_at = :now, text = null
     where id = :id and state = 'waiting' and waiting_for = 'input'
         and not exists (select 1 from questions where task = tasks.n and {_OPEN})

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -75,7 +75,7 @@ def as_dict(row: Row) -> Mapping[str, Any]:
     """Return a row by name; one of SQLite looks each name up by walking through all of them."""
     if isinstance(row, dict):
         return cast("Mapping[str, Any]", row)
-    return dict(zip(row.keys(), cast("Iterable[Any]", row), strict=True))
+    return dict(zip(row.keys(), cast("Any", row), strict=True))
 
 
 def a_task(found: Row) -> Task:
@@ -149,6 +149,9 @@ def an_attempt(row: Row) -> Attempt:
         bound_at=maybe_moment(row["bound_at"]),
         ended_at=maybe_moment(row["ended_at"]),
         end=row["end"],
+        route=row["route"],
+        cost_usd=row["cost_usd"],
+        cost_unknown_calls=row["cost_unknown_calls"],
     )
 
 

@@ -7,18 +7,19 @@ SCHEDULES = """
 SCHEDULE = "select * from schedules where name = :name"
 PLAN = """
     insert into schedules (name, plan, seen_until) values (:name, :plan, :now)
-    on conflict do update set plan = :plan, seen_until = :now, queued = '[]' where plan <> :plan
+    on conflict (name) do update set plan = :plan, seen_until = :now, queued = '[]' where schedules.plan <> :plan
 """
 UNPLAN = "update schedules set plan = '', queued = '[]' where name in (select value from json_each(:names))"
 PAUSE = "update schedules set paused_at = coalesce(paused_at, :now) where name = :name"
 UNPAUSE = """
-    update schedules set paused_at = null, seen_until = max(seen_until, :now), queued = '[]'
+    update schedules set paused_at = null, queued = '[]',
+        seen_until = case when seen_until > :now then seen_until else :now end
     where name = :name and paused_at is not null
 """
 _FREE = "not exists (select 1 from tasks where id = schedules.task_id and open = 1)"
 ADVANCE = f"""
     update schedules set seen_until = :seen_until, queued = :queued, said = coalesce(:said, said),
-        said_at = iif(:said is null, said_at, :now)
+        said_at = case when :said is null then said_at else :now end
     where name = :name and plan = :plan and seen_until = :was_seen and queued = :was_queued and paused_at is null
         and (:id is null or {_FREE})
     returning 1

@@ -41,6 +41,8 @@ class SqliteLedger(SqlLedger):
 class SqliteStore(Store):
     """A file, its writer and its reading connection."""
 
+    shared = False
+
     def __init__(self, path: Path, *, clock: Clock, patience: float, engine_lock: Path | None) -> None:
         self._path = path
         self._clock = clock
@@ -51,7 +53,7 @@ class SqliteStore(Store):
         self._writes: int | None = None
         """The inode that the writer had open when we last looked: one that it forsook is to be read no more."""
         self._looked: datetime | None = None
-        self._opening = anyio.Lock()
+        self._opening: anyio.Event | None = None
         self._written = 0
         self._wrote = anyio.Event()
 
@@ -117,13 +119,22 @@ class SqliteStore(Store):
 
         Else nothing waits for the gate: a frozen holder stops those who write, not those who read.
         """
-        async with self._opening:
-            if self._reader is None:
-                self._reader = await self._ready_reader()
-            if self._reader is None:
-                await self._writer.do(lambda db: db.execute("select 1").fetchone())
-                self._reader = await self._connected()
-            return self._reader
+        while self._reader is None:
+            if self._opening is not None:
+                await self._opening.wait()  # all at once: a lock would let them go one by one, a round of the loop each
+                continue
+            self._opening = anyio.Event()
+            try:
+                self._reader = await self._ready_reader() or await self._made_reader()
+            finally:
+                self._opening.set()
+                self._opening = None
+        return self._reader
+
+    async def _made_reader(self) -> aiosqlite.Connection:
+        """Have the writer make the file, or migrate it, and return a connection to it."""
+        await self._writer.do(lambda db: db.execute("select 1").fetchone())
+        return await self._connected()
 
     async def _ready_reader(self) -> aiosqlite.Connection | None:
         """Return a connection to a file of our version; None when there is none."""

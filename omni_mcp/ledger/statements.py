@@ -23,8 +23,10 @@ SEEN = """
 
 The plus keeps SQLite from walking through all tasks of the principal instead.
 """
-FIND = f"select id from tasks where id >= :low and id < :high and {SEEN.format('')} limit 6"
-CLAIMABLE = (
+_FOUND = "id >= :low and {0}id < :high and {1} limit 6"
+FIND = f"select id from tasks where {_FOUND.format('', SEEN.format(''))}"
+FIND_WHOLE = f"{_WHOLE} where t.{_FOUND.format('t.', SEEN.format('t.'))}"
+_CLAIMABLE = (
     """
     with recursive principals (name) as (
         select min(principal) from tasks where state = 'idle'
@@ -34,29 +36,35 @@ CLAIMABLE = (
     ),
     first as (
         select t.n, row_number() over (partition by t.principal, t.priority order by t.n) as place
-        from principals join tasks t on t.n in (
-            select n from tasks
-            where state = 'idle' and principal = name
-                and (queued_for is null or queued_for not in (select value from json_each(:full)))
-            order by priority desc, n limit :limit
-        )
+        from principals {joined}
     )
     """
     + _WHOLE
     + """
     join first on first.n = t.n left join turns u on u.principal = t.principal
-    order by t.priority desc, first.place, u.turn, t.n limit :limit
+    order by t.priority desc, first.place, coalesce(u.turn, 0), t.n limit :limit
     """
 )
-"""By priority; within one the principals take turns, who was served last comes last; of one principal the oldest."""
+_OF_ONE = """
+    select n, principal, priority from tasks
+    where state = 'idle' and principal = name
+        and (queued_for is null or queued_for not in (select value from json_each(:full)))
+    order by priority desc, n limit :limit
+"""
+CLAIMABLE = _CLAIMABLE.format(joined=f"join tasks t on t.n in (select n from ({_OF_ONE}))")
+CLAIMABLE_LATERAL = _CLAIMABLE.format(joined=f"cross join lateral ({_OF_ONE}) t")
+"""By priority; within one the principals take turns, who was served last comes last; of one principal the oldest.
+
+The second is for who walks through all tasks for each principal at the first, and has a word for it.
+"""
 QUEUE = """
     update tasks set queued_for = :executor
-    where state = 'idle' and id in (select value from json_each(:ids)) and queued_for is not :executor
+    where state = 'idle' and id in (select value from json_each(:ids)) and coalesce(queued_for, '') <> :executor
 """
 FORGET_QUEUES = "update tasks set queued_for = null where state = 'idle' and queued_for is not null"
 TAKE_TURN = """
     insert into turns select principal, (select coalesce(max(turn), 0) + 1 from turns) from tasks where n = :n
-    on conflict do update set turn = excluded.turn
+    on conflict (principal) do update set turn = excluded.turn
 """
 _HELD = """
     n in (
@@ -77,7 +85,7 @@ OF_STATE = """
     select * from (
         select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before
         order by t.n desc limit :limit
-    )
+    ) newest
 """
 BOTH = " union all "
 """The newest of one state; of several states each is read by itself, in the order of its index."""
@@ -87,24 +95,31 @@ WAITING_IDS = f"""
         select waiting_for, id, priority, n,
             row_number() over (partition by waiting_for order by priority desc, n) as place
         from tasks where open = 1 and state = 'waiting' and {SEEN.format("")}
-    ) where place <= :limit order by priority desc, n
+    ) placed where place <= :limit order by priority desc, n
 """
 COUNTS = "select state, count(*) as n from tasks where open = 1{of} group by state"
 RESULT_PAGE = f"""
     select substr(whole, :offset + 1, :limit) as text, length(whole) as total_chars, error,
-        length(structured) as structured_chars, iif(length(structured) <= :inline, structured, null) as structured,
-        length(notes) as notes_chars, iif(length(notes) <= :inline, notes, null) as notes
+        length(structured) as structured_chars, length(notes) as notes_chars,
+        case when length(structured) <= :inline then structured end as structured,
+        case when length(notes) <= :inline then notes end as notes
     from (
         select *, case :part when 'structured' then structured when 'notes' then notes else text end as whole
         from results where task = {_N}
-    )
+    ) part
 """
 _LAST = f"(select max(seq) from events where task = {_N})"
 EVENTS = f"""
-    select * from events where task = {_N} and seq > iif(:since < 0, {_LAST} + :since, :since)
+    select * from events where task = {_N} and seq > case when :since < 0 then {_LAST} + :since else :since end
     order by seq limit :limit
 """
-ATTEMPTS_OF = f"select * from attempts where task = {_N} order by number desc limit :limit"
+_OF_ATTEMPT = "from usage u where u.task = a.task and u.attempt = a.number"
+ATTEMPTS_OF = f"""
+    select a.*, (select sum(u.cost_usd) {_OF_ATTEMPT}) as cost_usd,
+        (select count(*) - count(u.cost_usd) {_OF_ATTEMPT}) as cost_unknown_calls,
+        (select u.route {_OF_ATTEMPT} and u.route is not null order by u.id desc limit 1) as route
+    from attempts a where a.task = {_N} order by a.number desc limit :limit
+"""
 ENGINE = "select * from engines order by started_at desc limit 1"
 HEALTH = "select * from executor_health"
 
@@ -162,7 +177,7 @@ _MOVED = " returning n, attempt"
 BEGIN = (
     """
     update tasks set state = 'dispatching', since = :now, updated_at = :now, attempt = attempt + 1, owner = :owner,
-        lease_until = :until, text = null, consented = 0, progress = null, progress_at = null
+        lease_until = :until, text = null, consented = false, progress = null, progress_at = null
     where id = :id and state = 'idle'
     """
     + _MOVED
@@ -186,7 +201,9 @@ PROGRESS = (
     + _MINE
     + " and state in ('executing', 'waiting')"
 )
-CHECKPOINT = f"insert into checkpoints values ({_N}, :snapshot) on conflict do update set snapshot = excluded.snapshot"
+CHECKPOINT = f"""
+    insert into checkpoints values ({_N}, :snapshot) on conflict (task) do update set snapshot = excluded.snapshot
+"""
 FINISH = (
     """
     update tasks set state = :state, open = 0, since = :now, updated_at = :now, owner = null, lease_until = null,
@@ -201,7 +218,7 @@ PARK = (
     """
     update tasks set state = 'waiting', since = :now, updated_at = :now, owner = null, lease_until = null,
         waiting_for = :waiting_for, text = :text, due_at = :due_at, faults = faults + :fault,
-        run_id = iif(:over, null, run_id)
+        run_id = case when :over then null else run_id end
     """
     + _MINE
     + " and state in ('dispatching', 'executing', 'waiting')"
@@ -210,13 +227,13 @@ PARK = (
 RELEASE = (
     """
     update tasks set state = 'idle', since = :now, updated_at = :now, owner = null, lease_until = null, text = :text,
-        waiting_for = null, run_id = iif(:over, null, run_id)
+        waiting_for = null, run_id = case when :over then null else run_id end
     """
     + _MINE
     + " and state in ('dispatching', 'executing', 'waiting')"
     + _MOVED
 )
-END_ATTEMPT = "update attempts set ended_at = :now, end = :end where task = :n and number = :attempt"
+END_ATTEMPT = 'update attempts set ended_at = :now, "end" = :end where task = :n and number = :attempt'
 HOLD = (
     """
     update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = :waiting_for, text = :text,
@@ -225,11 +242,19 @@ HOLD = (
     """
     + _MOVED
 )
-OVERDUE = """
-    select n, id, state, waiting_for, text, deadline from tasks
+_MAY_LIVE = "(run_id is not null and served_by in (select value from json_each(:living)))"
+OVERDUE = f"""
+    select n, id, state, waiting_for, text, deadline, {_MAY_LIVE} as lives from tasks
     where deadline <= :now and open = 1 and +state in ('idle', 'waiting') and owner is null
+        and not (state = 'idle' and queued_for is null and {_MAY_LIVE})
 """
-ATTEMPTS = "select number, executor, end from attempts where task = :n order by number"
+"""A task whose run may live elsewhere is over when that was told to stop; till then it is free for who does that."""
+FREE_OVERDUE = """
+    update tasks set state = 'idle', since = :now, updated_at = :now, waiting_for = null, due_at = null,
+        queued_for = null
+    where n = :n and state in ('idle', 'waiting') and owner is null
+"""
+ATTEMPTS = 'select number, executor, "end" from attempts where task = :n order by number'
 EXPIRE = """
     update tasks set state = 'failed', open = 0, since = :now, updated_at = :now, waiting_for = null, due_at = null,
         text = :text
@@ -300,6 +325,11 @@ ANNOUNCE = """
     insert into engines (owner, pid, version, log, address, started_at, settings)
     values (:owner, :pid, :version, :log, :address, :now, :settings)
 """
+BURY = """
+    update owners set buried = true where owner = :owner and (home = :home or beat_until + :grace <= server_now())
+"""
+IS_BURIED = "select not exists (select 1 from owners where owner = :owner and not buried) as buried"
+"""Only where engines of several machines work on one ledger: one that is buried holds nothing any more."""
 DISMISS = "update engines set dismissed_at = coalesce(dismissed_at, :now) where owner = :owner and gone_at is null"
 FORGET_ENGINES = "delete from engines where owner <> :owner"
 FORGET_HEALTH = "delete from executor_health"
@@ -309,6 +339,7 @@ RETIRE = """
     where owner = :owner and (not :only_if_idle or not (
         exists (select 1 from tasks where open = 1)
         or exists (select 1 from deliveries where told_at is null and given_up_at is null)
+        or exists (select 1 from memory_outbox where given_up_at is null)
         or exists (
             select 1 from json_each(:scheduled)
             where value not in (select name from schedules where paused_at is not null)
@@ -317,12 +348,12 @@ RETIRE = """
 """
 REPORT_HEALTH = """
     insert into executor_health values (:name, :usable, :detail, :now)
-    on conflict do update set usable = excluded.usable, detail = excluded.detail, seen_at = excluded.seen_at
+    on conflict (name) do update set usable = excluded.usable, detail = excluded.detail, seen_at = excluded.seen_at
 """
 MODE = "select * from modes"
 LEAD = """
     update modes set prober = :owner, lease_until = :until
-    where prober is null or prober in (:owner, :over) or lease_until < :now
+    where prober is null or prober in (:owner, :dead) or lease_until < :now
     returning 1
 """
 SAVE_MODE = "update modes set state = :state where prober = :owner returning mode"
@@ -359,7 +390,7 @@ LATE = """
 DELIVERED = f"update deliveries set told_at = :now, tries = tries + 1, trouble = null where n = :n and {_OWED}"
 PUT_OFF = f"""
     update deliveries set tries = tries + 1, trouble = :trouble, due_at = coalesce(:due_at, due_at),
-        given_up_at = iif(:due_at is null, :now, null)
+        given_up_at = case when :due_at is null then :now end
     where n = :n and {_OWED}
 """
 DISOWN = f"""
@@ -374,20 +405,23 @@ SEND_AGAIN = """
     update deliveries set given_up_at = null, due_at = :now
     where given_up_at is not null and channel in (select value from json_each(:channels))
 """
-ANY_OWED = f"select exists (select 1 from deliveries where {_OWED}) as owed"
+ANY_OWED = f"""
+    select exists (select 1 from deliveries where {_OWED})
+        or exists (select 1 from memory_outbox where given_up_at is null) as owed
+"""
 
 _OLD = "select n from tasks where open = 0 and since < :before"
-PURGEABLE = f"select count(*) as n from ({_OLD})"
+PURGEABLE = f"select count(*) as n from ({_OLD}) old"
 MARK_PURGED = f"""
     update idempotency set purged = (select state from tasks where id = task_id)
-    where task_id in (select id from tasks where n in ({_OLD} limit :limit))
+    where task_id in (select id from tasks where n in ({_OLD} order by n limit :limit))
 """
-PURGE = f"delete from tasks where n in ({_OLD} limit :limit)"
+PURGE = f"delete from tasks where n in ({_OLD} order by n limit :limit)"
 
-END_OPEN_ATTEMPTS = "update attempts set ended_at = :now, end = 'unknown (restored)' where ended_at is null"
+END_OPEN_ATTEMPTS = """update attempts set ended_at = :now, "end" = 'unknown (restored)' where ended_at is null"""
 ASK_ALL = """
     update tasks set state = 'waiting', since = :now, updated_at = :now, waiting_for = 'consent', due_at = null,
-        owner = null, lease_until = null, consented = 0, text = :text
+        owner = null, lease_until = null, consented = false, text = :text
     where open = 1
 """
 

@@ -59,6 +59,9 @@ Work = Callable[[Connection], T]
 class Store(Protocol):
     """A database that holds a ledger. All raise `LedgerBusy` or `LedgerUnusable` when it says no."""
 
+    shared: bool
+    """Whether engines of several homes may work on it."""
+
     async def write(self, work: Work[T]) -> T:
         """Run a unit of work in a transaction; returns its result once that is durable."""
         ...

@@ -16,16 +16,17 @@ NEVER = 1 << 62
 """A moment in which no day begins: nothing was spent since."""
 
 SPENDING = """
-    select t.budget_usd, total(u.cost_usd) as task_usd, count(u.opened_at) - count(u.cost_usd) as task_unknown, d.*
+    select t.budget_usd, d.*,
+        (select coalesce(sum(u.cost_usd), 0.0) from usage u where u.task = t.n) as task_usd,
+        (select count(*) - count(u.cost_usd) from usage u where u.task = t.n) as task_unknown
     from (
-        select total(cost_usd) as day_usd, count(*) - count(cost_usd) as day_unknown,
-            total(cost_usd) filter (where executor = :executor) as executor_usd,
+        select coalesce(sum(cost_usd), 0.0) as day_usd, count(*) - count(cost_usd) as day_unknown,
+            coalesce(sum(cost_usd) filter (where executor = :executor), 0.0) as executor_usd,
             count(*) filter (where executor = :executor and cost_usd is null) as executor_unknown,
-            total(cost_usd) filter (where asked = :model) as model_usd,
+            coalesce(sum(cost_usd) filter (where asked = :model), 0.0) as model_usd,
             count(*) filter (where asked = :model and cost_usd is null) as model_unknown
         from usage where opened_at >= :since
-    ) d, tasks t left join usage u on u.task = t.n
-    where t.id = :id group by t.n
+    ) d, tasks t where t.id = :id
 """
 """Without an end of the day: a clock that was set back must not give money away."""
 
@@ -49,7 +50,7 @@ CLOSE = """
     update usage set model = :model, provider = :provider, route = :route, endpoint = coalesce(:endpoint, endpoint),
         closed_at = :now, input_tokens = :input_tokens, output_tokens = :output_tokens, cost_usd = :cost_usd,
         price_source = :price_source
-    where id = :id and closed_at is null
+    where id = :row and closed_at is null
 """
 
 GROUPS: Mapping[str, str] = {
@@ -67,7 +68,7 @@ _SUMS = """
     count(*) as calls, count(*) - count(u.cost_usd) as unknown_calls,
     count(*) filter (where u.cost_usd = 0) as free_calls, count(*) filter (where u.cost_usd > 0) as paid_calls,
     coalesce(sum(u.input_tokens), 0) as input_tokens, coalesce(sum(u.output_tokens), 0) as output_tokens,
-    total(u.cost_usd) as usd
+    coalesce(sum(u.cost_usd), 0.0) as usd
 """
 _SINCE = "u.opened_at >= :since and (:principal is null or u.principal = :principal)"
 COSTS = f"""
@@ -123,7 +124,7 @@ def costs_by(group: str) -> str:
     told = group == "task"
     return COSTS.format(
         group=GROUPS[group],
-        title="t.title" if told else "null",
+        title="max(t.title)" if told else "null",
         tasks="left join tasks t on t.n = u.task" if told else "",
         order=ORDERS.get(group, "usd desc, calls desc, 1"),
     )

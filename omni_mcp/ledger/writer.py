@@ -41,6 +41,12 @@ class Writer(GroupCommit[sqlite3.Connection]):
         self._log = path.with_name(f"{path.name}-wal")
         self._log_inode: int | None = None
 
+    def _withdrawn(self) -> LedgerBusy:
+        return LedgerBusy(
+            f"another process has held the ledger for {self._patience:.1f} s; nothing was written",
+            next_step="call again; if it stays so, omni-mcp engine status shows who may be stuck",
+        )
+
     def _serve(self, batch: list[Unit[sqlite3.Connection, Any]]) -> None:
         """Run a batch and answer it; a connection that broke is closed, so that the next batch opens it anew."""
         try:

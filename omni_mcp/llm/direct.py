@@ -8,9 +8,9 @@ Both dialects have a home with both kinds of provider:
   (https://openrouter.ai/docs/api-reference/chat-completion) and, compatible with Anthropic's, `/messages`
   (https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages).
 
-Who speaks the caller's dialect by birth is asked first. One that fails is left for the next; only what is the task's
-own fault is not, since it would fail everywhere: unless it is too long for that model, or against its rules. How each
-took it is told of each (`Doors`), and one that has failed several times is not asked at all for a while.
+Who speaks the caller's dialect by birth is asked first. One that fails is left for the next, also where it refuses the
+call itself (400, too long, against its rules): another model may take it, as LiteLLM has it too. How each took it is
+told of each (`Doors`), and one that has failed several times is not asked at all for a while.
 """
 
 import logging
@@ -43,7 +43,7 @@ SOON = 1.0
 
 _TELLING = (
     *(FailureClass.RATE_LIMIT, FailureClass.PROVIDER, FailureClass.AUTH, FailureClass.CONFIG),
-    FailureClass.TASK,  # too long, or against the rules, for each of them
+    FailureClass.TASK,  # each of them refuses it
 )
 """When all have failed: which failure says best what to wait for."""
 
@@ -89,8 +89,6 @@ class DirectGateway:
                 with self._doors.through(provider.name):
                     return await send(provider.client, call)
             except ModelError as error:
-                if error.kind is FailureClass.TASK and error.refuses is None:
-                    raise
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
                 errors.append(error)
         raise _all_of(errors) if errors else self._all_rest()

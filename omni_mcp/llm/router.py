@@ -39,14 +39,17 @@ logger = logging.getLogger(__name__)
 DEFAULTS: Mapping[str, Any] = {"timeout": 300, "allowed_fails": 1, "cooldown_time": 30}
 """Of the Router, unless `router_settings` says otherwise; the timeout is that of one route."""
 
+NO_DOTENV: Mapping[str, str] = {"LITELLM_MODE": "PRODUCTION"}
+"""Keeps LiteLLM from loading a `.env` by itself: that of a folder above its package, of the current one in a shell."""
+
 OFFLINE: Mapping[str, str] = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_BLOG_POSTS": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
     "LITELLM_LOCAL_AUTOROUTER_PRESETS": "True",
-    "LITELLM_MODE": "PRODUCTION",  # or it reads a .env in the current directory
     "LITELLM_LOG": "ERROR",
+    **NO_DOTENV,
 }
 """Keeps `import litellm` from calling home and from reading strange files; it looks once, at its import."""
 
@@ -226,6 +229,7 @@ def _loaded(models: Models) -> tuple[Any, Any]:
     """Return litellm and its Router. Raises ModelError: a litellm that cannot be loaded is a fault like others."""
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
+    os.environ.update(NO_DOTENV)  # whatever the shell says: keys and places of calls are those of servers.yaml
     try:
         litellm: Any = importlib.import_module("litellm")
         litellm.telemetry = False

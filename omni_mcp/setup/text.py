@@ -121,6 +121,12 @@ SECTIONS = (
         example='{tokens: {me: {token: "${OMNI_TOKEN}"}}}',
         rows={},
     ),
+    Section(
+        key="log_format",
+        words="How the engine and `omni-mcp serve` log, text or json: docs/observability.md.",
+        example="json",
+        rows={},
+    ),
 )
 
 

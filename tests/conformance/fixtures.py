@@ -134,15 +134,16 @@ def add_content(face: FastMCP[Any]) -> None:
         """Serve the scenario that names it."""
         raise ToolError("This tool intentionally returns an error for testing")
 
-    @face.tool
-    async def test_header_argument(
-        region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})],
-    ) -> ToolResult:
-        """Serve the scenario that names it."""
-        return said(region)
-
+    face.add_tool(test_header_argument)
     dialect = Tool.from_function(_dialect, name="json_schema_2020_12_tool")
     face.add_tool(dialect.model_copy(update={"parameters": DIALECT}))
+
+
+async def test_header_argument(
+    region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})],
+) -> ToolResult:
+    """Serve the scenario that names it."""
+    return said(region)
 
 
 async def _dialect() -> str:

@@ -7,10 +7,9 @@ from fastmcp import FastMCP
 from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from omni_mcp.faces.caller import AService
 from omni_mcp.faces.mcp import answering
 from omni_mcp.faces.native_tasks import missing_capability
-from omni_mcp.faces.waiting import ACallingClient, CallingClient
+from omni_mcp.faces.waiting import CallingClient
 from omni_mcp.service import Service
 from omni_mcp.task import TaskSpec
 from omni_mcp.views import TaskView
@@ -29,14 +28,14 @@ async def handed_off(service: Service, caller: CallingClient, work: TaskSpec) ->
 
 @answering
 async def slow_compute(
-    seconds: float = 1, label: str = "", service: Service = AService, caller: CallingClient = ACallingClient
+    seconds: float = 1, label: str = "", *, service: Service, caller: CallingClient
 ) -> TaskView | ToolResult:
     """Take so long."""
     return await handed_off(service, caller, the_work("compute", seconds=seconds, label=label))
 
 
 @answering
-async def failing_job(service: Service = AService, caller: CallingClient = ACallingClient) -> TaskView | ToolResult:
+async def failing_job(*, service: Service, caller: CallingClient) -> TaskView | ToolResult:
     """Fail, and only for a client that drives tasks."""
     if not caller.drives_tasks:
         raise missing_capability()
@@ -44,29 +43,25 @@ async def failing_job(service: Service = AService, caller: CallingClient = ACall
 
 
 @answering
-async def protocol_error_job(
-    service: Service = AService, caller: CallingClient = ACallingClient
-) -> TaskView | ToolResult:
+async def protocol_error_job(*, service: Service, caller: CallingClient) -> TaskView | ToolResult:
     """Break the executor."""
     return await handed_off(service, caller, the_work("break", attempts=1))
 
 
 @answering
-async def confirm_delete(
-    filename: str = "", service: Service = AService, caller: CallingClient = ACallingClient
-) -> TaskView | ToolResult:
+async def confirm_delete(filename: str = "", *, service: Service, caller: CallingClient) -> TaskView | ToolResult:
     """Ask once."""
     return await handed_off(service, caller, the_work("ask", questions=[f"Delete {filename}?"]))
 
 
 @answering
-async def multi_input(service: Service = AService, caller: CallingClient = ACallingClient) -> TaskView | ToolResult:
+async def multi_input(*, service: Service, caller: CallingClient) -> TaskView | ToolResult:
     """Ask two things at once."""
     return await handed_off(service, caller, the_work("ask", questions=["Who?", "Sure?"]))
 
 
 @answering
-async def tool_with_task(service: Service = AService, caller: CallingClient = ACallingClient) -> TaskView | ToolResult:
+async def tool_with_task(*, service: Service, caller: CallingClient) -> TaskView | ToolResult:
     """Ask before there is a task, then make one of the answer."""
     if not caller.drives_tasks:
         raise missing_capability()

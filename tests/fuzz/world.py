@@ -113,9 +113,10 @@ def _clear(tool: str, given: Mapping[str, Any], answer: CallToolResult) -> None:
 
 @contextmanager
 def secrets_around() -> Generator[None]:
-    """Have secrets in the environment."""
+    """Have secrets in the environment; nobody waits long for tasks that nobody runs."""
     planted = {name: f"{CANARY}-{name.lower()}" for name in SECRETS if name != "OMNI_CANARY_DOTENV"}
-    with patch.dict(os.environ, planted), patch("omni_mcp.service.WAIT_LIMIT", 0.01):
+    waits = patch("omni_mcp.service.WAIT_LIMIT", 0.01), patch("omni_mcp.faces.waiting.HEARTBEAT", 60.0)
+    with patch.dict(os.environ, planted), waits[0], waits[1]:
         yield
 
 
@@ -129,7 +130,7 @@ async def world(folder: Path, **of_the_client: Any) -> AsyncGenerator[World]:
 
     @asynccontextmanager
     async def open_service() -> AsyncGenerator[Service]:
-        async with running_face(home, engine_here=True) as service:
+        async with running_face(home, engine="here") as service:
             opened.append(service)
             yield service
 

@@ -1,5 +1,8 @@
 """A Redis (or Valkey) of our own on a free port of loopback; nothing of it outlives the body."""
 
+# redis-py leaves the types of its keyword arguments out
+# pyright: reportUnknownMemberType=false
+
 import shutil
 import socket
 from collections.abc import AsyncGenerator
@@ -17,7 +20,7 @@ from redis.exceptions import ConnectionError as Away
 from tests.integration.house import until
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
-PASSWORD = "of-a-test"  # noqa: S105 - of a server that lives for one test
+PASSWORD = "of-a-test"
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed (apt-get install redis-server)")
 
@@ -47,6 +50,11 @@ class RedisServer:
                 return bool(await client.ping())
             except Away:
                 return False
+
+    async def executed(self) -> int:
+        """Return how many nudges docket's workers have taken over all."""
+        async with Redis.from_url(self.url) as client:
+            return (await client.info("commandstats")).get("cmdstat_xack", {}).get("calls", 0)
 
     async def wipe(self) -> None:
         async with Redis.from_url(self.url) as client:

@@ -1,10 +1,11 @@
 """What serves the models, from the task to the cloud's request: MCP face, engine, assistant, relay, backend, stub."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastmcp import Client
 
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
@@ -20,12 +21,17 @@ LOADING = 100.0
 """Seconds for a task in an engine that has to load litellm first, on a machine that is busy."""
 
 
-async def run(here: House, models: Mapping[str, Any]) -> dict[str, Any]:
-    """Have the assistant do a task with these models; returns its last status."""
+async def run(here: House, models: Mapping[str, Any], *names: str) -> Sequence[dict[str, Any]]:
+    """Have the assistant do a task with each of these models, or one with that of the settings; returns their ends."""
     here.configure(executors={"assistant": {"preset": "assistant"}}, models=dict(models))
     async with here.client() as client:
-        task = await call(client, "submit_task", description="查一下天气", type="general")
-        return await ended(client, task["task_id"], limit=LOADING)
+        return [await done(client, **({"model": name} if name else {})) for name in names or ("",)]
+
+
+async def done(client: Client[Any], **asked: Any) -> dict[str, Any]:
+    """Submit a task and wait for its end."""
+    task = await call(client, "submit_task", description="查一下天气", type="general", **asked)
+    return await ended(client, task["task_id"], limit=LOADING)
 
 
 def gateway(url: str, key: str = MASTER_KEY, model: str = "auto-chat") -> dict[str, Any]:
@@ -40,7 +46,7 @@ def cloud_row(cloud: Cloud, model: str = "openai/gpt-4o-mini", **params: Any) ->
 async def test_a_task_is_served_by_the_proxy_and_the_defaults_reach_its_request(tmp_path: Path):
     async with stub_litellm() as stub, house(tmp_path) as here:
         stub.stream({"choices": [{"delta": {"content": "晴"}, "finish_reason": "stop"}]})
-        status = await run(here, {"gateway": gateway(stub.url), "defaults": {"temperature": 0.7, "top_k": 40}})
+        [status] = await run(here, {"gateway": gateway(stub.url), "defaults": {"temperature": 0.7, "top_k": 40}})
         assert (status["state"], status["endpoint"], status["model"]) == ("completed", "litellm-proxy", "auto-chat")
         path, headers, body = stub.asked[0]
         assert (path, headers["authorization"]) == ("/v1/chat/completions", f"Bearer {MASTER_KEY}")
@@ -51,10 +57,10 @@ async def test_a_task_is_served_by_the_proxy_and_the_defaults_reach_its_request(
 @pytest.mark.parametrize(
     ("status", "body", "waiting_for", "words"),
     [
-        (429, COOLDOWN, "cloud", "No deployments available"),
+        pytest.param(429, COOLDOWN, "cloud", "No deployments available", marks=pytest.mark.slow),
         (200, {"type": "error", "error": {"type": "api_error", "message": f"odd {MASTER_KEY}"}}, "cloud", "odd"),
         (400, NO_DB, "executor", "models.gateway.api_key"),
-        (400, NO_MODEL, "executor", "models.gateway.for"),
+        pytest.param(400, NO_MODEL, "executor", "models.gateway.for", marks=pytest.mark.slow),
     ],
 )
 async def test_a_failure_of_the_proxy_parks_the_task_with_what_to_do_and_no_key_is_written_down(
@@ -62,7 +68,7 @@ async def test_a_failure_of_the_proxy_parks_the_task_with_what_to_do_and_no_key_
 ):
     async with stub_litellm() as stub, house(tmp_path) as here:
         stub.answer(body, status)
-        told = await run(here, {"gateway": gateway(stub.url)})
+        [told] = await run(here, {"gateway": gateway(stub.url)})
         assert holding(here.home.root, MASTER_KEY) == ["servers.yaml"]
     assert (told["state"], told["waiting_for"]) == ("waiting", waiting_for), told
     assert words in told["text"]
@@ -76,9 +82,10 @@ def holding(folder: Path, key: str) -> list[str]:
     return [file.name for file in files if key.encode() in file.read_bytes()]
 
 
+@pytest.mark.slow
 async def test_a_proxy_that_is_not_there_is_a_reason_to_wait_that_names_it(tmp_path: Path):
     async with house(tmp_path) as here:
-        told = await run(here, {"gateway": gateway(f"http://127.0.0.1:{free_port()}")})
+        [told] = await run(here, {"gateway": gateway(f"http://127.0.0.1:{free_port()}")})
     assert (told["state"], told["waiting_for"]) == ("waiting", "cloud")
     assert "LiteLLM" in told["text"]
 
@@ -88,29 +95,33 @@ class TestInProcess:
 
     pytestmark = LITELLM
 
-    @pytest.mark.parametrize(("drop", "state"), [(True, "completed"), (False, "failed")])
-    async def test_drop_params_decides_what_becomes_of_a_field_that_a_model_does_not_take(
-        self, tmp_path: Path, drop: bool, state: str
-    ):
-        async with running_cloud() as cloud, house(tmp_path) as here:
-            row = {"model_name": "thinker", "litellm_params": cloud_row(cloud, "openai/o3-mini")}
-            models = {
-                "model_list": [row],
-                "defaults": {"temperature": 0.7},
-                "litellm_settings": {"drop_params": drop},
-            }
-            told = await run(here, models)
-            assert (told["state"], told["endpoint"]) == (state, "litellm-router"), told
-            assert [seen.said.get("temperature") for seen in cloud.requests] == ([None] if drop else [])
-
     async def test_the_defaults_and_a_key_from_the_env_file_reach_the_clouds_request(self, tmp_path: Path):
+        """But not the field that a model does not take, where `drop_params` says so."""
         async with running_cloud() as cloud, house(tmp_path) as here:
             here.home.dotenv.write_text("CLOUD_KEY=sk-from-dotenv\n")
-            params = cloud_row(cloud, api_key="os.environ/CLOUD_KEY")
-            row = {"model_name": "chat", "litellm_params": params}
-            told = await run(here, {"model_list": [row], "defaults": {"temperature": 0.7}})
-            assert told["state"] == "completed", told
-            assert (cloud.requests[0].key, cloud.requests[0].said.get("temperature")) == ("tenv", 0.7)
+            told = await run(here, thinking_or_not(cloud, drop=True), "chat", "thinker")
+            assert {(each["state"], each["endpoint"]) for each in told} == {("completed", "litellm-router")}, told
+            assert [(seen.key, seen.said.get("temperature")) for seen in cloud.requests] == [
+                ("tenv", 0.7),
+                ("loud", None),
+            ]
+
+    @pytest.mark.slow
+    async def test_a_field_that_a_model_does_not_take_fails_its_task_without_drop_params(self, tmp_path: Path):
+        async with running_cloud() as cloud, house(tmp_path) as here:
+            [told] = await run(here, thinking_or_not(cloud, drop=False), "thinker")
+            assert (told["state"], told["endpoint"]) == ("failed", "litellm-router"), told
+            assert not cloud.requests
+
+
+def thinking_or_not(cloud: Cloud, *, drop: bool) -> Mapping[str, Any]:
+    """Return two models for the Router: one that takes a temperature, and one that does not."""
+    rows = {"chat": cloud_row(cloud, api_key="os.environ/CLOUD_KEY"), "thinker": cloud_row(cloud, "openai/o3-mini")}
+    return {
+        "model_list": [{"model_name": name, "litellm_params": params} for name, params in rows.items()],
+        "defaults": {"temperature": 0.7},
+        "litellm_settings": {"drop_params": drop},
+    }
 
 
 MODELS = {Dialect.OPENAI: "auto-chat", Dialect.ANTHROPIC: "auto-claude"}
@@ -159,11 +170,11 @@ class TestTheRealProxy:
             async with real_proxy(tmp_path, layers, router_settings=settings) as proxy:
                 await self._serves(proxy, first)
                 models = {"gateway": gateway(proxy.url), "defaults": {"temperature": 0.7}}
-                told = await run(here, models)
+                [told] = await run(here, models)
                 assert (told["state"], told["endpoint"]) == ("completed", "litellm-proxy"), told
                 assert (first.requests[-1].said.get("temperature"), len(second.requests)) == (0.7, 0)
                 first.fail("500")
-                told = await run(here, models)
+                [told] = await run(here, models)
                 assert (told["state"], len(second.requests)) == ("completed", 1), told
                 assert await class_of(proxy, key="sk-wrong") is FailureClass.AUTH
                 assert await class_of(proxy, model="no-such-model") is FailureClass.CONFIG
@@ -172,7 +183,7 @@ class TestTheRealProxy:
                     kind = await class_of(proxy, stream=stream)
                     assert kind is FailureClass.PROVIDER, "an outage, whether it says 500 or 429"
                 await proxy.kill()
-                told = await run(here, models)
+                [told] = await run(here, models)
                 assert (told["state"], told["waiting_for"]) == ("waiting", "cloud"), told
                 assert "LiteLLM" in told["text"]
 

@@ -1,9 +1,11 @@
 """Bad input over HTTP: clients that go away, come all at once, or speak what nobody speaks. It costs no task."""
 
 import json
+import resource
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +15,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from fastmcp import Client
 
 from omni_mcp.home import Home
-from tests.integration.house import House, Served, call, ended
+from tests.integration.house import House, Served, call, ended, house
 from tests.integration.standing import STARTS, standing
 
 pytestmark = pytest.mark.timeout(400)
@@ -68,9 +70,9 @@ async def http(served: Served) -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-def raw(served: Served, body: bytes) -> bytes:
+def raw(served: Served, body: bytes, **more: str) -> bytes:
     """Return a whole request, byte by byte."""
-    head = {**ACCEPT, **CALLS, "host": f"127.0.0.1:{served.port}", "content-length": str(len(body))}
+    head = {**ACCEPT, **CALLS, "host": f"127.0.0.1:{served.port}", "content-length": str(len(body)), **more}
     lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
     return f"POST /mcp HTTP/1.1\r\n{lines}\r\n".encode() + body
 
@@ -109,7 +111,11 @@ async def test_more_at_once_than_it_takes_are_told_to_come_again_and_have_their_
     statuses: dict[str, int] = {}
 
     async def knocks(client: httpx.AsyncClient, key: str) -> None:
-        statuses[key] = (await client.post("/mcp", json=submit(key), headers=CALLS)).status_code
+        answer = await client.post("/mcp", json=submit(key), headers=CALLS)
+        statuses[key] = answer.status_code
+        if answer.status_code == 503:
+            assert answer.headers["retry-after"] == "1"
+            assert answer.json() | {"message": "", "next_step": ""} == OVERLOADED
 
     async with http(served) as client, anyio.create_task_group() as tasks:
         for number in range(CONNECTIONS * 6):
@@ -123,6 +129,54 @@ async def test_more_at_once_than_it_takes_are_told_to_come_again_and_have_their_
         seen = [await call(client, "submit_task", description=k, type="echo", idempotency_key=k) for k in taken[:50]]
         assert all(task["deduplicated"] for task in seen)
         assert (await call(client, "system_mode"))["mode"] == "normal"
+
+
+OVERLOADED = {"code": "overloaded", "message": "", "next_step": "", "retryable": True, "retry_after": 1.0}
+
+KNOCKS = 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_ten_thousand_requests_at_once_are_served_or_told_to_come_again_and_cost_no_task(tmp_path: Path) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < KNOCKS + 500:
+        pytest.skip("each request here is a connection of its own, and this system allows too few")
+    async with house(tmp_path) as here:
+        here.configure(executors={"bench": {"command": "/nothing-is-here", "tool": "echo", "handles": ["echo"]}})
+        async with here.served(limit=STARTS) as served:
+            answers = await knocked(served)
+            assert len(answers) == KNOCKS
+            assert {answer[9:12] for answer in answers.values()} == {b"200", b"503"}
+            refused = [key for key, answer in answers.items() if answer[9:12] == b"503"]
+            assert all(b"retry-after: 1\r\n" in answers[key] and b'"overloaded"' in answers[key] for key in refused)
+            async with Client(served.url, timeout=STARTS) as client:
+                taken = KNOCKS - len(refused)
+                assert sum((await call(client, "system_mode"))["open_tasks"].values()) == taken
+                for key in (refused[0], refused[-1]):
+                    await call(client, "submit_task", description=key, type="echo", idempotency_key=key)
+                assert sum((await call(client, "system_mode"))["open_tasks"].values()) == taken + 2
+
+
+async def knocked(served: Served) -> Mapping[str, bytes]:
+    """Open that many connections, then submit on all of them; returns what was answered, by key."""
+    answers: dict[str, bytes] = {}
+    connected = 0
+    all_there = anyio.Event()
+
+    async def knocks(key: str) -> None:
+        nonlocal connected
+        async with await anyio.connect_tcp("127.0.0.1", served.port) as stream:
+            connected += 1
+            if connected == KNOCKS:
+                all_there.set()
+            await all_there.wait()
+            await stream.send(raw(served, json.dumps(submit(key)).encode(), connection="close"))
+            answers[key] = b"".join([piece async for piece in stream])
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(KNOCKS):
+            tasks.start_soon(knocks, f"of ten thousand {number}")
+    return answers
 
 
 ODD: Mapping[str, tuple[bytes, int]] = {

@@ -35,8 +35,13 @@ LIMIT = 200.0
 TEXT = "said in the end, " * 8
 """Of many pieces: a stream that breaks after its fifth event does so in the middle of them.
 
-A shorter one is cut right behind its last word. Claude Code then either asks again, in the end without a stream, or
-keeps the words and says that they may be incomplete: whichever it sees first, the word's end or the connection's.
+Claude Code then asks again, in the end without a stream, and that is answered.
+"""
+SHORT = "said in the end"
+"""Its fifth event is the end of its words: a stream that breaks there leaves them whole, but not the answer.
+
+Claude Code then asks again, and in the end gives up. Only behind the relay, which passes all on before it says what
+broke; an endpoint that resets the connection may take the last words back, and then they were cut in the middle.
 """
 SILENT = 10
 """Seconds without a word after which a model call is given up here."""
@@ -53,6 +58,8 @@ class Row:
     words: tuple[str, ...]
     """All of them are in its text, or in its result."""
     retry_after: float | None = None
+    text: str = TEXT
+    """What the model was about to say."""
     alone: bool = False
     """It marks its executor as unusable, so it has one of its own."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -63,7 +70,7 @@ class Row:
 
     @property
     def id(self) -> str:
-        return f"{self.via} {self.fault} {self.retry_after or ''}"
+        return f"{self.via} {self.fault} {'short' if self.text is SHORT else self.retry_after or ''}"
 
 
 def cloud(fault: str, *words: str, via: str) -> Row:
@@ -93,8 +100,8 @@ ENDPOINT = (
     cloud("hang", "said nothing for 10 s", "limits.silent_seconds", via="own"),
     cloud("stall", "stopped coming in the middle", via="relay"),
     cloud("stall", "said nothing for 10 s", "limits.silent_seconds", via="own"),
-    cloud("cut", "mid-response", via="relay"),
-    Row(fault="cut", via="own", state="completed", words=("said in the end",)),
+    *(Row(fault="cut", via=via, state="completed", words=(TEXT.strip(),)) for via in BOTH),
+    Row(fault="cut", via="relay", state="cloud", words=("mid-response",), text=SHORT),
     cloud("garbage", "502", via="relay"),
     cloud("garbage", "empty or malformed response", via="own"),
     cloud("empty", "as no model API does: nothing", via="relay"),
@@ -187,7 +194,7 @@ async def scene(tmp_path: Path) -> AsyncGenerator[Scene]:
 def asked(row: Row) -> str:
     if row.via == "fake":
         return f"end as {row.fault}"
-    return script({"text": TEXT, "fault": row.fault, "retry_after": row.retry_after}, {"text": "never said"})
+    return script({"text": row.text, "fault": row.fault, "retry_after": row.retry_after}, {"text": "never said"})
 
 
 FEW = ("relay 503 ", "relay 401 ", "own 429 40", "own cut ", "fake too_old ", "fake empty_result ")

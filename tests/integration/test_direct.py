@@ -165,12 +165,14 @@ async def test_one_that_hangs_leaves_time_for_the_next(dialect: Dialect):
         assert "Done" in await read(await here.gateway.call(dialect, prompt("Plan it")))
 
 
-async def test_what_is_the_tasks_own_fault_is_not_tried_elsewhere():
+async def test_what_one_refuses_is_asked_of_the_next_and_what_all_refuse_is_the_tasks_own_fault():
     async with world() as here:
         here.anthropic.fail("400")
+        assert "Done" in await read(await here.gateway.call(Dialect.ANTHROPIC, prompt("Plan it")))
+        here.openrouter.fail("400")
         error = await here.failing()
         assert (error.status, error.kind) == (400, FailureClass.TASK)
-        assert not here.openrouter.requests
+        assert (len(here.anthropic.requests), len(here.openrouter.requests)) == (2, 2)
 
 
 @pytest.mark.parametrize(

@@ -114,13 +114,11 @@ async def test_a_wrong_password_is_said_without_the_password_and_ends_nothing(
 
 
 @pytest.mark.parametrize("url", ["6379", "http://127.0.0.1:6379", "redis", "memory://"])
-def test_what_is_no_redis_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMNI_DISPATCH", url)
+def test_what_is_no_redis_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="OMNI_DISPATCH") as refused:
-        open_dispatch()
+        open_dispatch(url, machine="desk")
     assert "redis://" in str(refused.value.next_step)
 
 
-def test_a_redis_is_taken_at_its_word(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMNI_DISPATCH", server.url)
-    assert isinstance(open_dispatch(), DocketDispatch)
+def test_a_redis_is_taken_at_its_word(server: RedisServer) -> None:
+    assert isinstance(open_dispatch(server.url, machine="desk"), DocketDispatch)

@@ -13,9 +13,11 @@ from tests.integration.real_proxy import REAL_PROXY
 TASKS = 4
 
 WAYS = [
-    pytest.param(Way.PROXY, (HEALTHY, "500", "garbage", "policy", "cut"), marks=REAL_PROXY),
-    pytest.param(Way.ROUTER, (HEALTHY, REFUSED, "empty", "error", "stall", KILLED), marks=LITELLM),
-    pytest.param(Way.DIRECT, (KILLED,), marks=[]),
+    pytest.param(Way.ROUTER, ("500", "cut"), marks=LITELLM),
+    (Way.DIRECT, ("500",)),
+    pytest.param(Way.PROXY, (HEALTHY, "500", "garbage", "policy", "cut"), marks=[*REAL_PROXY, pytest.mark.slow]),
+    pytest.param(Way.ROUTER, (HEALTHY, REFUSED, "empty", "error", "stall", KILLED), marks=[*LITELLM, pytest.mark.slow]),
+    pytest.param(Way.DIRECT, (KILLED,), marks=pytest.mark.slow),
 ]
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from fastmcp import Client
 
 from omni_mcp.adapters.known_good import Keeper, read
 from omni_mcp.adapters.ladder_keep import keep_if_well
-from omni_mcp.llm.router import OFFLINE
+from omni_mcp.demo.cloud import CHAT, running_cloud
+from omni_mcp.llm.router import NO_DOTENV, OFFLINE
 from omni_mcp.task import LADDER
 from tests.integration.house import House, call, house, refused, until
 from tests.integration.ladders import LiteLLM, litellm_like
@@ -23,6 +25,7 @@ from tests.integration.test_modes import QUICK
 
 pytestmark = pytest.mark.timeout(300)
 STEPS = ("restore: ", "restored ", "start: ", "it serves", "done: ")
+STRANGE_DOTENV = "CLOUD_KEY=sk-stale\nOPENAI_API_BASE=http://127.0.0.1:9/v1\nOPENAI_BASE_URL=http://127.0.0.1:9/v1\n"
 LIMIT = 120.0
 """Seconds that anything may take here."""
 
@@ -140,22 +143,42 @@ class Real(LiteLLM):
 async def test_the_real_proxy_comes_back_from_a_broken_file_and_is_not_started_where_its_port_is_taken(
     tmp_path: Path,
 ) -> None:
-    env = {**OFFLINE, "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    it = Real(folder=tmp_path, fields={"env": env, "cwd": tmp_path, "grace": LIVE_LIMIT})
-    route = {"model": "openai/stub", "api_base": "http://127.0.0.1:9/v1", "api_key": "none"}
+    """A `.env` in its folder is not read; what `env` has is what it gets."""
+    (tmp_path / ".env").write_text(STRANGE_DOTENV)
+    async with running_cloud() as cloud:
+        it = real(tmp_path, CLOUD_KEY="sk-good", OPENAI_BASE_URL=f"{cloud.url}/v1")
+        try:
+            good = it.served()
+            it.write(router_settings={"routing_strategy": "nope"})
+            result = await it.repaired()
+            assert result.status == "completed", result
+            assert "routing_strategy" in result.text
+            assert it.config.read_bytes() == good
+            await asked(it)
+            assert [seen.key for seen in cloud.requests] == ["good"]
+            await keep_if_well(it.setup)
+            it.kill()
+            async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=it.port):
+                refusal = await it.repaired()
+            assert f"(pid {os.getpid()})" in (refusal.message or "")
+            assert "start:" not in refusal.text
+        finally:
+            it.kill()
+
+
+def real(folder: Path, **variables: str) -> Real:
+    """Return the real proxy with one route, which says of itself neither key nor place; it is free to read a `.env`."""
+    offline = {name: value for name, value in OFFLINE.items() if name not in NO_DOTENV}
+    env = {**offline, "PATH": os.environ["PATH"], "HOME": str(folder), **variables}
+    it = Real(folder=folder, fields={"env": env, "cwd": folder, "grace": LIVE_LIMIT})
+    route = {"model": "openai/stub", "api_key": "os.environ/CLOUD_KEY"}
     it.write(model_list=[{"model_name": "usual", "litellm_params": route}], general_settings={"master_key": MASTER_KEY})
-    try:
-        good = it.served()
-        it.write(router_settings={"routing_strategy": "nope"})
-        result = await it.repaired()
-        assert result.status == "completed", result
-        assert "routing_strategy" in result.text
-        assert it.config.read_bytes() == good
-        await keep_if_well(it.setup)
-        it.kill()
-        async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=it.port):
-            refusal = await it.repaired()
-        assert f"(pid {os.getpid()})" in (refusal.message or "")
-        assert "start:" not in refusal.text
-    finally:
-        it.kill()
+    return it
+
+
+async def asked(it: Real) -> None:
+    """Have the proxy serve a call."""
+    body = {"model": "usual", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"authorization": f"Bearer {MASTER_KEY}"}
+    async with httpx.AsyncClient(base_url=it.url, headers=headers, timeout=LIMIT, trust_env=False) as client:
+        (await client.post(CHAT, json=body)).raise_for_status()

@@ -8,12 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from omni_mcp.demo.cloud import CHAT, Cloud, running_cloud
 from tests.integration.house import House, free_port, house
 from tests.integration.real_proxy import MASTER_KEY, REAL_PROXY, proxy_of
-
-pytestmark = REAL_PROXY
 
 OURS = Path(__file__).parents[1] / "data/virtual_router.yaml"
 USERS = next(
@@ -29,7 +28,10 @@ BASES: Sequence[Sequence[str]] = (
     ("ARK_OPENAI_BASE", "ARK_CLAUDE_BASE", "VOLCES_KIMI_BASE"),
 )
 """Variables with the address of each layer."""
-FILES = [OURS, pytest.param(USERS, marks=pytest.mark.skipif(not USERS.exists(), reason="the user's own is not here"))]
+FILES = [
+    pytest.param(OURS, marks=REAL_PROXY),
+    pytest.param(USERS, marks=[*REAL_PROXY, pytest.mark.skipif(not USERS.exists(), reason="not here")]),
+]
 KEYS = ("FREE_API_KEY", "CHAT_AUTO_API_KEY", "NEW_API_KEY", "ZHIPU_API_KEY", "ARK_API_KEY", "VOLCES_KIMI_API_KEY")
 CALLS = 40
 CALLBACK = "from litellm.integrations.custom_logger import CustomLogger\nrouter_instance = CustomLogger()\n"
@@ -52,10 +54,25 @@ def variables(clouds: Sequence[Cloud]) -> Mapping[str, str]:
     }
 
 
+async def test_the_order_is_written_on_consent_once_and_the_old_file_is_kept(tmp_path: Path) -> None:
+    """What LiteLLM then does, the next test has."""
+    config = tmp_path / "config.yaml"
+    config.write_bytes(OURS.read_bytes())
+    async with house(tmp_path) as here:
+        assert (await here.cli("layers", str(config)))[0] == 1, "nobody is here to agree"
+        assert config.read_bytes() == OURS.read_bytes()
+        assert (await here.cli("layers", str(config), "--yes"))[0] == 0
+        written = config.read_bytes()
+        assert (await here.cli("layers", str(config), "--yes"))[0] == 0
+    assert config.with_name("config.yaml.bak").read_bytes() == OURS.read_bytes()
+    assert config.read_bytes() == written
+    rows = [row for row in yaml.safe_load(written)["model_list"] if row["model_name"] == "auto-chat"]
+    assert [row["litellm_params"]["order"] for row in rows] == [1, 3, 2, 4]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "file", [OURS, pytest.param(USERS, marks=pytest.mark.skipif(not USERS.exists(), reason="not here"))]
-)
+@pytest.mark.parametrize("file", FILES)
 async def test_the_layers_hold_once_doctors_fix_was_run(tmp_path: Path, file: Path) -> None:
     async with AsyncExitStack() as stack:
         clouds = [await stack.enter_async_context(running_cloud()) for _ in BASES]

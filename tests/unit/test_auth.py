@@ -14,9 +14,10 @@ import pytest
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
+from starlette.applications import Starlette
 
 from omni_mcp.decide.pace import filled, taken
-from omni_mcp.faces.auth import Bearers
+from omni_mcp.faces.auth import Bearers, discoverable
 from omni_mcp.faces.caller import TOOLS, Bearer, needed
 from omni_mcp.faces.mcp import TOOLS as OF_THE_FACE
 from omni_mcp.faces.pace import KNOWN_MOST, Pace
@@ -180,3 +181,31 @@ def test_who_is_quiet_is_forgotten_and_who_is_not_is_held_to_the_rate() -> None:
 def test_what_cannot_be_in_the_section_is_refused(section: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Http.model_validate(section)
+
+
+# where a token is to be had
+
+
+AT = "http://127.0.0.1:8765"
+
+
+@pytest.mark.parametrize(
+    ("http", "resource"),
+    [
+        ({"hosts": ["*.example.com", "omni.example.com"]}, "https://omni.example.com/mcp"),
+        ({"hosts": ["omni.example.com"], "url": "https://example.com:8443"}, "https://example.com:8443/mcp"),
+        ({"hosts": ["*.example.com"]}, f"{AT}/mcp"),
+        ({"jwt": {"issuer": "a name", "audience": "omni", "public_key": "k"}}, None),
+        ({"jwt": None}, None),
+    ],
+)
+async def test_clients_are_told_of_a_provider_that_they_can_ask(
+    http: dict[str, Any], resource: str | None, keys_of: httpx2.AsyncClient
+) -> None:
+    jwt = {"issuer": "https://id.example.com", "audience": "omni", "public_key": "k"}
+    row = Http.model_validate({"jwt": jwt} | http)
+    routes = discoverable(Bearers(Live(row).now, keys_of), row, AT).get_routes("/mcp")
+    transport = httpx2.ASGITransport(Starlette(routes=routes))
+    async with httpx2.AsyncClient(transport=transport, base_url=AT) as client:
+        told = await client.get("/.well-known/oauth-protected-resource/mcp")
+    assert (told.json()["resource"] if told.status_code == 200 else None) == resource

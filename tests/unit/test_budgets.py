@@ -42,6 +42,9 @@ from omni_mcp.task import (
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests, means_for
 from tests.unit.test_service import Place, place
 
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
+
 HOUR = timedelta(hours=1)
 
 
@@ -283,6 +286,7 @@ def before(path: Path, version: int) -> sqlite3.Connection:
     return db
 
 
+@pytest.mark.sqlite
 async def test_the_costs_of_an_older_ledger_are_kept_with_executor_and_principal(tmp_path: Path) -> None:
     at = 1_767_268_800_000_000
     with closing(before(tmp_path / "ledger.db", 5)) as db:
@@ -305,6 +309,7 @@ async def test_the_costs_of_an_older_ledger_are_kept_with_executor_and_principal
 MANY = 100_000
 
 
+@pytest.mark.sqlite
 def test_a_hundred_thousand_calls_are_summed_by_index(tmp_path: Path) -> None:
     async def opened() -> None:
         async with ledger_for_tests(tmp_path, ToldClock()) as ledger:

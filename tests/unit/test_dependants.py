@@ -11,6 +11,9 @@ from omni_mcp.ledger.base import Ledger
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, Task, TaskState, WaitingFor, new_id
 from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests, result_of
 
+LEDGERS = "all"
+"""What is said here holds for each kind of ledger."""
+
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
 OUTCOMES = {

@@ -11,13 +11,16 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from anyio.to_thread import run_sync
 from packaging.requirements import Requirement
 
-from omni_mcp.doctor import clients, ledger, machine, report
+from omni_mcp.doctor import clients, engine, ledger, machine, memory, report
 from omni_mcp.doctor.finding import Finding, Severity
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.doctor.shell import first_keys, kept, replaced
 from omni_mcp.home import Home
+from omni_mcp.ledger.sqlite import SqliteLedger
+from tests.unit.test_memory import left
 
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
@@ -202,3 +205,33 @@ def test_every_code_is_in_the_documentation() -> None:
     codes = set(re.findall(r'(?:code=|ok\(|note\()\s*"([a-z-]+)"', source)) | {"no-model", "executor-unusable"}
     told = set(re.findall(r"^\| `([a-z-]+)`", (ROOT / "docs/doctor.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert codes == told
+
+
+def test_a_memory_server_that_is_not_there_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "servers.yaml").write_text("memory: {kind: server-memory, command: no-such-program}\n")
+    [found] = memory.memory_server(scene_of(Home(tmp_path)))
+    assert (found.code, found.severity) == ("memory-missing", Severity.ERROR)
+    assert "no-such-program" in found.text
+    (tmp_path / "servers.yaml").write_text("memory: {kind: embedded}\n")
+    assert list(memory.memory_server(scene_of(Home(tmp_path)))) == []
+
+
+async def test_what_a_memory_server_never_took_is_told(tmp_path: Path) -> None:
+    async with SqliteLedger(Home(tmp_path).ledger) as opened:
+        await left(opened, "deploy it", owed=True)
+        owed = await opened.owed_memory()
+        assert owed is not None
+        assert await run_sync(lambda: list(memory.given_up(scene_of(Home(tmp_path))))) == []
+        await opened.put_off_memory(owed.number, trouble="gone", due_at=None)
+        [found] = await run_sync(lambda: list(memory.given_up(scene_of(Home(tmp_path)))))
+    assert found.text == "the memory server never took what 1 tasks left: gone"
+
+
+@pytest.mark.parametrize("line", ["2026-01-01 12:00:00,000 INFO it: down", '{"time": "2026-01-01T12:00:00"}'])
+def test_an_engine_that_ended_well_is_no_crash_however_it_logs(line: str, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.engine_log.parent.mkdir(parents=True, exist_ok=True)
+    home.engine_log.write_text(f"{line}\n")
+    assert [each.code for each in engine.engine(scene_of(home)) if each.severity is Severity.ERROR] == []
+    home.engine_log.write_text(f"{line}\nValueError: boom\n")
+    assert [each.code for each in engine.engine(scene_of(home))] == ["engine-crashed"]

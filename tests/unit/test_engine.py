@@ -864,6 +864,55 @@ async def test_what_may_run_on_elsewhere_is_told_to_stop_although_its_task_only_
         assert ("may go on" in end.text) is not reachable
 
 
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_what_may_run_on_elsewhere_is_told_to_stop_at_the_deadline_of_its_task_that_waits(
+    tmp_path: Path, reachable: bool
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = gone_quiet()
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger, deadline=clock.now() + HOUR)
+        await stepped(engine)
+        assert (await look(ledger, task_id)).state is TaskState.WAITING
+        clock.advance(HOUR)
+        if not reachable:
+            ill = ExecutorHealth(name="fake", usable=False, detail="it does not start", seen_at=clock.now())
+            await ledger.report_health(ill)
+            engine.marks["fake"] = Mark(trouble=ill.detail, until=clock.now() + MARK)
+        await stepped(engine)
+        task = await look(ledger, task_id)
+        assert task.state is TaskState.FAILED
+        assert [ref.run_id for ref in fake.cancelled] == [fake.requests[0].run_id] * reachable
+        assert len(fake.requests) == 1
+        end = await result_of(ledger, task_id)
+        assert end is not None
+        assert end.error is FailureClass.DEADLINE
+        assert "came before attempt 2, which was only to stop its run" in end.text
+        assert ("may go on" in end.text) is not reachable
+
+
+async def test_a_deadline_reaches_the_run_elsewhere_although_its_executor_is_full(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = gone_quiet()
+        fake.row = ATTACHED.model_copy(update={"parallel": 1})
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        late = await submitted(ledger, deadline=clock.now() + HOUR)
+        await stepped(engine)
+        fake.held = True
+        await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun(2)
+            clock.advance(HOUR / 2)
+            await engine.step(attempts)
+            assert (await look(ledger, late)).state is TaskState.IDLE
+            clock.advance(HOUR / 2)
+            await engine.step(attempts)
+            await until(ledger, late, TaskState.FAILED)
+            assert [ref.task_id for ref in fake.cancelled] == [late]
+            fake.let_go()
+
+
 async def test_who_asks_a_second_time_does_not_wait_for_the_other_side(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task_id = await submitted(ledger)

@@ -68,3 +68,17 @@ def test_a_dockerfile_is_read_as_docker_reads_it() -> None:
     assert filled("/opt/bin:$PATH", {"PATH": "/bin"}) == "/opt/bin:/bin"
     with pytest.raises(ValueError, match="ONBUILD is not known here"):
         stages("FROM x\nONBUILD RUN y\n")
+
+
+def test_the_cluster_reaches_nobody_beyond_this_machine_and_its_faces_want_a_token() -> None:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "compose.cluster.yaml").read_text(encoding="utf-8"))["services"]
+    faces = [each for each in services.values() if each.get("command", [""])[0] == "serve"]
+    assert len(faces) == 2
+    assert services["engine"]["deploy"]["replicas"] == 3
+    for name, service in services.items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+    for service in (*faces, services["engine"]):
+        assert "OMNI_TOKEN" in service["environment"]
+        assert service["build"]["args"] == {"EXTRAS": "[cluster]"}
+        assert service["environment"]["OMNI_LEDGER"].startswith("postgresql://omni:$${LEDGER_PASSWORD}@postgres")
+    assert "ARG EXTRAS=" in (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -9,11 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from omni_mcp.errors import QuestionGone, TaskPurged, TransitionRefused
+from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.task import (
@@ -30,6 +32,7 @@ from omni_mcp.task import (
     new_id,
 )
 from omni_mcp.testing import ToldClock, a_spec, result_of
+from tests.postgres import Server
 
 T = TypeVar("T")
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
@@ -125,11 +128,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock = ToldClock()
         self.minute = 0
         self.runner = asyncio.Runner()
-        self.ledger = SqliteLedger(self.folder / "ledger.db", clock=self.clock)
+        self.ledger = self.opened()
         self.model: dict[str, Model] = {}
         self.asked = 0
         self.keys: dict[str, str] = {}
         """Key -> task."""
+
+    def opened(self) -> SqlLedger:
+        return SqliteLedger(self.folder / "ledger.db", clock=self.clock)
 
     def teardown(self) -> None:
         self.do(self.ledger.__aexit__())
@@ -430,3 +436,18 @@ LedgerMachine.TestCase.settings = settings(
     max_examples=50, stateful_step_count=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLedgerMachine = LedgerMachine.TestCase
+
+
+@pytest.mark.postgres
+def test_the_same_holds_on_postgresql(postgres: Server) -> None:
+    class OnPostgres(LedgerMachine):
+        """The same, there."""
+
+        def opened(self) -> SqlLedger:
+            from omni_mcp.ledger.postgres.store import PostgresLedger
+
+            postgres.execute("drop schema if exists machine cascade; create schema machine")
+            return PostgresLedger(postgres.url(schema="machine"), clock=self.clock)
+
+    few = settings(LedgerMachine.TestCase.settings, max_examples=8)
+    run_state_machine_as_test(OnPostgres, settings=few)

@@ -16,6 +16,9 @@ from omni_mcp.task import LOCAL
 from omni_mcp.testing import START, ToldClock, ledger_for_tests
 from tests.unit.test_sqlite_ledger import begun, bound, finished, parked, refused, submitted
 
+LEDGERS = "all"
+"""What is said here holds for each kind of ledger."""
+
 HOUR = timedelta(hours=1)
 
 
@@ -86,6 +89,7 @@ async def test_a_key_outlives_its_task_and_does_not_have_it_done_again(tmp_path:
             await submitted(ledger, idempotency_key="k", description="other")
 
 
+@pytest.mark.sqlite
 async def test_only_what_was_over_before_is_purged_with_all_that_belongs_to_it(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         for _ in range(3):
@@ -111,6 +115,7 @@ def counted(path: Path, table: str) -> int:
         db.close()
 
 
+@pytest.mark.sqlite
 async def test_a_ledger_of_an_older_release_is_upgraded_only_while_no_engine_is_at_work(tmp_path: Path) -> None:
     path, lock = tmp_path / "ledger.db", tmp_path / "engine.lock"
     await run_sync(make_old, path)

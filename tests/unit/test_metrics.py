@@ -4,17 +4,25 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parsed
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from omni_mcp.faces.metrics import Seen
+from omni_mcp.faces import metrics
+from omni_mcp.faces.metrics import Meter, Seen
 from omni_mcp.ledger import measure_statements
 from omni_mcp.ledger.base import ExecutorHealth
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import Choice, Completed, Mode, TaskState, Usage, new_id
 from omni_mcp.testing import ToldClock, a_spec, ledger_for_tests
+from tests.unit.test_service import place
+
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
 
 SECRET = "the plans of alice"
 Lines = dict[tuple[str, tuple[str, ...]], float]
@@ -139,3 +147,22 @@ async def test_an_empty_ledger_has_a_page(tmp_path: Path) -> None:
         found = await lines(ledger, clock)
         assert found["omni_queue_oldest_seconds", ()] == 0
         assert found["omni_model_call_seconds_count", ()] == 0
+
+
+async def test_who_asks_at_once_or_soon_again_is_served_by_one_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place(tmp_path) as here:
+        meter = Meter(lambda: here.service, None)
+        app = Starlette(routes=[Route(metrics.PATH, meter.take)])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as client:
+
+            async def open_tasks() -> float:
+                found = lines_of((await client.get(metrics.PATH)).text)
+                return sum(value for (name, _), value in found.items() if name == "omni_tasks_open")
+
+            assert await open_tasks() == 0
+            await here.submitted()
+            assert await open_tasks() == 0
+            monkeypatch.setattr(metrics, "KEPT", 0)
+            assert await open_tasks() == 1

@@ -22,6 +22,9 @@ from omni_mcp.servers_file import FaultHandler
 from omni_mcp.task import Mode
 from omni_mcp.testing import ToldClock, ledger_for_tests
 
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
+
 OK = Look(verdict=Verdict.OK, said="answers")
 GONE = Look(verdict=Verdict.BROKEN, said="no connection")
 SETUP = Setup(providers=("anthropic",))

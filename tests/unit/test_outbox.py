@@ -23,6 +23,9 @@ from omni_mcp.task import Mode
 from omni_mcp.testing import START, ToldClock, ledger_for_tests
 from tests.integration.house import until
 
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
+
 
 @dataclass
 class FakeChannel:

@@ -19,13 +19,16 @@ from omni_mcp.faces.text import print_task
 from omni_mcp.lang.console import Speaking
 from omni_mcp.ledger.base import LEASE
 from omni_mcp.ledger.questions import LONGEST
-from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
 from omni_mcp.service import QUESTION_SHOWN
 from omni_mcp.task import Completed, Recovery, TaskState, WaitingFor
 from omni_mcp.testing import DONE, FAKE_ROW, FakeExecutor, ToldClock, engine_for, ledger_for_tests
 from tests.unit.test_engine import LIMIT, look, stepped, submitted, until
 from tests.unit.test_service import CHOICE, HOUR, Place, place
+
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
 
 ME = "me"
 WHICH = Asked(
@@ -45,7 +48,7 @@ async def asked(here: Place, task_id: str, what: Asked = WHICH, *, attempt: int 
 
 
 async def a_question(
-    ledger: SqliteLedger, task_id: str, what: Asked = WHICH, *, attempt: int = 1, for_people: bool = False
+    ledger: SqlLedger, task_id: str, what: Asked = WHICH, *, attempt: int = 1, for_people: bool = False
 ) -> Question:
     return await ledger.ask(
         task_id, attempt=attempt, owner=ME, asked=what, for_people=for_people, text="fake asks", notice="fake asks"
@@ -309,7 +312,7 @@ async def test_a_question_outlives_its_engine_where_a_next_run_may_have_the_answ
         begun = await engine.ledger.begin(task_id, owner=ME)
         assert begun is not None
         await engine.ledger.bind(task_id, attempt=1, owner=ME, choice=CHOICE, endpoint="none", run_id="run")
-        assert isinstance(engine.ledger, SqliteLedger)
+        assert isinstance(engine.ledger, SqlLedger)
         await a_question(engine.ledger, task_id)
 
         async def is_dead(owner: str) -> bool:

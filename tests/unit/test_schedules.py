@@ -21,6 +21,9 @@ from omni_mcp.testing import FakeExecutor, ToldClock, engine_for, ledger_for_tes
 
 BERLIN, ALSO_UTC = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 """Read here: what is read already blocks no loop."""
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
+
 MONDAY = datetime(2026, 3, 23, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NIGHTLY = {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}

@@ -21,8 +21,11 @@ from omni_mcp.processes import Origin
 from omni_mcp.servers_file import ExecutorRow, ServersFile
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
-from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, WaitingFor
+from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, Usage, WaitingFor
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
+
+LEDGERS = "slow"
+"""What is said here holds for each kind of ledger."""
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")
 HOUR = timedelta(hours=1)
@@ -213,6 +216,15 @@ async def test_a_worker_of_a_gateway_that_submits_too_deep_is_told_so(tmp_path: 
             await here.ancestors_from(OPENCLAW_CLIENT)
 
 
+async def test_whoever_only_says_that_it_is_a_gateway_learns_of_no_task_of_somebody_else(tmp_path: Path) -> None:
+    async with place(tmp_path, max_depth=0) as here:
+        parent = await here.executing(await here.submitted(), served_by="claw")
+        other = replace(here.service, principal="token:bob")
+        with pytest.raises(TooDeep, match="inside a task of somebody else, 1 levels deep") as refusal:
+            await other.submit(a_spec(), client=OPENCLAW_CLIENT)
+        assert parent not in f"{refusal.value} {refusal.value.next_step}"
+
+
 async def test_a_task_of_another_home_is_an_ancestor_too(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         here.inside("atask0fanotherhome")
@@ -371,7 +383,7 @@ async def test_who_waits_hears_of_the_end_from_the_engine_and_not_by_looking(
     monkeypatch.setattr(sqlite, "POLL", 3600)
     fake, dispatch, waits = FakeExecutor(held=True), Asking(), 40
     async with place(tmp_path, dispatch=dispatch) as here, ledger_for_tests(tmp_path) as theirs:
-        async with LocalDispatch().listen() as doorbell, dispatch.listen(here.ledger.look):
+        async with LocalDispatch().listen() as doorbell, dispatch.calling(here.ledger.look):
             mark = EngineMark(owner="engine", pid=1, version="1", log="", address=doorbell.address, started_at=START)
             await theirs.announce(mark)
             engine = engine_for(theirs, fake, home=tmp_path, doorbell=doorbell)
@@ -386,3 +398,20 @@ async def test_who_waits_hears_of_the_end_from_the_engine_and_not_by_looking(
 
                 attempts.start_soon(end)
                 assert (await here.service.status(task_id, wait_seconds=waits)).state is TaskState.COMPLETED
+
+
+async def test_a_story_has_each_attempt_with_its_route_and_what_its_own_calls_cost(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        task_id = await here.executing(await here.submitted())
+        call = Usage(task_id=task_id, attempt=1, model="m", endpoint="litellm")
+        first = await here.ledger.open_usage(call)
+        await here.ledger.close_usage(first, replace(call, cost_usd=0.25, route="openai/m at api.x"))
+        await here.ledger.open_usage(call)
+        await here.ledger.release(task_id, attempt=1, owner="me", text="again")
+        await here.executing(task_id)
+        story = await here.service.story(task_id)
+    first_try, second = story.attempts
+    assert (first_try.end, first_try.route) == ("released", "openai/m at api.x")
+    assert (first_try.cost_usd, first_try.cost_unknown_calls) == (0.25, 1)
+    assert (second.attempt, second.cost_usd, second.cost_unknown_calls, second.end) == (2, None, None, None)
+    assert story.cost_usd == 0.25

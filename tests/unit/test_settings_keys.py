@@ -18,7 +18,7 @@ CASES = [(path, info.alias or name) for path, table in TABLES.items() for name, 
 LONG = [(path, key) for path, key in CASES if len(key) > 2]
 """Half of `to` may be anything: there all keys of the table are told instead."""
 
-LISTS = {("routing", "rules"), ("notify", "webhooks"), ("notify", "openclaw")}
+LISTS = {("routing", "rules"), ("notify", "webhooks"), ("notify", "openclaw"), ("memory", "prepare")}
 
 
 def misspelt(key: str) -> Collection[str]:

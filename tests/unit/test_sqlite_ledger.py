@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import anyio
 import pytest
 from anyio.to_thread import run_sync
@@ -49,6 +50,9 @@ from omni_mcp.task import (
     new_id,
 )
 from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests, result_of
+
+LEDGERS = "all"
+"""What is said here holds for each kind of ledger."""
 
 CHOICE = Choice(executor="fake", requested="wanted", model="m", reason="because")
 DONE = Completed(text="done", structured={"n": 1}, notes={"turns": 2})
@@ -211,6 +215,7 @@ async def test_a_terminal_task_never_moves_again(verb: str, tmp_path: Path) -> N
         assert await again(ledger, task) == task
 
 
+@pytest.mark.sqlite
 async def test_the_file_itself_refuses_to_wake_the_dead(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await finished(ledger, await bound(ledger))
@@ -582,6 +587,7 @@ async def test_a_change_by_this_process_or_another_wakes_who_waits(tmp_path: Pat
                     assert await ledger.changed(seen, timeout=HOUR)
 
 
+@pytest.mark.sqlite
 async def test_a_change_by_this_process_wakes_at_once_and_not_at_the_next_poll(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -669,6 +675,7 @@ def acknowledged_until_killed(path: Path, count: int) -> Sequence[str]:
         return [line.strip() for line in [*first, *process.stdout] if line.endswith("\n")]
 
 
+@pytest.mark.sqlite
 async def test_what_a_killed_process_acknowledged_is_there(tmp_path: Path) -> None:
     ids = await run_sync(acknowledged_until_killed, tmp_path / "ledger.db", 100)
     async with ledger_for_tests(tmp_path) as ledger:
@@ -691,6 +698,7 @@ def raced(path: Path) -> Sequence[Sequence[str]]:
         return [process.communicate(timeout=30)[0].split() for process in (a, b)]
 
 
+@pytest.mark.sqlite
 async def test_of_two_processes_that_race_for_tasks_each_task_is_begun_by_one(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         ids = {(await submitted(ledger)).id for _ in range(200)}
@@ -713,6 +721,7 @@ async def refused(ledger: SqliteLedger, kind: type[OmniError], sign: str) -> Omn
     return error.value
 
 
+@pytest.mark.sqlite
 async def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     await run_sync(path.write_bytes, b"garbage" * 1000)
@@ -723,6 +732,7 @@ async def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path: Path) 
         assert await submitted(ledger)
 
 
+@pytest.mark.sqlite
 async def test_a_ledger_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await submitted(ledger)
@@ -735,6 +745,7 @@ async def test_a_ledger_of_a_newer_release_is_left_alone(tmp_path: Path) -> None
         assert (await again(ledger, task)).id == task.id
 
 
+@pytest.mark.sqlite
 async def test_a_deleted_ledger_is_missed_by_who_writes_and_by_who_reads(tmp_path: Path) -> None:
     for call in ("write", "read"):
         folder = tmp_path / call
@@ -751,6 +762,7 @@ async def test_a_deleted_ledger_is_missed_by_who_writes_and_by_who_reads(tmp_pat
             assert await ledger.counts() == {TaskState.IDLE: 1}
 
 
+@pytest.mark.sqlite
 async def test_a_replaced_ledger_is_read_after_it_was_noticed(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path / "backup") as backup:
         kept = await submitted(backup)
@@ -768,6 +780,7 @@ async def test_a_replaced_ledger_is_read_after_it_was_noticed(tmp_path: Path) ->
             await again(ledger, task)
 
 
+@pytest.mark.sqlite
 async def test_a_damaged_ledger_works_again_when_it_was_put_right_in_place(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with ledger_for_tests(tmp_path) as ledger:
@@ -799,6 +812,31 @@ async def a_folder_nobody_may_write() -> AsyncGenerator[Path]:
         await run_sync(shutil.rmtree, folder)
 
 
+@pytest.mark.sqlite
+async def test_many_that_read_first_open_the_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    connect = aiosqlite.connect
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        opened.append(args)
+        return connect(*args, **kwargs)
+
+    async with ledger_for_tests(tmp_path, ToldClock()) as ledger:
+        task = await submitted(ledger)
+    monkeypatch.setattr(aiosqlite, "connect", noted)
+    found: list[str] = []
+    async with ledger_for_tests(tmp_path, ToldClock()) as ledger, anyio.create_task_group() as tasks:
+
+        async def reads() -> None:
+            found.append((await ledger.find(task.id, principal=LOCAL)).id)
+
+        for _ in range(50):
+            tasks.start_soon(reads)
+    assert found == [task.id] * 50
+    assert len(opened) == 1
+
+
+@pytest.mark.sqlite
 @pytest.mark.skipif(sys.platform == "win32", reason="permission bits of POSIX")
 async def test_a_read_only_folder_is_an_answer_and_works_when_it_was_made_writable() -> None:
     async with a_folder_nobody_may_write() as folder, ledger_for_tests(folder) as ledger:
@@ -881,12 +919,13 @@ PLANS = {
 
 
 @pytest.mark.parametrize(("statement", "plan"), PLANS.items())
+@pytest.mark.sqlite
 def test_no_hot_statement_scans_or_sorts_the_tasks(statement: str, plan: str) -> None:
     db = sqlite3.connect(":memory:")
     try:
         migrate(db)
         names = ["limit", "now", "until", "owner", "low", "high", "principal", "before", "id", "full", "needs", "cloud"]
-        values = dict.fromkeys(names, 1)
+        values = dict.fromkeys([*names, "living"], 1)
         steps = [row["detail"] for row in db.execute(f"explain query plan {statement}", values)]
     finally:
         db.close()
@@ -894,6 +933,7 @@ def test_no_hot_statement_scans_or_sorts_the_tasks(statement: str, plan: str) ->
     assert not any(step in ("SCAN tasks", "SCAN t") for step in steps), steps
 
 
+@pytest.mark.sqlite
 def test_statements_are_in_the_ledger_alone_but_for_the_proof_of_the_demo():
     root = Path(sql.__file__).parents[1]
     others = [file for file in root.rglob("*.py") if not {"ledger", "demo"} & set(file.relative_to(root).parts)]

@@ -50,7 +50,12 @@ def test_a_run_that_nobody_answers_is_ended(waited: timedelta, why: Stop | None)
     ],
 )
 def test_a_stop_says_why_and_what_is_left(why: Stop, kind: FailureClass, told: str) -> None:
-    failed = stopped(a_task(progress="step 3"), why, left="pid 7")
+    task = replace(a_task(progress="step 3"), since=START - HOUR)
+    failed = stopped(task, why, left="pid 7")
     assert failed.kind is kind
     assert told in failed.message
     assert "left" not in stopped(a_task(), why, left="").message
+
+
+def test_an_attempt_that_began_after_the_deadline_only_stops_the_run() -> None:
+    assert "came before attempt 2, which was only to stop its run" in stopped(a_task(), "deadline", left="").message

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from omni_mcp.faces.text import local, print_list, print_mode, print_result, print_task
+from omni_mcp.faces.text import attempt_line, local, print_list, print_mode, print_result, print_task
 from omni_mcp.faces.watch import watch_tasks
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Speaking
 from omni_mcp.task import Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
-from omni_mcp.views import NEXT_STEP_WAITING, EventView, ListView, ModeView, ResultView, TaskView
+from omni_mcp.views import NEXT_STEP_WAITING, AttemptView, EventView, ListView, ModeView, ResultView, TaskView
 
 A_MODE = ModeView(
     mode=Mode.NORMAL,
@@ -153,3 +153,20 @@ def test_a_result_that_goes_into_a_pipe_stays_as_it_is() -> None:
     out = console()
     print_result(out, ResultView(task_id="a", state=TaskState.COMPLETED, text=TITLE, offset=0, total_chars=9))
     assert printed(out) == TITLE + "\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"end": "released"}, "claude_code · haiku · direct:anthropic · 12:00:00, 30 s · released"),
+        ({"cost_usd": 0.25, "route": "m at api.x"}, "claude_code · haiku · m at api.x · $0.25 · 12:00:00, 30 s · runs"),
+        ({"cost_usd": 0.25, "cost_unknown_calls": 1}, "· $0.25+? ·"),
+        ({"cost_unknown_calls": 2}, "· ? ·"),
+        ({"executor": None, "model": None, "endpoint": None}, "nobody yet · 12:00:00, 30 s · runs"),
+    ],
+)
+def test_an_attempt_is_a_line_with_its_route_and_its_price(changes: dict[str, Any], words: str) -> None:
+    began = START.astimezone().replace(hour=12, minute=0, second=0)
+    told: dict[str, Any] = {"attempt": 1, "executor": "claude_code", "model": "haiku", "endpoint": "direct:anthropic"}
+    told |= {"began_at": began, "ended_at": began + timedelta(seconds=30)}
+    assert words in attempt_line(AttemptView(**{**told, **changes}))

@@ -23,7 +23,7 @@ async def main():
     home.servers.write_text(MODELS)
     @asynccontextmanager
     async def opened():
-        async with running_face(home, engine_here=True) as service:
+        async with running_face(home, engine="here") as service:
             yield service
     async with Client(create_face(opened)) as client:
         task = (await client.call_tool("submit_task", {"description": "x", "budget_usd": 1})).structured_content

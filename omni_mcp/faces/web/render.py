@@ -15,7 +15,8 @@ from starlette.requests import Request
 from omni_mcp import __version__
 from omni_mcp.decide.answering import choices, fields_of
 from omni_mcp.decide.times import in_words
-from omni_mcp.faces.text import cost_cell, cost_line, money, standing, visible
+from omni_mcp.faces.icon import SVG
+from omni_mcp.faces.text import attempt_cost, cost_cell, cost_line, money, standing, visible
 from omni_mcp.lang import ENGLISH, LANGUAGES, say_in
 from omni_mcp.task import SHORT_ID, SYSTEM_REPAIR, TERMINAL, TaskState
 from omni_mcp.views import TaskView
@@ -120,6 +121,8 @@ def _known() -> Mapping[str, Any]:
     """Return what every template may use."""
     return {
         "STATES": [state.value for state in TaskState],
+        "LOGO": Markup(SVG.decode()),  # noqa: S704 - a file of ours
+        "attempt_cost": attempt_cost,
         "cost_cell": cost_cell,
         "cost_line": cost_line,
         "is_over": _is_over,

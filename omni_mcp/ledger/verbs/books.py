@@ -21,7 +21,7 @@ class Books(Part):
         return await self._write(lambda db: books.open_row(db, values, allowance))
 
     async def close_usage(self, usage_id: int, usage: Usage) -> None:
-        values = self._values(**{**asdict(usage), "id": usage_id})
+        values = self._values(**asdict(usage), row=usage_id)
         await self._write(lambda db: db.execute(books.CLOSE, values).rowcount)
 
     async def spending(self, task_id: str, *, executor: str, model: str, since: datetime | None) -> Spending:

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from omni_mcp.ledger import statements as sql
-from omni_mcp.ledger.base import EngineMark, ExecutorHealth, ModeChange, ModeMark
+from omni_mcp.ledger.base import GRACE, EngineMark, ExecutorHealth, ModeChange, ModeMark
 from omni_mcp.ledger.notices import write_notice
-from omni_mcp.ledger.rows import a_change, a_health, a_mode, an_engine, maybe_stamp, stamp, to_json
+from omni_mcp.ledger.rows import MICROSECOND, a_change, a_health, a_mode, an_engine, maybe_stamp, stamp, to_json
 from omni_mcp.ledger.store import Connection
 from omni_mcp.ledger.verbs.part import Part
 from omni_mcp.task import Mode
@@ -35,6 +35,17 @@ class House(Part):
         values = self._values(owner=owner)
         await self._write(lambda db: db.execute(sql.DISMISS, values).rowcount)
 
+    async def bury(self, owner: str) -> bool:
+        if not self.shared:
+            return True
+        values = self._values(owner=owner, grace=GRACE // MICROSECOND)
+
+        def unit(db: Connection) -> bool:
+            db.execute(sql.BURY, values)
+            return db.execute(sql.IS_BURIED, values).fetchone()["buried"]
+
+        return await self._write(unit)
+
     async def engine(self) -> EngineMark | None:
         rows = await self._read(sql.ENGINE, {})
         return an_engine(rows[0]) if rows else None
@@ -48,7 +59,7 @@ class House(Part):
         return {row["name"]: a_health(row) for row in await self._read(sql.HEALTH, {})}
 
     async def lead(self, owner: str, *, over: str | None, until: datetime) -> bool:
-        values = self._values(owner=owner, over=over, until=stamp(until))
+        values = self._values(owner=owner, dead=over, until=stamp(until))
         return await self._write(lambda db: db.execute(sql.LEAD, values).fetchone() is not None)
 
     async def save_mode(

@@ -21,6 +21,11 @@ class Part(Ledger):
         self._store = store
         self._clock = clock or SystemClock()
 
+    @property
+    def shared(self) -> bool:
+        """Whether engines of several homes may work on it."""
+        return self._store.shared
+
     async def watermark(self) -> Watermark:
         return await self._store.watermark()
 
@@ -55,6 +60,7 @@ class Part(Ledger):
             ancestors=to_json(spec.ancestors) if spec.ancestors else None,
             retry_of=spec.retry_of,
             trace=spec.trace,
+            on_machine=spec.options.get("machine"),
             budget_usd=spec.budget_usd,
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )

@@ -20,8 +20,9 @@ class TaskReaders(Part):
 
     async def find(self, id_or_prefix: str, *, principal: str | None) -> Task:
         low, high = id_range(id_or_prefix)
-        rows = await self._read(sql.FIND, {"low": low, "high": high, "principal": principal})
-        return a_task((await self._read(sql.TASK, {"id": the_one(id_or_prefix, [row["id"] for row in rows])}))[0])
+        rows = await self._read(sql.FIND_WHOLE, {"low": low, "high": high, "principal": principal})
+        wanted = the_one(id_or_prefix, [row["id"] for row in rows])
+        return next(a_task(row) for row in rows if row["id"] == wanted)
 
     async def result_page(
         self, task_id: str, *, offset: int = 0, limit: int, part: ResultPart = "text", inline: int = 0

@@ -1,6 +1,6 @@
 """The moves of a task, from submit to its end: each is one guarded write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import LEASE, Remembered, Submitted
 from omni_mcp.ledger.dependants import is_over
 from omni_mcp.ledger.overdue import fail_overdue
-from omni_mcp.ledger.rows import TITLE, a_task, maybe_stamp, stamp, to_json
+from omni_mcp.ledger.rows import MICROSECOND, TITLE, a_task, maybe_stamp, stamp, to_json
 from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.verbs.part import Part, held, moved, submitted
@@ -33,13 +33,13 @@ class Tasks(Part):
         values = self._values(id=task_id, text=text, **end)
 
         def unit(db: Connection) -> Row:
-            held = db.execute(sql.CANCEL_LIVING, values).fetchone() if lives else None
-            if held is None and (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
+            told = db.execute(sql.CANCEL_LIVING, values).fetchone() if lives else None
+            if told is None and (free := db.execute(sql.CANCEL_FREE, values).fetchone()) is not None:
                 db.execute(sql.NEW_RESULT, {**values, "n": free["n"]})
                 is_over(db, task_id, TaskState.CANCELLED, values["now"])
-            elif (held := held or db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
+            elif (told := told or db.execute(sql.CANCEL_HELD, values).fetchone()) is not None:
                 wish = {**values, "kind": "note", "text": f"asked to be {text}", "data": None}
-                db.execute(sql.NOTE, {**wish, "attempt": held["attempt"]})
+                db.execute(sql.NOTE, {**wish, "attempt": told["attempt"]})
             return the_task(db, task_id)
 
         return a_task(await self._write(unit))
@@ -50,11 +50,22 @@ class Tasks(Part):
         return await self._move("resume", sql.RESUME, values, *raised, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
 
     async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
-        values = self._values(id=task_id, owner=owner, until=stamp(self._clock.now() + lease))
+        until = stamp(self._clock.now() + lease)
+        values = self._values(id=task_id, owner=owner, until=until, lease=lease // MICROSECOND)
         row = await self._write(lambda db: moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT, sql.TAKE_TURN))
         return None if row is None else a_task(row)
 
-    async def bind(self, task_id: str, *, attempt: int, owner: str, choice: Choice, endpoint: str, run_id: str) -> Task:
+    async def bind(
+        self,
+        task_id: str,
+        *,
+        attempt: int,
+        owner: str,
+        choice: Choice,
+        endpoint: str,
+        run_id: str,
+        stays: bool = False,
+    ) -> Task:
         values = self._values(
             id=task_id,
             attempt=attempt,
@@ -65,6 +76,7 @@ class Tasks(Part):
             model=choice.model,
             endpoint=endpoint,
             run_id=run_id,
+            stays=stays,
         )
         return await self._move("bind", sql.BIND, values, sql.BIND_ATTEMPT)
 
@@ -184,11 +196,11 @@ class Tasks(Part):
             return 0
         return await self._write(lambda db: db.execute(wake, bound).rowcount)
 
-    async def expire(self) -> int:
-        values = self._values()
+    async def expire(self, *, living: Collection[str] = ()) -> int:
+        values = self._values(living=to_json(sorted(living)))
         if not await self._read(sql.OVERDUE, values):
             return 0
-        return await self._write(lambda db: fail_overdue(db, values["now"]))
+        return await self._write(lambda db: fail_overdue(db, values))
 
     async def queue(self, task_ids: Sequence[str], *, executor: str) -> None:
         values = self._values(ids=to_json(task_ids), executor=executor)
@@ -211,7 +223,7 @@ class Tasks(Part):
         return await self._write(unit)
 
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
-        values = self._values(owner=owner, until=stamp(self._clock.now() + lease))
+        values = self._values(owner=owner, until=stamp(self._clock.now() + lease), lease=lease // MICROSECOND)
         return await self._write(lambda db: [row["id"] for row in db.execute(sql.RENEW, values).fetchall()])
 
 

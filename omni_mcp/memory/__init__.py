@@ -1,0 +1,1 @@
+"""Where memories are kept: in the ledger, or by an MCP server."""
