@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MEASURED = ROOT / "benchmarks" / "measured.json"
+"""What was measured last, part by part."""
 
 
 def built(folder: Path) -> Path:

@@ -13,10 +13,9 @@ from typing import Any
 from jinja2 import Environment
 
 from benchmarks import scale
-from benchmarks.empty import ROOT
+from benchmarks.empty import MEASURED, ROOT
 from benchmarks.run import PARTS, Row, goal, met
 
-MEASURED = ROOT / "benchmarks" / "measured.json"
 DOCS = ROOT / "docs"
 PICTURES = Path("pictures/benchmarks")
 """Where the pictures are, seen from the page."""

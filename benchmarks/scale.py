@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from benchmarks.empty import MEASURED
+
 DAY = 86_400
 UNITS_OF_A_LIFE = 4
 """Writes of a task's life in the ledger: submit, begin, bind, finish."""
@@ -244,8 +246,6 @@ def filled(text: str, cost: Costs) -> str:
 
 def main() -> None:
     """Print the tables."""
-    from benchmarks.report import MEASURED
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.parse_args()
     print("\n\n".join(tables(costs(json.loads(MEASURED.read_text(encoding="utf-8")))).values()))

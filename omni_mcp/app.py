@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from anyio.to_thread import run_sync
 
 from omni_mcp import __version__, background, crashes, processes
@@ -105,20 +105,14 @@ async def running_engine(
     `died` are those before it that did not come up.
     """
     from omni_mcp.engine import Engine
-    from omni_mcp.executors.pool import swept
 
     owner = new_id()
     live = LiveSettings(home)
-    async with AsyncExitStack() as stack:
-        doorbell = await stack.enter_async_context(_dispatch(home).listen())
-        stack.enter_context(owner_lock(home.owners, owner))
-        await _announce(ledger, _mark(home, owner, doorbell.address, SystemClock()))
-        background.is_up()
-        await run_sync(_end_the_dead, home)
-        watch = await stack.enter_async_context(_watch(live.now(), ledger, owner, doorbell, died))
-        await stack.enter_async_context(swept(owner))
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(tasks.cancel_scope.cancel)
+    async with (
+        _living(home, ledger, owner) as doorbell,
+        _watch(live.now(), ledger, owner, doorbell, died) as watch,
+        _until_left() as tasks,
+    ):
 
         async def opened(settings: Settings) -> "Means":
             return await tasks.start(_means, settings, ledger, owner, watch)
@@ -142,6 +136,30 @@ async def running_engine(
             tasks.start_soon(engine.keep_in_time, name="leases")
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
         yield engine
+
+
+@asynccontextmanager
+async def _living(home: Home, ledger: Ledger, owner: str) -> AsyncGenerator[Doorbell]:
+    """Be alive as `owner` and say so; what engines that died have left is ended, and in the end what we leave."""
+    from omni_mcp.executors.pool import swept
+
+    async with _dispatch(home).listen() as doorbell:
+        with owner_lock(home.owners, owner):
+            await _announce(ledger, _mark(home, owner, doorbell.address, SystemClock()))
+            background.is_up()
+            await run_sync(_end_the_dead, home)
+            async with swept(owner):
+                yield doorbell
+
+
+@asynccontextmanager
+async def _until_left() -> AsyncGenerator[TaskGroup]:
+    """Open a task group that is cancelled when the body ends."""
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        finally:
+            tasks.cancel_scope.cancel()
 
 
 async def _announce(ledger: Ledger, mark: EngineMark) -> None:

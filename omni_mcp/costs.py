@@ -85,10 +85,10 @@ async def _cells(ledger: Ledger, *, since: datetime, principal: str | None) -> l
     return [CellView.model_validate({**asdict(cell), "usd": round(cell.usd, 9)}) for cell in found]
 
 
-async def _spent_since(begins: datetime, ledger: Ledger, servers: ServersFile) -> list[BudgetView] | None:
+async def _spent_since(since: datetime, ledger: Ledger, servers: ServersFile) -> list[BudgetView] | None:
     """Return the daily budgets, if there are any, with what all have spent of them since the day began."""
     executors, models = [
-        await ledger.costs(group, since=begins, principal=None, limit=ROWS) for group in ("executor", "asked")
+        await ledger.costs(group, since=since, principal=None, limit=ROWS) for group in ("executor", "asked")
     ]
     return list(_budgets(servers, executors, models)) or None
 

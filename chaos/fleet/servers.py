@@ -43,7 +43,9 @@ class Server:
         deadline = time.monotonic() + LIMIT
         while not self.is_up():
             if time.monotonic() > deadline or self.process.poll() is not None:
-                raise TimeoutError(f"{self.argv[0]} did not come up: {self.log.read_text(errors='replace')[-500:]}")
+                raise TimeoutError(
+                    f"{self.argv[0]} did not come up: {self.log.read_text(encoding='utf-8', errors='replace')[-500:]}"
+                )
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -132,8 +134,8 @@ def _initialised(folder: Path, sockets: Path) -> Sequence[str]:
     binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda path: int(path.parent.name))
     if binaries is None:
         raise FileNotFoundError("PostgreSQL is not installed: make servers")
+    data.mkdir()
     for path in (data, word):
-        path.mkdir() if path is data else None
         shutil.chown(path, NOBODY)
     as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     init = ["--pgdata", str(data), "--username", NAME, "--auth", "scram-sha-256", "--pwfile", str(word), "--no-sync"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import scale
-from benchmarks.report import DOCS, MEASURED, pages, picture, table
+from benchmarks.empty import MEASURED
+from benchmarks.report import DOCS, pages, picture, table
 from benchmarks.run import PARTS
 
 CHEAP = scale.Costs(tool_call=0.001, task=0.001, life=0.0001, model_call=0.001)

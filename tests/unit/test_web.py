@@ -418,7 +418,7 @@ def test_an_attempt_lies_within_the_life_of_its_task() -> None:
     second = AttemptView(attempt=2, began_at=at(15), bound_at=at(15))
     view = AttemptsView(task_id="t", created_at=START, attempts=[first, second])
     bars = attempt_bars(view, at(20))
-    assert [(bar.at, bar.size, bar.colour) for bar in bars] == [(0, 500, "waiting"), (750, 250, "executing")]
+    assert [(each.at, each.size, each.colour) for each in bars] == [(0, 500, "waiting"), (750, 250, "executing")]
 
 
 def test_an_outage_is_drawn_over_what_went_well_however_short_it_was() -> None:
