@@ -6,11 +6,8 @@ from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note
 from omni_mcp.doctor.ledger import rows_of
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import edit, ours
+from omni_mcp.ledger.memory_statements import GIVEN_UP
 from omni_mcp.memory.kinds import spec_of, tools_of
-
-GIVEN_UP = """
-    select count(*) as n, max(trouble) as trouble from memory_outbox where given_up_at is not null having count(*) > 0
-"""
 
 
 def memory_server(scene: Scene) -> Iterator[Finding]:

@@ -24,3 +24,6 @@ OF = """
     select * from memory_outbox where given_up_at is null and principal = :principal and project = :project
     order by n desc limit :limit
 """
+GIVEN_UP = """
+    select count(*) as n, max(trouble) as trouble from memory_outbox where given_up_at is not null having count(*) > 0
+"""
