@@ -72,6 +72,7 @@ async def engine() -> Found:
     """Measure our engine on our ledger."""
     runs, bell = Runs(), LocalDoorbell()
     spec = TaskSpec(description=TEXT, type="bench")
+    found: Found = {}
     with tempfile.TemporaryDirectory() as folder:
         async with SqliteLedger(Path(folder, "ledger.db")) as store, anyio.create_task_group() as tasks:
             ours = engine_for(store, AtOnce(runs), home=Path(folder), doorbell=bell)
