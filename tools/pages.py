@@ -91,8 +91,7 @@ def _word(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{word}`" for word in words)
     word = {"string": "text", "integer": "whole number", "array": "list", "object": "mapping", "boolean": "true, false"}
     bounds = f" {kind['minimum']:g} to {kind['maximum']:g}" if _bounded(kind) else ""
-    name: str = kind["type"]
-    return word.get(name, name) + bounds
+    return f"{word.get(kind['type'], kind['type'])}{bounds}"
 
 
 def _bounded(kind: Mapping[str, Any]) -> bool:
