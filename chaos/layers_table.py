@@ -8,7 +8,8 @@ from pathlib import Path
 
 from chaos.stage import say
 
-HEALTHY, REFUSED, KILLED = "none", "refused", "500, engine killed"
+HEALTHY, REFUSED, KILLED = "none", "refused", "500 and kills"
+"""Without a comma: a model of that name would be two for LiteLLM's proxy."""
 NEARLY = 0.95
 """The share of calls that the next layer serves: one that the machine keeps busy for too long is passed over, too."""
 

@@ -10,12 +10,14 @@ Both dialects have a home with both kinds of provider:
 
 Who speaks the caller's dialect by birth is asked first. One that fails is left for the next, also where it refuses the
 call itself (400, too long, against its rules): another model may take it, as LiteLLM has it too. How each took it is
-told of each (`Doors`), and one that has failed several times is not asked at all for a while.
+told of each (`Doors`), and one that has failed several times is not asked at all for a while. One whose stream broke in
+its middle is asked last for a while: its caller's next call goes elsewhere.
 """
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -27,6 +29,7 @@ from omni_mcp.llm.base import Answer, Dialect, Doors, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
+from omni_mcp.llm.layers import Rests
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
 from omni_mcp.llm.routes import named
 from omni_mcp.llm.usage import Tokens
@@ -68,6 +71,7 @@ class DirectGateway:
         self._doors = doors
         self._providers = [_Provider(name, row, key, silence) for name, (row, key) in rows.items()]
         self._deadline = deadline
+        self._broken = Rests(time.monotonic)
 
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
@@ -76,7 +80,9 @@ class DirectGateway:
         ends_at = time.monotonic() + self._deadline
         errors: list[ModelError] = []
         open_now = [provider for provider in self._providers if self._doors.opens(provider.name)]
-        left = sorted(open_now, key=lambda provider: provider.dialect is not dialect)
+        left = sorted(
+            open_now, key=lambda provider: (self._broken.rests(provider.name), provider.dialect is not dialect)
+        )
         while left:
             share = (ends_at - time.monotonic()) / len(left)
             provider, *left = left
@@ -87,7 +93,7 @@ class DirectGateway:
                 continue
             try:
                 with self._doors.through(provider.name):
-                    return await send(provider.client, call)
+                    return _Heard(await send(provider.client, call), provider.name, self._broken)
             except ModelError as error:
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
                 errors.append(error)
@@ -105,6 +111,35 @@ class DirectGateway:
         """Close the connections."""
         for provider in self._providers:
             await provider.client.aclose()
+
+
+class _Heard:
+    """An answer whose end is heard of: a provider whose stream breaks is asked last for a while."""
+
+    def __init__(self, answer: Answer, provider: str, broken: Rests) -> None:
+        self._answer = answer
+        self._provider = provider
+        self._broken = broken
+
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The whole JSON body; None when it streams."""
+        return self._answer.body
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Pass the pieces on. Raises ModelError."""
+        try:
+            async with aclosing(self._answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ModelError:
+            self._broken.begin(self._provider)
+            raise
+        self._broken.end(self._provider)
+
+    def spent(self) -> Spent:
+        """Return what it used."""
+        return self._answer.spent()
 
 
 class _Provider:

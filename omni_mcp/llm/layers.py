@@ -61,6 +61,10 @@ class Rests:
         """Ask it again: it has served."""
         self._rests.pop(layer, None)
 
+    def rests(self, layer: str) -> bool:
+        """Whether it is passed over now."""
+        return layer in self._rests and self._rests[layer].until > self._now()
+
     def target(self, layers: Sequence[str], tried: Collection[str]) -> str | None:
         """Return the layer to ask for by its id; None: the choice is LiteLLM's, as ever."""
         left = [layer for layer in layers if layer not in tried]

@@ -165,6 +165,16 @@ async def test_one_that_hangs_leaves_time_for_the_next(dialect: Dialect):
         assert "Done" in await read(await here.gateway.call(dialect, prompt("Plan it")))
 
 
+async def test_one_whose_stream_breaks_in_the_middle_is_asked_last_for_a_while():
+    async with world() as here:
+        here.anthropic.fail("cut")
+        with pytest.raises(ModelError):
+            await read(await here.gateway.call(Dialect.ANTHROPIC, prompt("Plan it", stream=True)))
+        for _ in range(2):
+            assert "Done" in await read(await here.gateway.call(Dialect.ANTHROPIC, prompt("Plan it", stream=True)))
+        assert (len(here.anthropic.requests), len(here.openrouter.requests)) == (1, 2)
+
+
 async def test_what_one_refuses_is_asked_of_the_next_and_what_all_refuse_is_the_tasks_own_fault():
     async with world() as here:
         here.anthropic.fail("400")
