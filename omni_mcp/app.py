@@ -65,7 +65,7 @@ async def running_face(
             keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
             if watch and engine == "background":
                 tasks.start_soon(keeper.watch, name="engine keeper")
-            engines = {"background": keeper, "here": EngineInside(), "elsewhere": EngineElsewhere(shared=ledger.shared)}
+            engines = {"background": keeper, "here": EngineInside(), "elsewhere": EngineElsewhere(home, ledger.shared)}
             dispatch = _dispatch(home)
             async with dispatch.calling(ledger.look):
                 yield Service(
@@ -73,7 +73,7 @@ async def running_face(
                     settings=settings,
                     dispatch=dispatch,
                     engines=engines[engine],
-                    machine=label(known_variables(home)),
+                    machine=None if engine == "elsewhere" and ledger.shared else label(known_variables(home)),
                     origin=processes.origin,
                 )
             tasks.cancel_scope.cancel()
@@ -131,7 +131,7 @@ async def running_engine(
             is_well=is_well,
             channels=lambda: list(watch.outbox.channels),
         )
-        tasks.start_soon(_memories, ledger, lambda: engine.means.memory, name="memory outbox")
+        tasks.start_soon(_memories, ledger, watch, lambda: engine.means.memory, name="memory outbox")
         if ledger.shared:
             tasks.start_soon(engine.keep_in_time, name="leases")
         logger.info("engine up, pid %d", os.getpid(), extra={"action": "engine_up"})
@@ -175,11 +175,11 @@ async def _schedules(ledger: Ledger, live: LiveSettings, doorbell: Doorbell) -> 
     await Scheduler(ledger=ledger, settings=live.now, clock=SystemClock(), on_run=doorbell.ring).run()
 
 
-async def _memories(ledger: Ledger, store: Callable[[], "MemoryStore | None"]) -> None:
+async def _memories(ledger: Ledger, watch: "Watch", store: Callable[[], "MemoryStore | None"]) -> None:
     """Bring what tasks left to the memory server of now, until cancelled."""
     from omni_mcp.memory.outbox import MemoryOutbox
 
-    await MemoryOutbox(ledger=ledger, clock=SystemClock(), store=store).run()
+    await MemoryOutbox(ledger=ledger, clock=SystemClock(), store=store, leads=lambda: watch.monitor.leads).run()
 
 
 @dataclass(slots=True)

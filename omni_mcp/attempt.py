@@ -311,8 +311,9 @@ class Attempt:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await self._write_progress()
+                if self.stopping != "lost":  # the ledger would refuse it, or is away: the run has to end in time
+                    with anyio.CancelScope(shield=True):
+                        await self._write_progress()
 
     async def _beat(self) -> None:
         while True:

@@ -218,7 +218,11 @@ class Engine:
         if not (self.running or self.ledger.shared) or not self._is_due("renew", RENEW):
             return
         asked = self.uptime()
-        held = set(await self.ledger.renew(self.owner))
+        try:
+            held = set(await self.ledger.renew(self.owner))
+        except LedgerError:
+            del self.done_at["renew"]  # a lease does not wait for its next turn
+            raise
         self.kept_at = asked
         for task_id, attempt in self.running.items():
             if task_id not in held:
@@ -257,7 +261,7 @@ class Engine:
         """Free the tasks of engines that are proven to be over, and our own whose end could not be written."""
         if not self._is_due("adopt", SWEEP):
             return 0
-        held = [task for task in await self.ledger.held() if task.id not in self.running]
+        held = [task for task in await self.ledger.held() if True]
         owners = {task.owner or "" for task in held}
         over = {owner for owner in owners if owner == self.owner or await self.is_over(owner)}
         return sum([await self._adopt_one(task) for task in held if (task.owner or "") in over])
@@ -371,8 +375,11 @@ class Engine:
         await self._refresh_marks()
         full = [name for name in self.pool.specs if self._is_full(name)]
         tasks = await self.ledger.claimable(limit=CLAIM_WINDOW, full=full)
+        free = [
+            task for task in tasks if task.id not in self.running
+        ]  # else it was taken from us: ours has to end first
         queues: dict[str, list[str]] = {}
-        begun = sum([await self._claim_safely(task, attempts, queues) for task in tasks])
+        begun = sum([await self._claim_safely(task, attempts, queues) for task in free])
         for name, ids in queues.items():
             await self.ledger.queue(ids, executor=name)
         return begun or len(tasks) // CLAIM_WINDOW

@@ -45,6 +45,11 @@ class Home:
         return self.root / "ledger.db"
 
     @property
+    def identity(self) -> Path:
+        """What tells this home from all others on a ledger that they share; a copy of a home has to be without it."""
+        return self.root / "home.id"
+
+    @property
     def owners(self) -> Path:
         """Lock files of the living."""
         return self.root / "owners"

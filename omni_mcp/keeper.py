@@ -42,18 +42,26 @@ class EngineInside:
         return None
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True)
 class EngineElsewhere:
     """Stands where others run the engines: on a shared ledger those of other homes, else one that somebody started."""
 
+    home: Home
     shared: bool
-    alive: bool = True
-    trouble: str | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether an engine can be seen; those of other homes are taken to be there."""
+        return self.shared or holder(self.home.engine_lock) is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """What is missing."""
+        return None if self.alive else "no engine runs, and none is started from here: omni-mcp engine run --stay"
 
     async def ensure(self, seen: EngineMark | None) -> str | None:
         """Start none; say so where there is none to be seen."""
-        gone = not self.shared and (seen is None or not seen.there)
-        self.trouble = "no engine runs, and none is started from here: omni-mcp engine run --stay" if gone else None
+        del seen
         return self.trouble
 
 

@@ -48,7 +48,9 @@ def move(home: Home, to: str) -> CopyView:
         post = home.ledger.with_name(f"{home.ledger.name}.moved")
         signpost(post, str(place))
         kept = archive.replace(home.ledger, post)
-    told = f"the file is kept as {kept} and used no more; put OMNI_LEDGER={to} into {home.dotenv}"
+    told = (
+        f"the file is kept as {kept} and used no more; put OMNI_LEDGER={place} into {home.dotenv}, as you gave it here"
+    )
     return CopyView(path=str(place), tasks=tasks, text=told)
 
 

@@ -164,8 +164,8 @@ class Service:
     engines: Engines
     principal: str = LOCAL
     """Whose tasks are submitted, and shown."""
-    machine: str = ""
-    """By which name tasks are placed on this machine."""
+    machine: str | None = ""
+    """By which name tasks are placed on this machine; None: no engine is here, so nobody can work in its folders."""
     admin: bool = False
     """Whether the tasks of all are shown, and may be acted on; what is submitted stays the principal's own."""
     clock: Clock = field(default_factory=SystemClock)
@@ -185,12 +185,12 @@ class Service:
             deadline=self._deadline(spec.deadline_said),
             ancestors=await self._ancestors(settings, client),
         )
+        placed = self._placed(spec)
         specs = resolve(settings)
         found = _preview(spec, settings, specs)
         _check_allowed(spec, found, settings)
         _check_kept(spec, found, specs)
         submitted = await self.ledger.submit(spec, task_id=new_id(), choice=_choice(spec, settings, found, specs))
-        placed = spec.options.get(MACHINE) or (self.machine if spec.cwd else None)
         engine = await self._ring(submitted.task.id, submitted.engine, machine=placed)
         task = submitted.task
         told = await self._told(task)
@@ -586,6 +586,17 @@ class Service:
         limit = self.settings().servers.limits.silent_seconds
         told = {"text": f"silent for {in_words(silent)}"} if silent.total_seconds() >= limit else {}
         return {"silent": int(silent.total_seconds()), **told}
+
+    def _placed(self, spec: TaskSpec) -> str | None:
+        """Return the label of the machine that a task is for, if it is for one. Raises BadRequest: nobody is there."""
+        if (named := spec.options.get(MACHINE)) is not None or spec.cwd is None:
+            return named
+        if self.machine is None:
+            raise BadRequest(
+                f"no engine works on this machine, so {spec.cwd} is nobody's folder here",
+                next_step='name the machine whose folder it is: options {"machine": "NAME"}, or leave out cwd',
+            )
+        return self.machine
 
     async def _find(self, task_id: str) -> Task:
         return await self.ledger.find(task_id, principal=self._whose)

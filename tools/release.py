@@ -9,10 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 ROOT = Path(__file__).parents[1]
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
@@ -54,10 +54,10 @@ def build(tag: str, pages: str, into: Path) -> None:
     """Build wheel and source distribution of what is committed."""
     with tempfile.TemporaryDirectory(prefix="omni-release-") as name:
         folder = Path(name)
-        git = [shutil.which("git") or "git", "archive", "--format", "tar", "HEAD"]
+        git = [shutil.which("git") or "git", "archive", "--format", "zip", "HEAD"]
         committed = subprocess.run(git, cwd=ROOT, check=True, capture_output=True).stdout
-        with tarfile.open(fileobj=BytesIO(committed)) as archive:
-            archive.extractall(folder, filter="data")
+        with ZipFile(BytesIO(committed)) as archive:
+            archive.extractall(folder)
         readme = folder / "README.md"
         readme.write_text(absolute(readme.read_text(encoding="utf-8"), pages, tag), encoding="utf-8")
         argv = [sys.executable, "-m", "hatchling", "build", "--directory", str(into.resolve())]

@@ -32,6 +32,8 @@ def open_dispatch(url: str | None, *, machine: str) -> Dispatch:
 
 def _scheme(url: str) -> str:
     try:
-        return urlsplit(url).scheme
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         return ""
+    return parts.scheme

@@ -84,8 +84,6 @@ class GroupCommit(ABC, Generic[C]):
 
     # below: on the writer's thread
 
-    # below: on the writer's thread
-
     @abstractmethod
     def _serve(self, batch: list[Unit[C, Any]]) -> None:
         """Run a batch and tell its callers; raises nothing, since the thread has to live on."""

@@ -1,16 +1,19 @@
 """Which ledger a home has: its SQLite file, or the PostgreSQL database that OMNI_LEDGER names."""
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from omni_mcp.errors import BadRequest, LedgerUnusable, OmniError
-from omni_mcp.home import Home
+from omni_mcp.home import Home, make_private
 from omni_mcp.ledger.base import Watermark
 from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.ledger.store import Row, Store, T, Values, Work
 from omni_mcp.settings import known_variables
+from omni_mcp.task import new_id
 from omni_mcp.this_machine import label
 from omni_mcp.yaml_file import expand
 
@@ -57,7 +60,25 @@ def _on_postgres(url: str, home: Home) -> SqlLedger:
             f"{VARIABLE} names a PostgreSQL database, and psycopg is not installed ({error})",
             next_step="pip install 'omni-mcp[cluster]'",
         ) from error
-    return PostgresLedger(url, home=home.root, machine=label(known_variables(home)))
+    return PostgresLedger(url, home=home.root, identity=_identity(home), machine=label(known_variables(home)))
+
+
+def _identity(home: Home) -> str:
+    """Return what tells this home from all others, also from one at the same place on a machine of the same name."""
+    try:
+        make_private(home.root)
+        if not home.identity.exists():
+            part = home.identity.with_name(f"{home.identity.name}.{new_id()}")
+            part.write_text(new_id(), encoding="ascii")
+            with suppress(FileExistsError):  # another process was quicker: its word holds
+                os.link(part, home.identity)
+            part.unlink()
+        return home.identity.read_text(encoding="ascii")
+    except OSError as error:
+        raise LedgerUnusable(
+            f"{home.identity} cannot be written or read ({error.strerror})",
+            next_step="make the home writable, or name another one: OMNI_HOME",
+        ) from error
 
 
 def the_file(home: Home) -> Path:

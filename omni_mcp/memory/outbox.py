@@ -28,12 +28,13 @@ REFUSALS = 5
 
 @dataclass(kw_only=True)
 class MemoryOutbox:
-    """Sends what is owed; there is one a home, in its engine."""
+    """Sends what is owed while this engine leads: of several engines on one ledger one sends."""
 
     ledger: Ledger
     clock: Clock
     store: Callable[[], MemoryStore | None]
     """The memory of now."""
+    leads: Callable[[], bool]
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -48,7 +49,7 @@ class MemoryOutbox:
 
     async def step(self) -> bool:
         """Try what is due first, if it is due. Returns whether one was tried."""
-        owed = await self.ledger.owed_memory()
+        owed = await self.ledger.owed_memory() if self.leads() else None
         if owed is None or not is_due(owed.due_at, self.clock.now()):
             return False
         try:

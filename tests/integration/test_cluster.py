@@ -102,7 +102,7 @@ async def test_the_tasks_of_a_machine_that_died_are_taken_over_when_its_lease_is
             await call(b, "submit_task", description="b is up", type="echo", wait_seconds=30)
             assert (await call(b, "task_status", task_id=task_id))["state"] == "executing"
             assert not [line for line in there.b.logged() if line["tool"] == "until"]
-            over = f"update {there.schema}.owners set beat_until = 0 where home like '%/a/home'"
+            over = f"update {there.schema}.owners set beat_until = 0 where home like '%/a/home:%'"
             await run_sync(there.server.execute, over)
             await until(lambda: [line for line in there.b.logged() if line["tool"] == "until"])
             there.word.touch()

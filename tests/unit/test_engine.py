@@ -698,6 +698,22 @@ async def test_an_attempt_that_is_ours_no_more_is_stopped_and_writes_nothing(tmp
         assert not engine.running
 
 
+async def test_a_task_that_was_taken_from_us_is_not_begun_again_while_our_own_attempt_lives(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        fake = FakeExecutor(held=True)
+        engine = engine_for(ledger, fake, home=tmp_path, clock=clock)
+        task_id = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await ledger.release(task_id, attempt=1, owner="engine", text="taken over")
+            engine.done_at["renew"] = clock.now()
+            await engine.step(attempts)
+            assert (await look(ledger, task_id)).state is TaskState.IDLE
+            assert [each.attempt for each in fake.requests] == [1]
+            engine.running[task_id].stop("lost")
+
+
 async def test_a_surprise_of_an_executor_costs_one_attempt_of_one_task(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         wild = FakeExecutor(name="wild", outcome=ZeroDivisionError("oops"))

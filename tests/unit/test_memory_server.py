@@ -266,7 +266,7 @@ async def test_memos_gets_a_user_and_a_cube_before_it_is_used_and_again_after_it
 
 
 def outbox(ledger: SqliteLedger, clock: ToldClock, store: MemoryStore | None) -> MemoryOutbox:
-    return MemoryOutbox(ledger=ledger, clock=clock, store=lambda: store)
+    return MemoryOutbox(ledger=ledger, clock=clock, store=lambda: store, leads=lambda: True)
 
 
 async def test_what_tasks_left_at_once_reaches_the_server_one_by_one_and_each_once(tmp_path: Path) -> None:

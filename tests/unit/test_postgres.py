@@ -360,6 +360,7 @@ def test_an_address_may_stand_in_the_home_and_leave_its_password_to_a_variable(
     [
         ("postgresql://me@h/d", "postgresql://me@h/d"),
         ("postgresql://me:p%40ss@h:1/d?sslmode=require", "postgresql://me:***@h:1/d?sslmode=require"),
+        ("postgresql://me:p#a?s/s:p@ss@h/d", "postgresql://me:***@h/d"),
         ("postgresql://h/d?user=me&password=pass", "postgresql://h/d?user=me&password=***"),
     ],
 )

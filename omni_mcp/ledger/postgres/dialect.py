@@ -23,7 +23,10 @@ _ALIVE = f"with alive as ({_LIVES} where not owners.buried returning 1)"
 _RISEN = f"""
     with was as (select buried from owners where owner = :owner), alive as ({_LIVES}, buried = false returning 1)
 """
-_HERE = "(machine is null or machine = :machine) and (ran_on is null or ran_on = :machine)"
+_HERE = """
+    ((machine is null or machine = :machine) and (ran_on is null or ran_on = :machine)
+        or cancel_requested_at is not null or deadline <= server_now())
+"""
 _FREE = "where state = 'idle' and principal = name"
 HOMES: Mapping[str, str] = {
     sql.CLAIMABLE: sql.CLAIMABLE_LATERAL.replace(_FREE, f"{_FREE} and {_HERE}"),

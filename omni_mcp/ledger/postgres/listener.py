@@ -5,9 +5,6 @@ import socket
 import threading
 from collections.abc import Callable
 
-import psycopg
-
-from omni_mcp.errors import OmniError
 from omni_mcp.ledger.postgres.connection import Db, connected, one
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.statements import CUT, LISTEN, STANDS
@@ -49,7 +46,7 @@ class Listener:
             try:
                 with connected(self._place, writes=False) as db:
                     self._listen(db)
-            except (psycopg.Error, OmniError):
+            except Exception:  # noqa: BLE001 - whatever it is, who waits for a change looks each second
                 self._hears.set()
                 self._over.wait(NET)
             self._on_change()

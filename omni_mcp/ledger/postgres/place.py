@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-_SECRET = re.compile(r"(?<=//)[^/?#@]*:(?P<inside>[^/?#]*)@|[?&](?:password|sslpassword)=(?P<beside>[^&#]*)")
+_SECRET = re.compile(r"(?<=//)[^:/?#@]*:(?P<inside>.*)@|[?&](?:password|sslpassword)=(?P<beside>[^&#]*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,13 @@ class PostgresLedger(SqlLedger):
         url: str,
         *,
         home: Path = Path(),
+        identity: str = "",
         machine: str = "",
         clock: Clock | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        """Each `home` has an engine of its own; tasks are placed by the label of the machine."""
-        here = Here(home=f"{socket.gethostname()}:{home}", machine=machine)
+        """Each `home` has an engine of its own, by its `identity`; tasks are placed by the label of the machine."""
+        here = Here(home=f"{socket.gethostname()}:{home}:{identity}", machine=machine)
         super().__init__(PostgresStore(Place(url), here, patience=patience), clock=clock)
 
 
@@ -67,7 +68,7 @@ class PostgresStore(Store):
         return result
 
     async def read(self, statement: str, values: Values) -> Sequence[Row]:
-        return await run_sync(self._read, statement, values, limiter=self._reading)
+        return await run_sync(self._read, statement, values, abandon_on_cancel=True, limiter=self._reading)
 
     def _read(self, statement: str, values: Values) -> Sequence[Row]:
         """Read; a connection that was lost since the last time is opened anew, once."""
@@ -96,7 +97,7 @@ class PostgresStore(Store):
     async def watermark(self) -> Watermark:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            await run_sync(self._listener.start)
+            await run_sync(self._listener.start, abandon_on_cancel=True)
         return self._changes, 0
 
     async def changed(self, since: Watermark, *, timeout: timedelta) -> bool:
