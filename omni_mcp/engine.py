@@ -261,7 +261,7 @@ class Engine:
         """Free the tasks of engines that are proven to be over, and our own whose end could not be written."""
         if not self._is_due("adopt", SWEEP):
             return 0
-        held = [task for task in await self.ledger.held() if True]
+        held = [task for task in await self.ledger.held() if task.id not in self.running]
         owners = {task.owner or "" for task in held}
         over = {owner for owner in owners if owner == self.owner or await self.is_over(owner)}
         return sum([await self._adopt_one(task) for task in held if (task.owner or "") in over])
@@ -375,9 +375,7 @@ class Engine:
         await self._refresh_marks()
         full = [name for name in self.pool.specs if self._is_full(name)]
         tasks = await self.ledger.claimable(limit=CLAIM_WINDOW, full=full)
-        free = [
-            task for task in tasks if task.id not in self.running
-        ]  # else it was taken from us: ours has to end first
+        free = [task for task in tasks if task.id not in self.running]  # else it was taken from us: ours ends first
         queues: dict[str, list[str]] = {}
         begun = sum([await self._claim_safely(task, attempts, queues) for task in free])
         for name, ids in queues.items():
