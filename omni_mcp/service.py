@@ -594,7 +594,7 @@ class Service:
         if self.machine is None:
             raise BadRequest(
                 f"no engine works on this machine, so {spec.cwd} is nobody's folder here",
-                next_step='name the machine whose folder it is: options {"machine": "NAME"}, or leave out cwd',
+                next_step='call again with the machine whose folder it is, options {"machine": "NAME"}, or without cwd',
             )
         return self.machine
 

@@ -1,5 +1,6 @@
 """Nudges between machines, through a real Redis: heard once, by who shares the work, whatever becomes of the server."""
 
+import gc
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenera
     monkeypatch.setattr(adapter, "AWAY", 0.1)
     async with redis_server(tmp_path) as server:
         yield server
+    gc.collect()  # here, and not in the middle of another test
 
 
 class Counted:
