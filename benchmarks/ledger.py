@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import aiosqlite
 import anyio
 
 from omni_mcp.ledger import statements as sql
+from omni_mcp.ledger.base import Ledger
 from omni_mcp.ledger.migrations import migrate
 from omni_mcp.ledger.rows import stamp
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -62,16 +64,17 @@ async def per_second(life: Life) -> float:
 async def ours(folder: Path) -> AsyncGenerator[Life]:
     """Open our ledger; a life is four of its verbs."""
     async with SqliteLedger(folder / "ours.db") as ledger:
-
-        async def life() -> None:
-            task_id = new_id()
-            await ledger.submit(SPEC, task_id=task_id, choice=CHOICE)
-            await ledger.begin(task_id, owner="bench")
-            await ledger.bind(task_id, attempt=1, owner="bench", choice=CHOICE, endpoint="relay", run_id=task_id)
-            await ledger.finish(task_id, attempt=1, owner="bench", state=TaskState.COMPLETED, outcome=DONE)
-
         await ledger.counts()
-        yield life
+        yield partial(life_on, ledger)
+
+
+async def life_on(ledger: Ledger) -> None:
+    """Live a task's whole life."""
+    task_id = new_id()
+    await ledger.submit(SPEC, task_id=task_id, choice=CHOICE)
+    await ledger.begin(task_id, owner="bench")
+    await ledger.bind(task_id, attempt=1, owner="bench", choice=CHOICE, endpoint="relay", run_id=task_id)
+    await ledger.finish(task_id, attempt=1, owner="bench", state=TaskState.COMPLETED, outcome=DONE)
 
 
 class Plain:

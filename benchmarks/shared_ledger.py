@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 
-from benchmarks.ledger import CHOICE, DONE, SPEC, per_second
+from benchmarks.ledger import life_on, per_second
 from omni_mcp.ledger.postgres.store import PostgresLedger
 from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.task import TaskState, new_id
 from tests.postgres import a_server
 
 CONFIG = "listen_addresses = '127.0.0.1'\nfsync = on\n"
@@ -31,15 +31,7 @@ def opened(place: str) -> SqlLedger:
 async def lives(place: str, seconds: int) -> float:
     """Return how many lives a second this process gets through."""
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(opened(place))
-
-        async def life() -> None:
-            task_id = new_id()
-            await ledger.submit(SPEC, task_id=task_id, choice=CHOICE)
-            await ledger.begin(task_id, owner="bench")
-            await ledger.bind(task_id, attempt=1, owner="bench", choice=CHOICE, endpoint="relay", run_id=task_id)
-            await ledger.finish(task_id, attempt=1, owner="bench", state=TaskState.COMPLETED, outcome=DONE)
-
+        life = partial(life_on, await stack.enter_async_context(opened(place)))
         await life()
         rounds = [await per_second(life) for _ in range(seconds)]
     return sum(rounds) / len(rounds)

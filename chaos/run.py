@@ -23,7 +23,7 @@ from chaos.guard import guarded
 from chaos.judge import INVARIANTS, Finding
 from chaos.monkey import Monkey
 from chaos.points import ENGINE_POINTS, FACE_POINTS
-from chaos.stage import prepare, quantiles, say
+from chaos.stage import prepare, quantiles, say, say_found
 from chaos.world import World, world
 
 HOMES = 3
@@ -127,10 +127,7 @@ def print_report(homes: Sequence[World], found: Mapping[str, Sequence[Finding]],
     say(f"{sum(len(here.acked) for here in homes)} tasks acknowledged {dict(ends)}, {consents} consents")
     reached = len(POINTS) - len(missed)
     say(f"{_killed(homes).total()} kills, {reached} of {len(POINTS)} fault points, in {len(homes)} homes\n")
-    for name, findings in found.items():
-        say(f"  {'✗' if findings else '✓'} {len(findings):3} {name}")
-        for finding in findings[:5]:
-            say(f"        {finding}")
+    say_found(found)
 
 
 def _print_harm(homes: Sequence[World]) -> None:

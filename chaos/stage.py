@@ -6,7 +6,7 @@ import shutil
 import signal
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -55,6 +55,14 @@ def quantiles(values: Sequence[float], unit: str) -> str:
         return f"{values[0]:.3f} {unit}"
     cuts = statistics.quantiles(values, n=100)
     return f"p50 {cuts[49]:.3f} {unit}, p99 {cuts[98]:.3f} {unit}, longest {max(values):.3f} {unit}"
+
+
+def say_found(found: Mapping[str, Sequence[str]]) -> None:
+    """Print of each invariant how often it was broken, and some of that."""
+    for name, findings in found.items():
+        say(f"  {'✗' if findings else '✓'} {len(findings):3} {name}")
+        for finding in findings[:5]:
+            say(f"        {finding}")
 
 
 def say(text: str) -> None:

@@ -28,7 +28,7 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
-from omni_mcp.service import Service
+from omni_mcp.service import Engines, Service
 from omni_mcp.settings import Settings, known_variables
 from omni_mcp.settle import until_written
 from omni_mcp.task import Clock, SystemClock, new_id
@@ -62,17 +62,18 @@ async def running_face(
     async with open_ledger(home, engine_lock=home.engine_lock) as ledger:
         async with anyio.create_task_group() as tasks:
             settings = LiveSettings(home).now
-            keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
-            if watch and engine == "background":
-                tasks.start_soon(keeper.watch, name="engine keeper")
-            engines = {"background": keeper, "here": EngineInside(), "elsewhere": EngineElsewhere(home, ledger.shared)}
+            engines: Engines = EngineInside() if engine == "here" else EngineElsewhere(home, ledger.shared)
+            if engine == "background":
+                engines = keeper = EngineKeeper(home=home, ledger=ledger, tasks=tasks, settings=settings)
+                if watch:
+                    tasks.start_soon(keeper.watch, name="engine keeper")
             dispatch = _dispatch(home)
             async with dispatch.calling(ledger.look):
                 yield Service(
                     ledger=ledger,
                     settings=settings,
                     dispatch=dispatch,
-                    engines=engines[engine],
+                    engines=engines,
                     machine=None if engine == "elsewhere" and ledger.shared else label(known_variables(home)),
                     origin=processes.origin,
                 )

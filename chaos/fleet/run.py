@@ -22,7 +22,7 @@ from chaos.clients import CLIENTS, Clients
 from chaos.fleet.fleet import Fleet, Machine, fleet
 from chaos.guard import guarded
 from chaos.judge import INVARIANTS, Finding, damage
-from chaos.stage import prepare, say
+from chaos.stage import prepare, say, say_found
 
 SHORT, BEYOND = 8.0, 50.0
 """Seconds that a harm lasts: within a lease, and beyond lease and grace."""
@@ -160,10 +160,7 @@ def main() -> int:
     say(f"{len(here.acked)} tasks acknowledged {ended}, {len(here.consents)} consents")
     for what, times in sorted({**here.kills, **here.deeds}.items()):
         say(f"  {what:42} {times:6}")
-    for name, findings in found.items():
-        say(f"  {'✗' if findings else '✓'} {len(findings):3} {name}")
-        for finding in findings[:5]:
-            say(f"        {finding}")
+    say_found(found)
     if any(found.values()):
         say(f"broken; see {folder}")
         return 1

@@ -60,10 +60,10 @@ def _on_postgres(url: str, home: Home) -> SqlLedger:
             f"{VARIABLE} names a PostgreSQL database, and psycopg is not installed ({error})",
             next_step="pip install 'omni-mcp[cluster]'",
         ) from error
-    return PostgresLedger(url, home=home.root, identity=_identity(home), machine=label(known_variables(home)))
+    return PostgresLedger(url, home=home.root, identity=identity(home), machine=label(known_variables(home)))
 
 
-def _identity(home: Home) -> str:
+def identity(home: Home) -> str:
     """Return what tells this home from all others, also from one at the same place on a machine of the same name."""
     try:
         make_private(home.root)

@@ -16,8 +16,7 @@ its middle is asked last for a while: its caller's next call goes elsewhere.
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +27,7 @@ from pydantic import SecretStr
 from omni_mcp.llm.base import Answer, Dialect, Doors, ModelError, Spent
 from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE
+from omni_mcp.llm.heard import Heard
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.layers import Rests
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
@@ -93,11 +93,18 @@ class DirectGateway:
                 continue
             try:
                 with self._doors.through(provider.name):
-                    return _Heard(await send(provider.client, call), provider.name, self._broken)
+                    return Heard(await send(provider.client, call), partial(self._ended, provider.name))
             except ModelError as error:
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
                 errors.append(error)
         raise _all_of(errors) if errors else self._all_rest()
+
+    def _ended(self, provider: str, error: ModelError | None) -> None:
+        """Have a provider whose stream breaks be asked last for a while."""
+        if error is None:
+            self._broken.end(provider)
+        else:
+            self._broken.begin(provider)
 
     def _all_rest(self) -> ModelError:
         names = ", ".join(provider.name for provider in self._providers)
@@ -111,35 +118,6 @@ class DirectGateway:
         """Close the connections."""
         for provider in self._providers:
             await provider.client.aclose()
-
-
-class _Heard:
-    """An answer whose end is heard of: a provider whose stream breaks is asked last for a while."""
-
-    def __init__(self, answer: Answer, provider: str, broken: Rests) -> None:
-        self._answer = answer
-        self._provider = provider
-        self._broken = broken
-
-    @property
-    def body(self) -> Mapping[str, Any] | None:
-        """The whole JSON body; None when it streams."""
-        return self._answer.body
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """Pass the pieces on. Raises ModelError."""
-        try:
-            async with aclosing(self._answer.chunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except ModelError:
-            self._broken.begin(self._provider)
-            raise
-        self._broken.end(self._provider)
-
-    def spent(self) -> Spent:
-        """Return what it used."""
-        return self._answer.spent()
 
 
 class _Provider:

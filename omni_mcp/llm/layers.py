@@ -9,14 +9,14 @@ passed over for a while. What a caller has already heard half of cannot go on el
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Refusal, Spent
+from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Refusal
 from omni_mcp.llm.deadline import DEADLINE
+from omni_mcp.llm.heard import Heard
 from omni_mcp.task import FailureClass
 
 FIRST_REST = 60.0
@@ -109,7 +109,7 @@ class WithLayers:
             else:
                 if answer.body is not None and target is not None:
                     self._rests.end(target)
-                return _Named(answer, model, partial(self._ended, target, layers))
+                return Heard(answer, partial(self._ended, target, layers), model=model)
 
     async def aclose(self) -> None:
         """Let go of the connections."""
@@ -134,32 +134,3 @@ class WithLayers:
         if error is not None and layer is not None:
             self._rests.begin(layer)
             error.elsewhere = bool(set(layers) - {layer})
-
-
-class _Named:
-    """An answer whose model is the one that was asked for, whatever layer served; a stream's end is heard of."""
-
-    def __init__(self, answer: Answer, model: str, on_end: Callable[[ModelError | None], None]) -> None:
-        self._answer = answer
-        self._model = model
-        self._on_end = on_end
-
-    @property
-    def body(self) -> Mapping[str, Any] | None:
-        """The whole JSON body; None when it streams."""
-        return self._answer.body
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """Pass the pieces on. Raises ModelError."""
-        try:
-            async with aclosing(self._answer.chunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except ModelError as error:
-            self._on_end(error)
-            raise
-        self._on_end(None)
-
-    def spent(self) -> Spent:
-        """Return what it used."""
-        return replace(self._answer.spent(), model=self._model)

@@ -118,6 +118,8 @@ async def test_a_face_without_an_engine_has_that_of_another_machine_work_and_rin
     async with redis_server(tmp_path) as redis, team(tmp_path, postgres, f"OMNI_DISPATCH={redis.url}") as there:
         async with there.a.served("--no-engine") as face, Client(face.url) as a, httpx2.AsyncClient() as http:
             assert (await http.get(f"{face.base}/readyz")).json() == {"ledger": True, "engine": True}
+            error = await refused(a, "submit_task", description="in a folder", type="echo", cwd=str(tmp_path))
+            assert "no engine works on this machine" in error["message"]
             early = await call(a, "submit_task", description="early", type="echo")
             async with there.b.client() as b:
                 await call(b, "submit_task", description="b is up", type="echo", wait_seconds=30)

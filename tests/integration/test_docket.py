@@ -115,7 +115,7 @@ async def test_a_wrong_password_is_said_without_the_password_and_ends_nothing(
     assert "guessed-wrong" not in caplog.text
 
 
-@pytest.mark.parametrize("url", ["6379", "http://127.0.0.1:6379", "redis", "memory://"])
+@pytest.mark.parametrize("url", ["6379", "http://127.0.0.1:6379", "redis", "memory://", "redis://host:a-port"])
 def test_what_is_no_redis_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="OMNI_DISPATCH") as refused:
         open_dispatch(url, machine="desk")

@@ -752,6 +752,24 @@ async def test_a_busy_ledger_delays_the_engine_and_does_not_end_it(verb: str, tm
             tasks.cancel_scope.cancel()
 
 
+async def test_a_renewal_that_failed_is_tried_at_the_next_step(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        faulty, fake = Faulty(ledger), FakeExecutor(held=True)
+        engine = engine_for(cast(Ledger, faulty), fake, home=tmp_path, clock=clock)
+        await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            clock.advance(LEASE / 4)
+            faulty.failing = "renew"
+            with pytest.raises(LedgerBusy):
+                await engine.step(attempts)
+            faulty.failing, kept_at = None, engine.kept_at
+            await engine.step(attempts)
+            assert engine.kept_at > kept_at
+            fake.let_go()
+
+
 async def test_an_idle_engine_retires_only_when_nothing_is_open(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         idle = timedelta(seconds=Limits().engine_idle_seconds)

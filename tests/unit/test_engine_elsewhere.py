@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from omni_mcp.engine import MARK, Mark
+from omni_mcp.engine import MARK, Engine, Mark
 from omni_mcp.ledger.base import ExecutorHealth
 from omni_mcp.task import (
     FailureClass,
@@ -49,6 +49,13 @@ async def test_what_runs_on_elsewhere_is_stopped_for_a_person(tmp_path: Path) ->
         assert [ref.task_id for ref in fake.cancelled] == [task_id]
 
 
+async def cannot_be_reached(engine: Engine) -> None:
+    """Have the executor be one that does not start."""
+    ill = ExecutorHealth(name="fake", usable=False, detail="it does not start", seen_at=engine.clock.now())
+    await engine.ledger.report_health(ill)
+    engine.marks["fake"] = Mark(trouble=ill.detail, until=engine.clock.now() + MARK)
+
+
 @pytest.mark.parametrize("reachable", [True, False])
 async def test_what_may_run_on_elsewhere_is_told_to_stop_although_its_task_only_waits(
     tmp_path: Path, reachable: bool
@@ -62,9 +69,7 @@ async def test_what_may_run_on_elsewhere_is_told_to_stop_although_its_task_only_
         asked = await ledger.request_cancel(task_id, reason=None, lives=True)
         assert asked.state is TaskState.IDLE
         if not reachable:
-            ill = ExecutorHealth(name="fake", usable=False, detail="it does not start", seen_at=clock.now())
-            await ledger.report_health(ill)
-            engine.marks["fake"] = Mark(trouble=ill.detail, until=clock.now() + MARK)
+            await cannot_be_reached(engine)
         await stepped(engine)
         task = await look(ledger, task_id)
         assert task.state is TaskState.CANCELLED
@@ -87,9 +92,7 @@ async def test_what_may_run_on_elsewhere_is_told_to_stop_at_the_deadline_of_its_
         assert (await look(ledger, task_id)).state is TaskState.WAITING
         clock.advance(HOUR)
         if not reachable:
-            ill = ExecutorHealth(name="fake", usable=False, detail="it does not start", seen_at=clock.now())
-            await ledger.report_health(ill)
-            engine.marks["fake"] = Mark(trouble=ill.detail, until=clock.now() + MARK)
+            await cannot_be_reached(engine)
         await stepped(engine)
         task = await look(ledger, task_id)
         assert task.state is TaskState.FAILED

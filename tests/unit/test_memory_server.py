@@ -284,6 +284,18 @@ async def test_what_tasks_left_at_once_reaches_the_server_one_by_one_and_each_on
     assert (len(taken), len(set(taken)), session.most_at_once) == (100, 100, 1)
 
 
+async def test_of_the_engines_on_one_ledger_only_the_one_that_leads_sends(tmp_path: Path) -> None:
+    clock, session = ToldClock(), FakeSession()
+    async with ledger_for_tests(tmp_path, clock) as ledger, server(session) as memory:
+        await left_owed(ledger, "what one task asked")
+        sender = outbox(ledger, clock, memory)
+        sender.leads = lambda: False
+        assert not await sender.step()
+        assert session.asked("create_entities") == []
+        sender.leads = lambda: True
+        assert await sender.step()
+
+
 async def left_owed(ledger: SqliteLedger, asked: str, outcome: str = "done", **spec: Any) -> str:
     return await left(ledger, asked, outcome, owed=True, **spec)
 

@@ -17,7 +17,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.errors import BadRequest, LedgerBusy, LedgerError, LedgerTooNew, LedgerUnusable, OmniError
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import KEPT, EngineMark, ExecutorHealth
-from omni_mcp.ledger.opened import address, open_ledger, the_file
+from omni_mcp.ledger.opened import address, identity, open_ledger, the_file
 from omni_mcp.ledger.postgres import connection, statements, writer
 from omni_mcp.ledger.postgres.connection import connected
 from omni_mcp.ledger.postgres.dialect import translated
@@ -390,6 +390,18 @@ async def homes(place: str) -> AsyncGenerator[tuple[PostgresLedger, PostgresLedg
 
 def a_mark(owner: str) -> EngineMark:
     return EngineMark(owner=owner, pid=1, version="1", log="log", address="127.0.0.1:1", started_at=START)
+
+
+async def test_homes_at_the_same_place_of_machines_of_one_name_are_not_the_same_home(place: str, tmp_path: Path):
+    a, b = Home(tmp_path / "a"), Home(tmp_path / "b")
+    here, there = [await run_sync(identity, home) for home in (a, b)]
+    assert await run_sync(identity, a) == here != there
+    async with PostgresLedger(place, identity=here) as one, PostgresLedger(place, identity=there) as other:
+        await one.announce(a_mark("of one"))
+        await one.renew("of one")
+        assert await other.engine() is None
+        assert not await other.bury("of one")
+        assert await one.bury("of one")
 
 
 async def test_each_home_sees_its_own_engine_and_the_health_that_it_saw(place: str):
