@@ -73,7 +73,7 @@ async def test_what_is_long_over_is_purged_and_its_key_is_not_run_again(tmp_path
         here.configure(executors={"bench": here.workshop()})
         await here.cli("submit", "x", "--type", "echo", "--idempotency-key", "k", "--wait")
         assert "removed 0 tasks" in (await here.cli("purge", "--older-than", "1h"))[1]
-        with closing(sqlite3.connect(here.home.ledger)) as db, db:
+        with closing(sqlite3.connect(here.home.ledger, isolation_level=None)) as db:
             db.execute("update tasks set since = since - 2000000")
         assert "would remove 1 tasks" in (await here.cli("purge", "--older-than", "1s", "--dry-run"))[1]
         code, said = await here.cli("purge", "--older-than", "1s", "--json")
