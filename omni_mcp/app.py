@@ -35,8 +35,9 @@ from omni_mcp.task import Clock, SystemClock, new_id
 from omni_mcp.this_machine import label
 
 if TYPE_CHECKING:
-    from omni_mcp.engine import End, Engine, Means
+    from omni_mcp.engine import End, Engine
     from omni_mcp.llm.relay import Relay
+    from omni_mcp.means import Means
     from omni_mcp.memory.base import MemoryStore
     from omni_mcp.monitor import Monitor
     from omni_mcp.notify.base import Channel
@@ -332,8 +333,8 @@ async def _means(
     settings: Settings, ledger: Ledger, owner: str, watch: Watch, *, task_status: TaskStatus["Means"]
 ) -> None:
     """Hold open what attempts are begun with under these settings, until the last of them is over."""
-    from omni_mcp.engine import Means
     from omni_mcp.executors.pool import Pool
+    from omni_mcp.means import Means
     from omni_mcp.memory.ledger_store import ledger_store
     from omni_mcp.memory.server import memory_server
 

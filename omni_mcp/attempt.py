@@ -1,13 +1,12 @@
 """One attempt at a task, from the claim to its end: bind → run → settle."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -15,8 +14,8 @@ from anyio.to_thread import run_sync
 
 from omni_mcp import telemetry
 from omni_mcp.asking import Asking
-from omni_mcp.budget import Allowance, BudgetReached
-from omni_mcp.contract import Answered, Endpoint, RunRef, RunRequest
+from omni_mcp.budget import BudgetReached
+from omni_mcp.contract import Answered, RunRef, RunRequest
 from omni_mcp.decide.handing_on import checkpoint, description
 from omni_mcp.decide.options import handed_on, timeout_of
 from omni_mcp.decide.recovery import after_death, continues, is_heard, may_live
@@ -24,7 +23,9 @@ from omni_mcp.decide.retry import Finish, HandOn, Next, Park, Release, Reroute, 
 from omni_mcp.decide.stopping import Stop, stopped, stops
 from omni_mcp.errors import ExecutorError, ExecutorUnusable, LedgerError, TransitionRefused
 from omni_mcp.executors.executor import Executor
+from omni_mcp.heartbeat import Heartbeat
 from omni_mcp.ledger.base import Ledger
+from omni_mcp.means import Endpoints
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.purse import OWN_LOGIN, UNSAID, Purse, RunBook
 from omni_mcp.remembering import Remembering
@@ -33,61 +34,12 @@ from omni_mcp.task import PARTIAL, Choice, Clock, Completed, Failed, FailureClas
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT = 0.25
-"""Seconds between two writes of progress: a chatty executor costs the ledger no more than this."""
-LINE = 500
-"""Characters of a sign of life that are kept."""
 CAUSES = {"shutdown": "the engine was stopped", "input": "nobody answered for long, so the run was ended"}
 """Stops after which a task goes on where it was."""
 STOP_LIMIT = 20.0
 """Seconds that an executor has to stop a run before we say that it did not confirm."""
 BUDGET_GRACE = 15.0
 """Seconds that a run has to end by itself, with what it has produced, once a call of it was refused for a budget."""
-
-
-class Endpoints(Protocol):
-    """Who gives an attempt the address of its model calls (the relay)."""
-
-    @property
-    def name(self) -> str:
-        """Who serves model calls now."""
-        ...
-
-    def endpoint(
-        self,
-        task_id: str,
-        *,
-        attempt: int,
-        model: str | None,
-        task_type: str | None = None,
-        allowance: Allowance | None = None,
-    ) -> Endpoint:
-        """Open the relay for an attempt."""
-        ...
-
-    def revoke(self, task_id: str, *, attempt: int) -> datetime | None:
-        """Close it; returns when the limit ends that its last model call ran into, if that was said."""
-        ...
-
-
-@dataclass(slots=True)
-class Progress:
-    """The newest sign of life; written by the executor's callback, read by the heartbeat."""
-
-    line: str | None = None
-    news: bool = False
-
-    def __call__(self, line: str) -> None:
-        """Take a line from the executor, in order."""
-        self.line = line[:LINE]
-        self.news = True
-
-    def take(self) -> str | None:
-        """Return the newest line once."""
-        if not self.news:
-            return None
-        self.news = False
-        return self.line
 
 
 @dataclass(kw_only=True)
@@ -122,7 +74,7 @@ class Attempt:
     judge: Callable[[Outcome, Callable[[str], None]], Awaitable[Outcome]] | None = None
     """Says what an end really came to, where the executor's word is not enough; takes what tells progress."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    progress: Progress = field(default_factory=Progress)
+    progress: Heartbeat = field(init=False)
     resume: bool = False
     """Whether it goes on in the session of the attempt before."""
     stopping: Stop | None = None
@@ -130,6 +82,7 @@ class Attempt:
     asking: Asking = field(init=False)
 
     def __post_init__(self) -> None:
+        self.progress = Heartbeat(write=self._write_progress)
         self.asking = Asking(
             task=self.task, spec=self.spec, ledger=self.ledger, owner=self.owner, channels=self.channels
         )
@@ -191,7 +144,7 @@ class Attempt:
             return await self._stopped(why)
         outcome: Outcome = Failed(kind=FailureClass.INTERRUPTED, message="the engine stopped it")
         self.purse.on_refusal = self._hurry
-        async with self._heartbeat():
+        async with self.progress.beating():
             with self.scope:
                 asked = await self._asked()
                 outcome = asked if self.judge is None else await self.judge(asked, self.progress)
@@ -302,27 +255,8 @@ class Attempt:
         await run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
         return folder
 
-    @asynccontextmanager
-    async def _heartbeat(self) -> AsyncGenerator[None]:
-        """Write the newest progress every so often while the body runs, and what is left at its end."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._beat, name=f"heartbeat {self.task.id}")
-            try:
-                yield
-            finally:
-                tasks.cancel_scope.cancel()
-                if self.stopping != "lost":  # the ledger would refuse it, or is away: the run has to end in time
-                    with anyio.CancelScope(shield=True):
-                        await self._write_progress()
-
-    async def _beat(self) -> None:
-        while True:
-            await anyio.sleep(HEARTBEAT)
-            await self._write_progress()
-
-    async def _write_progress(self) -> None:
-        line = self.progress.take()
-        if line is None:
+    async def _write_progress(self, line: str) -> None:
+        if self.stopping == "lost":  # the ledger would refuse it, or is away: the run has to end in time
             return
         snapshot = {**self._snapshot(), "progress": line}
         try:

@@ -15,12 +15,13 @@ from omni_mcp.decide.mode_state import ModeState, Seen, Setup, begin
 from omni_mcp.decide.modes import after
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.dispatch.local import LocalDoorbell
-from omni_mcp.engine import Engine, Means
+from omni_mcp.engine import Engine
 from omni_mcp.executors.executor import Executor, OnProgress, OnQuestion, ToolInfo
 from omni_mcp.executors.pool import Pool
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import Ledger, ResultPage
 from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.means import Means
 from omni_mcp.memory.base import MemoryStore
 from omni_mcp.memory.ledger_store import ledger_store
 from omni_mcp.question import Action, Answer, Asked

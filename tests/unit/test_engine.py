@@ -8,12 +8,15 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from omni_mcp.claiming import WINDOW
 from omni_mcp.contract import RunRequest
 from omni_mcp.decide.routing import Route, route
-from omni_mcp.engine import CLAIM_WINDOW, MARK, POLL, SWEEP, Engine, Means
+from omni_mcp.engine import POLL, SWEEP, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress, OnQuestion
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
+from omni_mcp.marks import MARK
+from omni_mcp.means import Means
 from omni_mcp.servers_file import Limits, Routing, Rule, ServersFile
 from omni_mcp.settings import Problem
 from omni_mcp.task import (
@@ -138,7 +141,7 @@ async def test_tasks_for_a_full_executor_hide_no_task_of_a_free_one(tmp_path: Pa
         free = FakeExecutor(name="free", row=FAKE_ROW.model_copy(update={"handles": ("free",)}))
         engine = engine_for(ledger, full, free, home=tmp_path)
         async with anyio.create_task_group() as callers:
-            for _ in range(CLAIM_WINDOW * 3):
+            for _ in range(WINDOW * 3):
                 callers.start_soon(submitted, ledger)
         task_id = await submitted(ledger, type="free")
         async with anyio.create_task_group() as attempts:

@@ -5,8 +5,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from omni_mcp.engine import MARK, Engine, Mark
+from omni_mcp.engine import Engine
 from omni_mcp.ledger.base import ExecutorHealth
+from omni_mcp.marks import MARK, Mark
 from omni_mcp.task import (
     FailureClass,
     TaskState,
@@ -53,7 +54,7 @@ async def cannot_be_reached(engine: Engine) -> None:
     """Have the executor be one that does not start."""
     ill = ExecutorHealth(name="fake", usable=False, detail="it does not start", seen_at=engine.clock.now())
     await engine.ledger.report_health(ill)
-    engine.marks["fake"] = Mark(trouble=ill.detail, until=engine.clock.now() + MARK)
+    engine.marks.made["fake"] = Mark(trouble=ill.detail, until=engine.clock.now() + MARK)
 
 
 @pytest.mark.parametrize("reachable", [True, False])
