@@ -95,7 +95,7 @@ class Engine:
             owner=self.owner,
             modes=self.modes,
             marks=self.marks,
-            channels=lambda: self.channels(),
+            channels=self.channels,
             means=lambda: self.means,
         )
 

@@ -356,7 +356,7 @@ async def test_a_run_that_asks_can_be_cancelled_and_has_a_deadline(stop: str, tm
 
 async def test_channels_are_told_once_that_somebody_has_to_answer(tmp_path: Path) -> None:
     async with engine_at(tmp_path, MAY_I) as (engine, _, _clock), anyio.create_task_group() as attempts:
-        engine.channels = lambda: ["desk"]
+        engine.beginning.channels = lambda: ["desk"]
         task_id = await submitted(engine.ledger)
         with anyio.fail_after(LIMIT):
             await engine.step(attempts)
