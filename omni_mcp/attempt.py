@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
-from anyio.to_thread import run_sync
 
 from omni_mcp import telemetry
 from omni_mcp.asking import Asking
@@ -31,6 +30,7 @@ from omni_mcp.purse import OWN_LOGIN, UNSAID, Purse, RunBook
 from omni_mcp.remembering import Remembering
 from omni_mcp.settle import settle, until_written
 from omni_mcp.task import PARTIAL, Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task, Usage
+from omni_mcp.workplaces import Workplaces
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class Attempt:
     max_attempts: int
     cloud_retry: timedelta
     """How long it waits at least when its provider failed."""
-    work: Path
-    """Parent of the folders of tasks without a `cwd`."""
+    workplaces: Workplaces
+    """Where tasks work that name no `cwd`."""
     relay: Endpoints | None
     purse: Purse
     on_trouble: Callable[[str, str], Awaitable[None]]
@@ -251,9 +251,7 @@ class Attempt:
         """Return the task's `cwd`; one that names none works in a folder of its own."""
         if self.task.spec.cwd is not None:
             return Path(self.task.spec.cwd)
-        folder = self.work / self.task.id
-        await run_sync(partial(folder.mkdir, parents=True, exist_ok=True))
-        return folder
+        return await self.workplaces.of(self.task.id)
 
     async def _write_progress(self, line: str) -> None:
         if self.stopping == "lost":  # the ledger would refuse it, or is away: the run has to end in time

@@ -23,6 +23,7 @@ from omni_mcp.presets import ExecutorSpec
 from omni_mcp.remembering import Remembering
 from omni_mcp.servers_file import dialect_of
 from omni_mcp.task import LADDER, SYSTEM_REPAIR, Choice, Clock, Completed, Failed, FailureClass, Outcome, Task
+from omni_mcp.workplaces import Workplaces
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,6 +35,7 @@ class Beginning:
     owner: str
     modes: Monitoring
     marks: Marks
+    workplaces: Workplaces
     channels: Callable[[], Sequence[str]]
     means: Callable[[], Means]
     """Those of now."""
@@ -71,7 +73,7 @@ class Beginning:
             clock=self.clock,
             max_attempts=attempts_of(task.spec, servers.limits.max_attempts),
             cloud_retry=timedelta(seconds=servers.fault_handler.check_interval),
-            work=means.settings.home.work,
+            workplaces=self.workplaces,
             relay=means.relay,
             purse=claim.purse,
             on_trouble=self.marks.make,

@@ -30,6 +30,7 @@ from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
 from omni_mcp.task import Clock, Mode, Recovery, Task, TaskState
 from omni_mcp.this_machine import uptime
+from omni_mcp.workplaces import Workplaces
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ End = Literal["idle", "upgrade"]
 
 POLL = 1.0
 """Seconds between two looks when nobody rings: a lost nudge costs no more than this."""
+LOOK = 0.1
+"""Seconds until we look at what runs and what waits although there is always something to begin."""
 RENEW = LEASE / 4
 SWEEP = timedelta(seconds=5)
 """How often we look for tasks whose engine is gone."""
@@ -71,11 +74,13 @@ class Engine:
     begun_with: dict[str, Means] = field(default_factory=dict[str, Means])
     """Of each running task, what its attempt was begun with; an edit of the settings leaves it alone."""
     has_looked_again: bool = False
-    """Whether what waits for an executor was looked at under the settings and programs of now."""
+    """Whether what waits for an executor was freed under the settings and programs of now."""
     done_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """When each periodic duty was last done."""
     silent_since: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """Of each task that was told of as silent, its last sign of life."""
+    looks_at: float = 0.0
+    """When on the loop's clock we look at what runs and what waits, whatever there is to begin."""
     dismissed: bool = False
     """Whether an engine of a newer release waits for us to go."""
     uptime: Callable[[], float] = uptime
@@ -95,6 +100,7 @@ class Engine:
             owner=self.owner,
             modes=self.modes,
             marks=self.marks,
+            workplaces=Workplaces(self.settings.home.work),
             channels=self.channels,
             means=lambda: self.means,
         )
@@ -164,11 +170,14 @@ class Engine:
         """Do all that can be done now; returns whether anything was begun or moved."""
         await self._renew()
         await self._take_up_settings()
+        await self._look_again()
         adopted = await self._adopt()
-        await self._look_after()
-        moved = await self._expire() + await self._wake()
         await self._make_way()
-        begun = not self.dismissed and await self._claim(attempts)
+        begun = await self._claim(attempts)
+        moved = 0
+        if not begun or anyio.current_time() >= self.looks_at:
+            moved = await self._look_around()
+            begun = begun or (moved > 0 and await self._claim(attempts))
         await self._purge()
         return bool(adopted or moved or begun)
 
@@ -211,6 +220,12 @@ class Engine:
         await until_written(self.ledger.forget_queues)
         logger.info("settings taken up", extra={"action": "settings_taken_up"})
 
+    async def _look_again(self) -> None:
+        """Free what waits for an executor, once under the settings and programs of now."""
+        if not self.has_looked_again:
+            await self.ledger.wake_for_executor(everyone=True)
+            self.has_looked_again = True
+
     def _put_away(self, means: Means) -> None:
         """Close what no attempt is begun with any more, as soon as none runs with it."""
         if means is not self.means and means not in self.begun_with.values():
@@ -240,6 +255,12 @@ class Engine:
         logger.info("adopted %s", task.id, extra={"action": "adopted", "task_id": task.id})
         return True
 
+    async def _look_around(self) -> int:
+        """Stop what runs and should not, free or fail what waits and is due; returns how many of these."""
+        self.looks_at = anyio.current_time() + LOOK
+        await self._look_after()
+        return await self._expire() + await self._wake()
+
     async def _expire(self) -> int:
         """Fail what is overdue; a run of it that lives elsewhere is told to stop first."""
         attached = [name for name, spec in self.pool.specs.items() if spec.recovery is Recovery.ATTACH]
@@ -249,9 +270,6 @@ class Engine:
         """Free what is due; what waits for a cloud when one serves again, or one of it to find that out."""
         allowed = self.modes.permit()
         due = await self.ledger.wake_due(cloud=allowed.mode is not Mode.BRAINSTEM)
-        if not self.has_looked_again:
-            due += await self.ledger.wake_for_executor(everyone=True)
-            self.has_looked_again = True
         if allowed.held is None:
             return due + await self._let_go(allowed.mode)
         self.let_go_in = None
@@ -320,6 +338,8 @@ class Engine:
 
     async def _claim(self, attempts: TaskGroup) -> bool:
         """Begin the idle tasks that can be; returns whether there were any, or may be more behind those that cannot."""
+        if self.dismissed:
+            return False
         await self.marks.refresh()
         look = Claiming(
             ledger=self.ledger,

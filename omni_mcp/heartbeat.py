@@ -41,7 +41,8 @@ class Heartbeat:
                 yield
             finally:
                 self._beats = None
-                beats.cancel_scope.cancel()
+                if self._beating:
+                    beats.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
                     await self._write_news()
 

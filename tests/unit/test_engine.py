@@ -366,14 +366,24 @@ class Faulty:
         return call
 
 
+class Robbed(Faulty):
+    """A ledger in which somebody takes a task away between its begin and its bind, once."""
+
+    robbed = False
+
+    async def bind(self, task_id: str, **named: Any) -> Any:
+        if not self.robbed:
+            self.robbed = True
+            await self._ledger.release(task_id, attempt=1, owner="engine", text="somebody took it")
+        return await self._ledger.bind(task_id, **named)
+
+
 async def test_a_refused_bind_ends_the_attempt_and_tells_no_executor(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         fake = FakeExecutor()
-        engine = engine_for(ledger, fake, home=tmp_path)
+        engine = engine_for(cast(Ledger, Robbed(ledger)), fake, home=tmp_path)
         task_id = await submitted(ledger)
-        async with anyio.create_task_group() as attempts:
-            await engine.step(attempts)
-            await ledger.release(task_id, attempt=1, owner="engine", text="somebody took it")
+        await stepped(engine)
         assert not fake.requests
         assert not engine.running
         await stepped(engine)
