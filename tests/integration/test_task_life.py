@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.integration.house import House, call, ended, house, refused, until
+from tests.integration.house import STUBS, House, call, ended, house, refused, until
 
 
 async def test_tasks_run_one_after_the_other_and_fail_with_the_one_before(tmp_path: Path) -> None:
@@ -83,6 +84,26 @@ async def test_what_runs_at_its_deadline_is_stopped_and_failed_and_tried_again_b
             assert (await ended(client, again["task_id"]))["state"] == "completed"
             code, said = await here.cli("retry", again["task_id"])
             assert (code, "only one that failed" in said) == (1, True)
+
+
+async def test_a_deadline_reaches_the_run_elsewhere_of_a_task_that_waits(tmp_path: Path) -> None:
+    async with house(tmp_path) as here:
+        far = {"command": sys.executable, "args": [str(STUBS / "adapter_server.py")], "handles": ["x"]}
+        here.configure(executors={"far": {**far, "recovery": "attach"}})
+        async with here.client() as client:
+            first = await call(client, "submit_task", description="tell me", executor="far", wait_seconds=30)
+            assert first["state"] == "failed"  # all is started then
+            task = await call(client, "submit_task", description="lose sight", executor="far", deadline="8s")
+
+            async def waits() -> bool:
+                return (await call(client, "task_status", task_id=task["task_id"]))["state"] == "waiting"
+
+            await until(waits)
+            late = await call(client, "task_status", task_id=task["task_id"], wait_seconds=30)
+            assert late["state"] == "failed", late
+            assert late["text"].endswith(
+                "came before attempt 2, which was only to stop its run"
+            )  # and none of it is left
 
 
 async def test_a_silent_executor_is_told_of_in_status_and_history(tmp_path: Path) -> None:

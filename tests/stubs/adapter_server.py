@@ -13,6 +13,15 @@ from fastmcp.tools import ToolResult
 
 mcp = FastMCP("stub-adapter", version="7")
 
+LIMIT = {"failure": "rate_limit", "message": "limit reached", "retry_at": "2030-01-01T00:00:00"}
+ENDS: dict[str, dict[str, Any]] = {
+    "fail": {"status": "failed", "text": "half of it", **LIMIT},
+    "lie": {"status": "splendid"},
+    "empty": {"status": "completed"},
+    "lose sight": {"status": "failed", "failure": "provider", "message": "its host is away", "lives": True},
+}
+"""What runs of these descriptions end with."""
+
 
 @mcp.tool
 async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
@@ -21,13 +30,8 @@ async def run_task(request: dict[str, Any], ctx: Context) -> ToolResult:
     match request["description"]:
         case "echo":
             answer = {"status": "completed", "text": request["endpoint"]["token"], "notes": {"pid": os.getpid()}}
-        case "fail":
-            limit = {"failure": "rate_limit", "message": "limit reached", "retry_at": "2030-01-01T00:00:00"}
-            answer = {"status": "failed", "text": "half of it", **limit}
-        case "lie":
-            answer = {"status": "splendid"}
-        case "empty":
-            answer = {"status": "completed"}
+        case str() as said if said in ENDS:
+            answer = ENDS[said]
         case str() as said if said.startswith(("tell ", "spend ")):
             await ctx.report_progress(1, None, said)
             answer = _spent(said) or {"status": "failed", "failure": "task", "message": said}
