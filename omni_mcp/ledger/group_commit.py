@@ -1,8 +1,8 @@
 """Group commit on a thread of its own: what waits is written together, and answered after it is durable.
 
-Callers hand over a unit of work and wait. Those of one moment (a round of their event loop) go to the thread as one, and
-all that waits there runs in one transaction and is answered after its commit. A cancelled caller loses its answer, never
-the write.
+Callers hand over a unit of work and wait. Those of one moment (a round of their event loop) go to the thread as one,
+and all that waits there runs in one transaction and is answered after its commit. A cancelled caller loses its answer,
+never the write.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class GroupCommit(ABC, Generic[C]):
         """Return the round that is open; it is handed over when all who are awake had their turn."""
         here = self._round
         if here is None or here.loop is not loop or len(here.units) >= BATCH:
-            self._round = here = Round(loop)
+            self._round = here = Round[C](loop)
             loop.call_soon(self._hand_over, here)
         return here
 

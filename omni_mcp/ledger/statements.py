@@ -120,7 +120,9 @@ ATTEMPTS_OF = f"""
         (select u.route {_OF_ATTEMPT} and u.route is not null order by u.id desc limit 1) as route
     from attempts a where a.task = {_N} order by a.number desc limit :limit
 """
-ENGINE = "select * from engines order by started_at desc limit 1"
+ENGINE = "select * from engines"
+"""At the most one: whoever announces itself takes the place of the one before."""
+
 HEALTH = "select * from executor_health"
 
 KNOWN_KEY = "select task_id, fingerprint, purged from idempotency where principal = :principal and key = :key"
@@ -172,7 +174,8 @@ AWAIT_NEEDS = f"""
 
 _MINE = " where id = :id and attempt = :attempt and owner = :owner"
 """Who has an owner is dispatching, executing, or waiting for an answer in the middle of its run."""
-_MOVED = " returning n, attempt"
+_MOVED = " returning n, attempt, cancel_requested_at"
+"""What belongs to the move is written with the first two; the third somebody else may have written meanwhile."""
 
 BEGIN = (
     """
@@ -212,6 +215,7 @@ FINISH = (
     + _MINE
     + " and (state in ('executing', 'waiting') or (state = 'dispatching' and :state <> 'completed'))"
     + _MOVED
+    + ", exists (select 1 from dependencies where needs = tasks.id) as needed"
 )
 NEW_RESULT = "insert into results values (:n, :result, :structured, :notes, :error)"
 PARK = (

@@ -1,7 +1,7 @@
 """The one writer of a process on SQLite: what waits runs in one BEGIN IMMEDIATE … COMMIT.
 
-Nearly always nobody refuses. Where somebody does, all is undone and each runs again in a savepoint of its own; where that
-ends the transaction as a whole, as a full disk does, each runs in a transaction of its own.
+Nearly always nobody refuses. Where somebody does, all is undone and each runs again in a savepoint of its own; where
+that ends the transaction as a whole, as a full disk does, each runs in a transaction of its own.
 """
 
 import logging
