@@ -20,7 +20,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claude, engines, face, first_task, ledger, lightness, litellm_alone, load, page, peers, relay
+from benchmarks import (
+    claude,
+    engines,
+    face,
+    first_task,
+    full_ledger,
+    ledger,
+    lightness,
+    litellm_alone,
+    load,
+    page,
+    peers,
+    relay,
+)
 
 Row = Mapping[str, Any]
 """name, unit, ours; where there is something to compare with: other, ratio, and maybe its goal, at_most or at_least.
@@ -36,6 +49,7 @@ PARTS: Mapping[str, ModuleType] = {
     "load": load,
     "peers": peers,
     "ledger": ledger,
+    "full": full_ledger,
     "page": page,
     "claude": claude,
     "lightness": lightness,

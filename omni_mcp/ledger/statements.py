@@ -83,7 +83,7 @@ PAGE = f"""
 """
 OF_STATE = """
     select * from (
-        select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before
+        select t.n from tasks t where t.state = :{name} and t.open = {open} and {seen} and t.n < :before
         order by t.n desc limit :limit
     ) newest
 """
@@ -135,9 +135,7 @@ NEW_TASK = """
         requested, reason, title, deadline, budget_usd)
     values (:id, :principal, :type, :state, :waiting_for, :text, :priority, :now, :now, :now, :executor,
         :requested, :reason, :title, :deadline, :budget_usd)
-    returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
-        :ancestors as ancestors, :retry_of as retry_of, :trace as trace, null as snapshot, null as cost_usd,
-        0 as cost_unknown_calls
+    returning n
 """
 NEW_PAYLOAD = """
     insert into payloads (task, description, model, cwd, options, ancestors, retry_of, trace)

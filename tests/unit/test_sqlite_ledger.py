@@ -923,8 +923,13 @@ PLANS = {
     sql.PAGE.format(states="", seen=sql.page_of("mine")): "SEARCH t USING INDEX newest_tasks",
     sql.PAGE.format(states="", seen=sql.page_of(LOCAL)): "SEARCH t USING INTEGER PRIMARY KEY",
     sql.PAGE.format(
-        states=f"and t.n in ({sql.OF_STATE.format(name='id', seen=sql.page_of(LOCAL))})", seen=sql.page_of(LOCAL)
-    ): "SEARCH t USING INDEX tasks_of_state (<expr>=? AND n<?)",
+        states=f"and t.n in ({sql.OF_STATE.format(name='id', open=0, seen=sql.page_of(LOCAL))})",
+        seen=sql.page_of(LOCAL),
+    ): "SEARCH t USING INDEX over_tasks (state=? AND n<?)",
+    sql.PAGE.format(
+        states=f"and t.n in ({sql.OF_STATE.format(name='id', open=1, seen=sql.page_of(LOCAL))})",
+        seen=sql.page_of(LOCAL),
+    ): "SEARCH t USING INDEX open_tasks (state=? AND n<?)",
     sql.BEGIN: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
 }
 
