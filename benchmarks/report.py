@@ -29,6 +29,7 @@ TITLES = {
     "load": "Beside a bare FastMCP server: 500 clients",
     "peers": "Beside a peer's MCP server",
     "ledger": "Beside plain aiosqlite",
+    "full": "A million tasks that are over",
     "page": "The web page's list",
     "claude": "Beside bare Claude Code",
     "lightness": "What it weighs",

@@ -29,7 +29,19 @@ from omni_mcp.presets import ExecutorSpec
 from omni_mcp.purse import OWN_LOGIN, UNSAID, Purse, RunBook
 from omni_mcp.remembering import Remembering
 from omni_mcp.settle import settle, until_written
-from omni_mcp.task import PARTIAL, Choice, Clock, Completed, Failed, FailureClass, Outcome, Recovery, Task, Usage
+from omni_mcp.task import (
+    PARTIAL,
+    Choice,
+    Clock,
+    Completed,
+    Failed,
+    FailureClass,
+    Outcome,
+    Recovery,
+    Task,
+    TaskState,
+    Usage,
+)
 from omni_mcp.workplaces import Workplaces
 
 logger = logging.getLogger(__name__)
@@ -120,17 +132,30 @@ class Attempt:
     async def _bind(self) -> None:
         self.resume = continues(self.task, executor=self.spec.name, recovery=self.spec.recovery)
         run_id = self.task.run_id if self.resume and self.task.run_id else str(uuid4())
+        endpoint = self._endpoint_name()
         bind = partial(
             self.ledger.bind,
             self.task.id,
             attempt=self.task.attempt,
             owner=self.owner,
             choice=self.choice,
-            endpoint=self._endpoint_name(),
+            endpoint=endpoint,
             run_id=run_id,
             stays=self.spec.recovery in (Recovery.ATTACH, Recovery.RESUME),
         )
-        self.task = await until_written(bind)
+        cancelled_at = await until_written(bind)
+        self.task = replace(
+            self.task,
+            state=TaskState.EXECUTING,
+            since=self.clock.now(),
+            requested=self.choice.requested,
+            served_by=self.choice.executor,
+            model=self.choice.model,
+            reason=self.choice.reason,
+            endpoint=endpoint,
+            run_id=run_id,
+            cancel_requested_at=cancelled_at,
+        )
 
     def _endpoint_name(self) -> str:
         if not self.spec.relayed:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 
 import anyio
@@ -39,29 +40,28 @@ async def settle(
     recovery: Recovery,
     over: bool = False,
     memory: Remembered | None = None,
-) -> Task:
+) -> None:
     """Write the decision; a task that is let go although somebody wants it cancelled is cancelled.
 
     `over`: a run that lived elsewhere is known to have ended, so nobody asks for it again; else it is told to stop.
     `memory`: what it leaves for the tasks after it, if it is finished.
     Raises TransitionRefused when the task's attempt and owner hold it no more.
     """
-    settled = await _written(ledger, task, following, over, memory)
-    if settled.cancel_requested_at is None or settled.terminal:
-        return settled
+    if await _written(ledger, task, following, over, memory) is None:
+        return
     lives = recovery is Recovery.ATTACH and not over
-    return await ledger.request_cancel(task.id, reason="asked for while it ran", lives=lives)
+    await ledger.request_cancel(task.id, reason="asked for while it ran", lives=lives)
 
 
 async def _written(
     ledger: Ledger, task: Task, following: Finish | Park | Release, over: bool, memory: Remembered | None
-) -> Task:
+) -> datetime | None:
+    """Write it; returns when the cancel of a task was asked for that is not over by it."""
     owner = task.owner or ""
     match following:
         case Finish(state=state, outcome=outcome):
-            return await ledger.finish(
-                task.id, attempt=task.attempt, owner=owner, state=state, outcome=outcome, memory=memory
-            )
+            await ledger.finish(task.id, attempt=task.attempt, owner=owner, state=state, outcome=outcome, memory=memory)
+            return None
         case Park():
             return await ledger.park(
                 task.id,

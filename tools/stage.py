@@ -99,9 +99,10 @@ class Stage:
         begun = await self.ledger.begin(task_id, owner=OWNER)
         assert begun is not None  # noqa: S101
         self.clock.advance(timedelta(seconds=2))
-        return await self.ledger.bind(
+        await self.ledger.bind(
             task_id, attempt=begun.attempt, owner=OWNER, choice=choice, endpoint="litellm-proxy", run_id=new_id()
         )
+        return await self.ledger.find(task_id, principal=None)
 
     async def called(self, task: Task, model: str, usd: float | None) -> None:
         """Write down a call of a model."""

@@ -253,7 +253,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> Task:
+    async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> None:
         """Move a waiting task to idle; what waits for consent only with `consent`. Raises TransitionRefused.
 
         A budget that it has is raised in the same write, so that it is raised once.
@@ -323,8 +323,8 @@ class Ledger(Protocol):
         endpoint: str,
         run_id: str,
         stays: bool = False,
-    ) -> Task:
-        """dispatching -> executing: on disk before the executor is told.
+    ) -> datetime | None:
+        """dispatching -> executing: on disk before the executor is told. Returns when its cancel was asked for.
 
         `stays`: the run leaves on this machine what a later attempt goes on with, so none is begun on another.
         """
@@ -345,7 +345,7 @@ class Ledger(Protocol):
         state: TaskState,
         outcome: Outcome,
         memory: Remembered | None = None,
-    ) -> Task:
+    ) -> None:
         """-> completed, failed or cancelled; `memory` is written with it. A refused one is a `late_result` event."""
         ...
 
@@ -360,8 +360,11 @@ class Ledger(Protocol):
         due_at: datetime | None = None,
         fault: bool = False,
         over: bool = False,
-    ) -> Task:
-        """-> waiting; `fault` adds one to what counts against `max_attempts`, `over` forgets the run id."""
+    ) -> datetime | None:
+        """-> waiting; `fault` adds one to what counts against `max_attempts`, `over` forgets the run id.
+
+        Returns when its cancel was asked for.
+        """
         ...
 
     async def release(
@@ -373,10 +376,11 @@ class Ledger(Protocol):
         text: str,
         over: bool = False,
         keep_questions: bool = False,
-    ) -> Task:
+    ) -> datetime | None:
         """-> idle, with proof that the attempt is over (or never left the house); `over` forgets the run id.
 
         With `keep_questions` one that waits for an answer goes on waiting for it, as nobody's.
+        Returns when its cancel was asked for.
         """
         ...
 
@@ -407,7 +411,7 @@ class Ledger(Protocol):
         """Note that the executor does not wait for an answer any more; without another question it executes again."""
         ...
 
-    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:
+    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> None:
         """idle -> waiting, when routing finds nobody that may take it."""
         ...
 

@@ -18,8 +18,8 @@ OPEN = """
     from tasks where open = 1 group by 1, 2, 3
 """
 OVER = """
-    select state || '' as state, count(*) as n from tasks
-    where state || '' in ('completed', 'failed', 'cancelled') group by 1
+    select state, count(*) as n from tasks
+    where state in ('completed', 'failed', 'cancelled') and open = 0 group by 1
 """
 ATTEMPTS = """
     select coalesce(executor, '') as executor, coalesce("end", 'running') as "end", count(*) as n from attempts

@@ -49,7 +49,7 @@ GO_ON = f"""
 SET_ASIDE = f"""
     update tasks set owner = null, lease_until = null, updated_at = :now
     where {_MINE} and state = 'waiting'
-    returning n, attempt
+    returning n, attempt, cancel_requested_at
 """
 """The run of a task that asks is over; the question stays."""
 QUESTIONS = f"select * from questions where task = {_N} order by number"

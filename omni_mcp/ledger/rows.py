@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from omni_mcp.ledger.base import Delivery, EngineMark, ExecutorHealth, ModeChange, ModeMark, Notice, ResultPage
-from omni_mcp.ledger.store import Row
+from omni_mcp.ledger.store import Row, Values
 from omni_mcp.task import Attempt, Event, FailureClass, Mode, Task, TaskSpec, TaskState, WaitingFor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,6 +76,23 @@ def as_dict(row: Row) -> Mapping[str, Any]:
     if isinstance(row, dict):
         return cast("Mapping[str, Any]", row)
     return dict(zip(row.keys(), cast("Any", row), strict=True))
+
+
+_NOT_YET = (
+    *("due_at", "owner", "lease_until", "served_by", "endpoint", "run_id", "progress", "progress_at"),
+    *("cancel_requested_at", "snapshot", "cost_usd"),
+)
+"""What a task does not have when it is new; of the numbers it has none."""
+_NEW: Mapping[str, Any] = {
+    **dict.fromkeys(_NOT_YET),
+    **dict.fromkeys(("attempt", "faults", "consented", "cost_unknown_calls"), 0),
+}
+
+
+def new_row(written: Values, n: int) -> Row:
+    """Return the joined row of a task that was just written, so that it has not to be read back."""
+    times = dict.fromkeys(("since", "created_at", "updated_at"), written["now"])
+    return {**written, **_NEW, **times, "n": n, "asked_model": written["model"], "model": None}
 
 
 def a_task(found: Row) -> Task:

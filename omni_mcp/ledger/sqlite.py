@@ -55,7 +55,8 @@ class SqliteStore(Store):
         self._looked: datetime | None = None
         self._opening: anyio.Event | None = None
         self._written = 0
-        self._wrote = anyio.Event()
+        self._wrote: anyio.Event | None = None
+        """What those wait for who want to hear of a write; None: nobody does."""
 
     async def write(self, work: Work[T]) -> T:
         result = await self._writer.do(work)
@@ -78,7 +79,7 @@ class SqliteStore(Store):
     async def changed(self, since: Watermark, *, timeout: timedelta) -> bool:
         with anyio.move_on_after(timeout.total_seconds()):
             while True:
-                wrote = self._wrote
+                wrote = self._wrote = self._wrote or anyio.Event()
                 if await self.watermark() != since:
                     return True
                 with anyio.move_on_after(POLL):
@@ -86,8 +87,9 @@ class SqliteStore(Store):
         return False
 
     def look(self) -> None:
-        self._wrote.set()
-        self._wrote = anyio.Event()
+        if self._wrote is not None:
+            self._wrote.set()
+            self._wrote = None
 
     async def close(self) -> None:
         await self._close_reader()

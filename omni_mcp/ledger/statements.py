@@ -83,7 +83,7 @@ PAGE = f"""
 """
 OF_STATE = """
     select * from (
-        select t.n from tasks t where t.state || '' = :{name} and {seen} and t.n < :before
+        select t.n from tasks t where t.state = :{name} and t.open = {open} and {seen} and t.n < :before
         order by t.n desc limit :limit
     ) newest
 """
@@ -120,7 +120,9 @@ ATTEMPTS_OF = f"""
         (select u.route {_OF_ATTEMPT} and u.route is not null order by u.id desc limit 1) as route
     from attempts a where a.task = {_N} order by a.number desc limit :limit
 """
-ENGINE = "select * from engines order by started_at desc limit 1"
+ENGINE = "select * from engines"
+"""At the most one: whoever announces itself takes the place of the one before."""
+
 HEALTH = "select * from executor_health"
 
 KNOWN_KEY = "select task_id, fingerprint, purged from idempotency where principal = :principal and key = :key"
@@ -133,9 +135,7 @@ NEW_TASK = """
         requested, reason, title, deadline, budget_usd)
     values (:id, :principal, :type, :state, :waiting_for, :text, :priority, :now, :now, :now, :executor,
         :requested, :reason, :title, :deadline, :budget_usd)
-    returning *, :description as description, :model as asked_model, :cwd as cwd, :options as options,
-        :ancestors as ancestors, :retry_of as retry_of, :trace as trace, null as snapshot, null as cost_usd,
-        0 as cost_unknown_calls
+    returning n
 """
 NEW_PAYLOAD = """
     insert into payloads (task, description, model, cwd, options, ancestors, retry_of, trace)
@@ -172,7 +172,8 @@ AWAIT_NEEDS = f"""
 
 _MINE = " where id = :id and attempt = :attempt and owner = :owner"
 """Who has an owner is dispatching, executing, or waiting for an answer in the middle of its run."""
-_MOVED = " returning n, attempt"
+_MOVED = " returning n, attempt, cancel_requested_at"
+"""What belongs to the move is written with the first two; the third somebody else may have written meanwhile."""
 
 BEGIN = (
     """
@@ -212,6 +213,7 @@ FINISH = (
     + _MINE
     + " and (state in ('executing', 'waiting') or (state = 'dispatching' and :state <> 'completed'))"
     + _MOVED
+    + ", exists (select 1 from dependencies where needs = tasks.id) as needed"
 )
 NEW_RESULT = "insert into results values (:n, :result, :structured, :notes, :error)"
 PARK = (

@@ -3,7 +3,7 @@
 from omni_mcp.errors import BadRequest, IdempotencyConflict, TaskNotFound, TaskPurged
 from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.dependants import failed_one, is_over, needed
-from omni_mcp.ledger.rows import moment
+from omni_mcp.ledger.rows import moment, new_row
 from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.task import TaskState, WaitingFor
 
@@ -53,11 +53,12 @@ def _refuse_past(values: Values) -> None:
 
 
 def _insert(db: Connection, values: Values) -> Row:
-    row = db.execute(sql.NEW_TASK, values).fetchone()
-    db.execute(sql.NEW_PAYLOAD, {**values, "n": row["n"]})
+    """Insert a task; returns its row as it will be read."""
+    n = db.execute(sql.NEW_TASK, values).fetchone()["n"]
+    db.execute(sql.NEW_PAYLOAD, {**values, "n": n})
     if values["key"] is not None:
         db.execute(sql.NEW_KEY, values)
-    return row
+    return new_row(values, n)
 
 
 def the_task(db: Connection, task_id: str) -> Row:

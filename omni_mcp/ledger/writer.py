@@ -1,4 +1,8 @@
-"""The one writer of a process on SQLite: what waits runs in one BEGIN IMMEDIATE … COMMIT, each in its savepoint."""
+"""The one writer of a process on SQLite: what waits runs in one BEGIN IMMEDIATE … COMMIT.
+
+Nearly always nobody refuses. Where somebody does, all is undone and each runs again in a savepoint of its own; where
+that ends the transaction as a whole, as a full disk does, each runs in a transaction of its own.
+"""
 
 import logging
 import sqlite3
@@ -10,12 +14,14 @@ from typing import Any, TypeVar, cast
 from omni_mcp.errors import LedgerBusy, LedgerError, LedgerUnusable, OmniError
 from omni_mcp.home import make_private
 from omni_mcp.ledger.gate import WriteGate
-from omni_mcp.ledger.group_commit import PATIENCE, GroupCommit, Unit, tell
+from omni_mcp.ledger.group_commit import PATIENCE, GroupCommit, Round, Unit, tell
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+AnyUnit = Unit[sqlite3.Connection, Any]
+Units = Sequence[AnyUnit]
 
 PRAGMAS = """
 pragma journal_mode = wal;
@@ -47,12 +53,12 @@ class Writer(GroupCommit[sqlite3.Connection]):
             next_step="call again; if it stays so, omni-mcp engine status shows who may be stuck",
         )
 
-    def _serve(self, batch: list[Unit[sqlite3.Connection, Any]]) -> None:
+    def _serve(self, batch: Sequence[Round[sqlite3.Connection]]) -> None:
         """Run a batch and answer it; a connection that broke is closed, so that the next batch opens it anew."""
         try:
             with self._open().held():
                 units = self._begin_all(batch)
-                if units and not self._commit_together(units):
+                if not any(self._commit_together(units, run) for run in (_run, self._run_in_savepoint)):
                     self._commit_one_by_one(units)
             broken = any(isinstance(unit.error, LedgerUnusable) for unit in units)
         except Exception as error:  # noqa: BLE001 - the callers get it; the thread has to live on
@@ -61,30 +67,31 @@ class Writer(GroupCommit[sqlite3.Connection]):
                 unit.error = understood(error, self._path)
         if broken:
             self.inode = None
-        tell(units)
+        tell(batch)
         if broken:
             self._close()
 
-    def _commit_together(self, units: Sequence[Unit[sqlite3.Connection, Any]]) -> bool:
+    def _commit_together(self, units: Units, run: Callable[[sqlite3.Connection, AnyUnit], None]) -> bool:
         """Run all in one transaction; False when it ended as a whole, so that nothing of it was written."""
+        if not units:
+            return True
         db = cast("sqlite3.Connection", self._db)
         db.execute("begin immediate")
         try:
             for unit in units:
-                self._run_in_savepoint(db, unit)
+                run(db, unit)
                 if not db.in_transaction:
                     return False
             db.execute("commit")
-        except sqlite3.Error:
+        except Exception:  # noqa: BLE001 - whose it is shows when each runs alone
             _roll_back(db)
             return False
         return True
 
-    def _commit_one_by_one(self, units: Sequence[Unit[sqlite3.Connection, Any]]) -> None:
+    def _commit_one_by_one(self, units: Units) -> None:
         """Run each in a transaction of its own, so that only the one that breaks it fails."""
         db = cast("sqlite3.Connection", self._db)
         for unit in units:
-            unit.result, unit.error = None, None
             try:
                 db.execute("begin immediate")
                 self._run_in_savepoint(db, unit)
@@ -96,8 +103,9 @@ class Writer(GroupCommit[sqlite3.Connection]):
                 _roll_back(db)
                 unit.error = understood(error, self._path)
 
-    def _run_in_savepoint(self, db: sqlite3.Connection, unit: Unit[sqlite3.Connection, Any]) -> None:
+    def _run_in_savepoint(self, db: sqlite3.Connection, unit: AnyUnit) -> None:
         """Run a unit; its error undoes what it wrote, and nothing else."""
+        unit.result, unit.error = None, None
         db.execute("savepoint unit")
         try:
             unit.result = unit.work(db)
@@ -156,6 +164,10 @@ def inode(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
+
+
+def _run(db: sqlite3.Connection, unit: AnyUnit) -> None:
+    unit.result = unit.work(db)
 
 
 def _roll_back(db: sqlite3.Connection) -> None:

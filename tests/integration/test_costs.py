@@ -258,7 +258,8 @@ async def a_bound_task(ledger: SqliteLedger) -> Task:
     choice = Choice(executor="e", requested="e", model=None, reason="because")
     task = (await ledger.submit(a_spec(), task_id=new_id(), choice=choice)).task
     await ledger.begin(task.id, owner="me")
-    return await ledger.bind(task.id, attempt=1, owner="me", choice=choice, endpoint="direct", run_id="r")
+    await ledger.bind(task.id, attempt=1, owner="me", choice=choice, endpoint="direct", run_id="r")
+    return await ledger.find(task.id, principal=None)
 
 
 async def price_of_a_call(cloud: Cloud) -> float:

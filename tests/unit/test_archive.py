@@ -96,7 +96,8 @@ async def test_what_was_open_in_a_backup_waits_for_consent_and_the_ledger_before
             assert (task.waiting_for, task.owner) == (WaitingFor.CONSENT, None)
             assert "restored from a backup" in (task.text or "")
         assert later not in {task.id for task in (await ledger.page(principal=LOCAL)).tasks}
-        resumed = await ledger.resume(last, consent=True)
+        await ledger.resume(last, consent=True)
+        resumed = await ledger.find(last, principal=LOCAL)
         assert (resumed.waiting_for, resumed.consented) == (WaitingFor.DEPENDENCY, True)
         await ledger.resume(free, consent=True)
         assert [task.id for task in await ledger.claimable(limit=9)] == [free]

@@ -155,7 +155,8 @@ async def at_work(ledger: SqliteLedger, executor: str = "e", **changes: Any) -> 
     task = (await ledger.submit(a_spec(**changes), task_id=new_id(), choice=CHOICE)).task
     assert await ledger.begin(task.id, owner="me") is not None
     choice = replace(CHOICE, executor=executor)
-    return await ledger.bind(task.id, attempt=1, owner="me", choice=choice, endpoint="relay", run_id="run-1")
+    await ledger.bind(task.id, attempt=1, owner="me", choice=choice, endpoint="relay", run_id="run-1")
+    return await ledger.find(task.id, principal=None)
 
 
 async def spend(ledger: SqliteLedger, task: Task, usd: float | None, *, model: str = "m", **more: Any) -> None:
@@ -529,7 +530,8 @@ async def waiting_for_money(here: Place, *, budget: float = 0.5, spent: float = 
     """Have a task whose own budget is spent."""
     task = await at_work(here.ledger, "claw", budget_usd=budget)
     await spend(here.ledger, task, spent)
-    return await here.ledger.park(task.id, attempt=1, owner="me", waiting_for=WaitingFor.BUDGET, text="spent")
+    await here.ledger.park(task.id, attempt=1, owner="me", waiting_for=WaitingFor.BUDGET, text="spent")
+    return await here.ledger.find(task.id, principal=None)
 
 
 async def test_a_budget_is_raised_once_by_its_name_and_a_dry_run_says_what_follows(tmp_path: Path) -> None:

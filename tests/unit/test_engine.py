@@ -262,7 +262,8 @@ async def test_a_consent_is_spent_by_one_attempt_and_the_next_asks_again(tmp_pat
             task = await look(ledger, task_id)
             assert (task.waiting_for, task.attempt, task.consented) == (WaitingFor.CONSENT, attempt, False)
             assert not await stepped(engine)
-            assert (await ledger.resume(task_id, consent=True)).consented
+            await ledger.resume(task_id, consent=True)
+            assert (await look(ledger, task_id)).consented
         assert len(fake.requests) == 2
 
 

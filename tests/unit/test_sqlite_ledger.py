@@ -73,18 +73,24 @@ async def begun(ledger: SqliteLedger, task_id: str | None = None, owner: str = M
 
 async def bound(ledger: SqliteLedger, task_id: str | None = None, owner: str = ME) -> Task:
     task = await begun(ledger, task_id, owner)
-    return await ledger.bind(
-        task.id, attempt=task.attempt, owner=owner, choice=CHOICE, endpoint="relay", run_id="run-1"
-    )
+    await ledger.bind(task.id, attempt=task.attempt, owner=owner, choice=CHOICE, endpoint="relay", run_id="run-1")
+    return await again(ledger, task)
 
 
 async def finished(ledger: SqliteLedger, task: Task, *, attempt: int | None = None, owner: str = ME) -> Task:
     number = task.attempt if attempt is None else attempt
-    return await ledger.finish(task.id, attempt=number, owner=owner, state=TaskState.COMPLETED, outcome=DONE)
+    await ledger.finish(task.id, attempt=number, owner=owner, state=TaskState.COMPLETED, outcome=DONE)
+    return await again(ledger, task)
 
 
 async def parked(ledger: SqliteLedger, task: Task, waiting_for: WaitingFor = WaitingFor.RETRY, **changes: Any) -> Task:
-    return await ledger.park(task.id, attempt=task.attempt, owner=ME, waiting_for=waiting_for, text="held", **changes)
+    await ledger.park(task.id, attempt=task.attempt, owner=ME, waiting_for=waiting_for, text="held", **changes)
+    return await again(ledger, task)
+
+
+async def resumed(ledger: SqliteLedger, task: Task, *, consent: bool) -> Task:
+    await ledger.resume(task.id, consent=consent)
+    return await again(ledger, task)
 
 
 async def again(ledger: SqliteLedger, task: Task) -> Task:
@@ -103,7 +109,8 @@ async def test_a_task_goes_from_submit_to_its_result_and_its_history_has_no_gap(
         clock.advance(HOUR)
         task = await begun(ledger, task.id)
         assert (task.state, task.since, task.attempt, task.owner) == (TaskState.DISPATCHING, START + HOUR, 1, ME)
-        task = await ledger.bind(task.id, attempt=1, owner=ME, choice=CHOICE, endpoint="relay", run_id="run-1")
+        await ledger.bind(task.id, attempt=1, owner=ME, choice=CHOICE, endpoint="relay", run_id="run-1")
+        task = await again(ledger, task)
         assert (task.served_by, task.model, task.endpoint, task.run_id) == ("fake", "m", "relay", "run-1")
         assert await ledger.checkpoint(task.id, attempt=1, owner=ME, progress="half", snapshot={"step": 1})
         assert await ledger.checkpoint(task.id, attempt=1, owner=ME, progress=None, snapshot={"step": 2})
@@ -131,7 +138,8 @@ async def test_a_failure_keeps_its_kind_its_words_and_what_was_produced(tmp_path
     async with ledger_for_tests(tmp_path) as ledger:
         failed = Failed(kind=FailureClass.TASK, message="cannot be done", fix="ask for less", partial="first half")
         task = await bound(ledger)
-        task = await ledger.finish(task.id, attempt=1, owner=ME, state=TaskState.FAILED, outcome=failed)
+        await ledger.finish(task.id, attempt=1, owner=ME, state=TaskState.FAILED, outcome=failed)
+        task = await again(ledger, task)
         assert (task.state, task.text) == (TaskState.FAILED, "cannot be done. ask for less")
         result = await result_of(ledger, task.id)
         assert result is not None
@@ -184,7 +192,8 @@ async def test_only_the_attempt_and_owner_that_hold_a_task_move_it(verb: str, tm
             with pytest.raises(TransitionRefused):
                 await GUARDED[verb](ledger, task.id, attempt, owner)
         assert (await again(ledger, task)).state is TaskState.DISPATCHING
-        assert (await GUARDED[verb](ledger, task.id, 1, ME)).state is not TaskState.DISPATCHING
+        await GUARDED[verb](ledger, task.id, 1, ME)
+        assert (await again(ledger, task)).state is not TaskState.DISPATCHING
 
 
 @pytest.mark.parametrize("verb", GUARDED)
@@ -286,10 +295,11 @@ async def test_a_fault_is_counted_only_where_it_is_one(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await begun(ledger)
         assert (await parked(ledger, task, WaitingFor.CLOUD)).faults == 0
-        task = await begun(ledger, (await ledger.resume(task.id, consent=False)).id)
+        task = await begun(ledger, (await resumed(ledger, task, consent=False)).id)
         assert (await parked(ledger, task, fault=True)).faults == 1
-        task = await begun(ledger, (await ledger.resume(task.id, consent=False)).id)
-        assert (await ledger.release(task.id, attempt=3, owner=ME, text="x")).faults == 1
+        task = await begun(ledger, (await resumed(ledger, task, consent=False)).id)
+        assert await ledger.release(task.id, attempt=3, owner=ME, text="x") is None
+        assert (await again(ledger, task)).faults == 1
 
 
 async def test_what_is_due_wakes_and_the_rest_sleeps_on(tmp_path: Path) -> None:
@@ -298,7 +308,8 @@ async def test_what_is_due_wakes_and_the_rest_sleeps_on(tmp_path: Path) -> None:
         late = await parked(ledger, await begun(ledger), due_at=clock.now() + 2 * HOUR)
         never = await parked(ledger, await begun(ledger), WaitingFor.CONSENT)
         idle = await submitted(ledger)
-        held = await ledger.hold(idle.id, waiting_for=WaitingFor.EXECUTOR, text="nobody", due_at=clock.now() + HOUR)
+        await ledger.hold(idle.id, waiting_for=WaitingFor.EXECUTOR, text="nobody", due_at=clock.now() + HOUR)
+        held = await again(ledger, idle)
         assert (held.state, held.waiting_for, held.text) == (TaskState.WAITING, WaitingFor.EXECUTOR, "nobody")
         assert await ledger.wake_due(cloud=True) == 0
         clock.advance(HOUR)
@@ -315,7 +326,7 @@ async def test_consent_is_given_once_for_one_attempt(tmp_path: Path) -> None:
         task = await parked(ledger, await begun(ledger), WaitingFor.CONSENT)
         with pytest.raises(TransitionRefused):
             await ledger.resume(task.id, consent=False)
-        assert (await ledger.resume(task.id, consent=True)).consented
+        assert (await resumed(ledger, task, consent=True)).consented
         with pytest.raises(TransitionRefused):
             await ledger.resume(task.id, consent=True)
         assert not (await begun(ledger, task.id)).consented
@@ -324,7 +335,7 @@ async def test_consent_is_given_once_for_one_attempt(tmp_path: Path) -> None:
 async def test_consent_is_not_given_by_resuming_what_asks_for_none(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await parked(ledger, await begun(ledger), WaitingFor.BUDGET)
-        assert not (await ledger.resume(task.id, consent=True)).consented
+        assert not (await resumed(ledger, task, consent=True)).consented
 
 
 async def test_a_free_task_is_cancelled_at_once_and_says_so(tmp_path: Path) -> None:
@@ -912,8 +923,13 @@ PLANS = {
     sql.PAGE.format(states="", seen=sql.page_of("mine")): "SEARCH t USING INDEX newest_tasks",
     sql.PAGE.format(states="", seen=sql.page_of(LOCAL)): "SEARCH t USING INTEGER PRIMARY KEY",
     sql.PAGE.format(
-        states=f"and t.n in ({sql.OF_STATE.format(name='id', seen=sql.page_of(LOCAL))})", seen=sql.page_of(LOCAL)
-    ): "SEARCH t USING INDEX tasks_of_state (<expr>=? AND n<?)",
+        states=f"and t.n in ({sql.OF_STATE.format(name='id', open=0, seen=sql.page_of(LOCAL))})",
+        seen=sql.page_of(LOCAL),
+    ): "SEARCH t USING INDEX over_tasks (state=? AND n<?)",
+    sql.PAGE.format(
+        states=f"and t.n in ({sql.OF_STATE.format(name='id', open=1, seen=sql.page_of(LOCAL))})",
+        seen=sql.page_of(LOCAL),
+    ): "SEARCH t USING INDEX open_tasks (state=? AND n<?)",
     sql.BEGIN: "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1",
 }
 

@@ -153,7 +153,7 @@ async def test_when_a_unit_ends_the_whole_transaction_the_others_are_written_onc
     assert said in ended[1].message
     assert ended[2] == "after"
     assert lines(tmp_path / "l.db") == ["after", "before"]
-    assert runs == ["before", "before", "after"]
+    assert runs == ["before", "before", "before", "after"]
 
 
 async def test_a_commit_that_fails_is_answered_to_nobody_as_done(tmp_path: Path) -> None:

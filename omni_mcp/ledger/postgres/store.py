@@ -60,7 +60,8 @@ class PostgresStore(Store):
         self._listener = Listener(place, self._heard, ours=ring)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changes = 0
-        self._wrote = anyio.Event()
+        self._wrote: anyio.Event | None = None
+        """What those wait for who want to hear of a write; None: nobody does."""
 
     async def write(self, work: Work[T]) -> T:
         result = await self._writer.do(work)
@@ -103,6 +104,7 @@ class PostgresStore(Store):
     async def changed(self, since: Watermark, *, timeout: timedelta) -> bool:
         with anyio.move_on_after(timeout.total_seconds()):
             while await self.watermark() == since:
+                self._wrote = self._wrote or anyio.Event()
                 await self._wrote.wait()
             return True
         return False
@@ -128,5 +130,6 @@ class PostgresStore(Store):
 
     def _changed(self) -> None:
         self._changes += 1
-        self._wrote.set()
-        self._wrote = anyio.Event()
+        if self._wrote is not None:
+            self._wrote.set()
+            self._wrote = None

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from omni_mcp.errors import LedgerBusy, LedgerUnusable
-from omni_mcp.ledger.group_commit import GroupCommit, Unit, tell
+from omni_mcp.ledger.group_commit import GroupCommit, Round, Unit, tell
 from omni_mcp.ledger.postgres.connection import Db, Hand, Here, connected, one
 from omni_mcp.ledger.postgres.place import Place
 from omni_mcp.ledger.postgres.schema import migrate
@@ -32,7 +32,7 @@ STEP = 0.2
 LIMIT = 4.0 * CUT
 """Seconds in which the server has to be back to answer it."""
 
-Batch = Sequence[Unit[Connection, Any]]
+Units = Sequence[Unit[Connection, Any]]
 
 
 class PostgresWriter(GroupCommit[Connection]):
@@ -46,7 +46,7 @@ class PostgresWriter(GroupCommit[Connection]):
         self._ring = ring
         self._db: Db | None = None
 
-    def _serve(self, batch: list[Unit[Connection, Any]]) -> None:
+    def _serve(self, batch: Sequence[Round[Connection]]) -> None:
         try:
             db = self._begun()
         except Exception as error:  # noqa: BLE001 - the callers get it; the thread has to live on
@@ -56,7 +56,7 @@ class PostgresWriter(GroupCommit[Connection]):
             units = self._begin_all(batch)
             if not self._commit_together(db, units):
                 self._commit_apart(units)
-        tell(units)
+        tell(batch)
         if self._db is not None and self._db.closed:
             self._close()
 
@@ -93,7 +93,7 @@ class PostgresWriter(GroupCommit[Connection]):
             _roll_back(db)
             raise
 
-    def _commit_together(self, db: Db, units: Batch) -> bool:
+    def _commit_together(self, db: Db, units: Units) -> bool:
         """Run all in the transaction that has begun; False when one refused, so that nothing of it was written."""
         try:
             with db.pipeline() as pipeline:  # what nobody asks the result of costs no way there and back
@@ -106,7 +106,7 @@ class PostgresWriter(GroupCommit[Connection]):
         self._commit(db, units)
         return True
 
-    def _commit_apart(self, units: Batch) -> None:
+    def _commit_apart(self, units: Units) -> None:
         """Run each in its savepoint, so that only what the refused ones wrote is undone.
 
         Where the connection was lost in the middle they all run again on a new one: nothing of them was written.
@@ -135,7 +135,7 @@ class PostgresWriter(GroupCommit[Connection]):
             db.execute("rollback to unit")
         db.execute("release unit")
 
-    def _commit(self, db: Db, units: Batch) -> None:
+    def _commit(self, db: Db, units: Units) -> None:
         """Commit, and ring for all who listen if anything was written."""
         try:
             wrote: str | None = one(db, WROTE)["id"]
@@ -170,7 +170,7 @@ class PostgresWriter(GroupCommit[Connection]):
             time.sleep(STEP)
         return None
 
-    def _refuse(self, units: Batch, error: Exception) -> None:
+    def _refuse(self, units: Units, error: Exception) -> None:
         """Let all units fail that have not failed on their own."""
         for unit in units:
             unit.result, unit.error = None, unit.error or understood(error, self._place)

@@ -9,7 +9,7 @@ from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import Ledger, Submitted, Watermark
 from omni_mcp.ledger.rows import TITLE, a_task, an_engine, fingerprint, maybe_json, maybe_stamp, plain, stamp, to_json
 from omni_mcp.ledger.store import Connection, Row, Store, Values, Work
-from omni_mcp.task import Choice, Clock, SystemClock, Task, TaskSpec
+from omni_mcp.task import Choice, Clock, SystemClock, TaskSpec
 
 T = TypeVar("T")
 
@@ -37,8 +37,11 @@ class Part(Ledger):
 
     def _values(self, **values: Any) -> dict[str, Any]:
         """Return what is bound to statements: the time, and text that UTF-8 can carry."""
-        bound = {name: plain(value) if isinstance(value, str) else value for name, value in values.items()}
-        return {**bound, "now": stamp(self._clock.now())}
+        for name, value in values.items():
+            if isinstance(value, str):
+                values[name] = plain(value)
+        values["now"] = stamp(self._clock.now())
+        return values
 
     def _new(self, spec: TaskSpec, task_id: str, choice: Choice | None = None) -> Values:
         """Return what is bound to write a new task."""
@@ -65,7 +68,7 @@ class Part(Ledger):
             fingerprint=None if spec.idempotency_key is None else fingerprint(spec),
         )
 
-    async def _move(self, verb: str, guarded: str, values: Values, *then: str) -> Task:
+    async def _move(self, verb: str, guarded: str, values: Values, *then: str) -> Row:
         """Move a task. Raises TransitionRefused."""
         return held(await self._write(lambda db: moved(db, guarded, values, *then)), values["id"], verb)
 
@@ -78,20 +81,24 @@ class Part(Ledger):
 
 def moved(db: Connection, guarded: str, values: Values, *then: str) -> Row | None:
     """Run one guarded write and what belongs to it; None when it did not find its row."""
-    row = db.execute(guarded, values).fetchone()
-    if row is None:
-        return None
-    place = {**values, "n": row["n"], "attempt": row["attempt"]}
-    for statement in then:
-        db.execute(statement, place)
-    return db.execute(sql.TASK_BY_N, place).fetchone()
+    row: Row | None = db.execute(guarded, values).fetchone()
+    if row is not None and then:
+        place = {**values, "n": row["n"], "attempt": row["attempt"]}
+        for statement in then:
+            db.execute(statement, place)
+    return row
 
 
-def held(row: Row | None, task_id: str, verb: str) -> Task:
-    """Return the task that was moved. Raises TransitionRefused: this attempt does not hold it."""
+def whole(db: Connection, row: Row | None) -> Row | None:
+    """Return the whole task of a move, for who has to read it."""
+    return None if row is None else db.execute(sql.TASK_BY_N, {"n": row["n"]}).fetchone()
+
+
+def held(row: Row | None, task_id: str, verb: str) -> Row:
+    """Return what came of a move. Raises TransitionRefused: this attempt does not hold the task."""
     if row is None:
         raise TransitionRefused(task_id, verb)
-    return a_task(row)
+    return row
 
 
 def submitted(row: Row, deduplicated: bool, engine: Row | None) -> Submitted:

@@ -10,7 +10,7 @@ from omni_mcp.ledger.base import Page, ResultPage, ResultPart
 from omni_mcp.ledger.dependants import id_range, the_one
 from omni_mcp.ledger.rows import a_result_page, a_task, an_attempt, an_event, stamp, to_json
 from omni_mcp.ledger.verbs.part import Part
-from omni_mcp.task import Attempt, Event, Task, TaskState, WaitingFor
+from omni_mcp.task import TERMINAL, Attempt, Event, Task, TaskState, WaitingFor
 
 NEWEST = 1 << 62
 
@@ -45,7 +45,9 @@ class TaskReaders(Part):
         names = {f"state{n}": state for n, state in enumerate(states)}
         values = {"principal": principal, "before": _from_cursor(cursor), "limit": limit + 1, **names}
         seen = sql.page_of(principal)
-        newest = sql.BOTH.join(sql.OF_STATE.format(name=name, seen=seen) for name in names)
+        newest = sql.BOTH.join(
+            sql.OF_STATE.format(name=name, open=int(state not in TERMINAL), seen=seen) for name, state in names.items()
+        )
         only = f"and t.n in ({newest})" if names else ""
         rows = await self._read(sql.PAGE.format(states=only, seen=seen), values)
         shown = rows[:limit]

@@ -10,10 +10,10 @@ from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import LEASE, Remembered, Submitted
 from omni_mcp.ledger.dependants import is_over
 from omni_mcp.ledger.overdue import fail_overdue
-from omni_mcp.ledger.rows import MICROSECOND, TITLE, a_task, maybe_stamp, stamp, to_json
+from omni_mcp.ledger.rows import MICROSECOND, TITLE, a_task, maybe_moment, maybe_stamp, stamp, to_json
 from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.ledger.submission import submit, the_task
-from omni_mcp.ledger.verbs.part import Part, held, moved, submitted
+from omni_mcp.ledger.verbs.part import Part, held, moved, submitted, whole
 from omni_mcp.task import Choice, Completed, FailureClass, Outcome, Task, TaskSpec, TaskState, WaitingFor
 
 TEXT = 2000
@@ -44,15 +44,16 @@ class Tasks(Part):
 
         return a_task(await self._write(unit))
 
-    async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> Task:
+    async def resume(self, task_id: str, *, consent: bool, add_budget_usd: float | None = None) -> None:
         values = self._values(id=task_id, consent=consent, add=add_budget_usd)
         raised = () if add_budget_usd is None else (sql.RAISE_BUDGET,)
-        return await self._move("resume", sql.RESUME, values, *raised, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
+        await self._move("resume", sql.RESUME, values, *raised, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
 
     async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
         until = stamp(self._clock.now() + lease)
         values = self._values(id=task_id, owner=owner, until=until, lease=lease // MICROSECOND)
-        row = await self._write(lambda db: moved(db, sql.BEGIN, values, sql.NEW_ATTEMPT, sql.TAKE_TURN))
+        move = (sql.BEGIN, values, sql.NEW_ATTEMPT, sql.TAKE_TURN)
+        row = await self._write(lambda db: whole(db, moved(db, *move)))
         return None if row is None else a_task(row)
 
     async def bind(
@@ -65,7 +66,7 @@ class Tasks(Part):
         endpoint: str,
         run_id: str,
         stays: bool = False,
-    ) -> Task:
+    ) -> datetime | None:
         values = self._values(
             id=task_id,
             attempt=attempt,
@@ -78,7 +79,7 @@ class Tasks(Part):
             run_id=run_id,
             stays=stays,
         )
-        return await self._move("bind", sql.BIND, values, sql.BIND_ATTEMPT)
+        return _cancelled_at(await self._move("bind", sql.BIND, values, sql.BIND_ATTEMPT))
 
     async def checkpoint(
         self, task_id: str, *, attempt: int, owner: str, progress: str | None, snapshot: Mapping[str, Any] | None
@@ -114,20 +115,21 @@ class Tasks(Part):
         state: TaskState,
         outcome: Outcome,
         memory: Remembered | None = None,
-    ) -> Task:
+    ) -> None:
         values = self._values(id=task_id, attempt=attempt, owner=owner, state=state, end=state, **_stored(outcome))
 
         def unit(db: Connection) -> Row | None:
             row = moved(db, sql.FINISH, values, sql.NEW_RESULT, sql.END_ATTEMPT)
             if row is None:
                 db.execute(sql.NOTE, _late(values))
-            else:
+                return None
+            if row["needed"]:
                 is_over(db, task_id, state, values["now"])
-                if memory is not None:
-                    memories.add(db, values, memory)
+            if memory is not None:
+                memories.add(db, values, memory)
             return row
 
-        return held(await self._write(unit), task_id, "finish")
+        held(await self._write(unit), task_id, "finish")
 
     async def park(
         self,
@@ -140,7 +142,7 @@ class Tasks(Part):
         due_at: datetime | None = None,
         fault: bool = False,
         over: bool = False,
-    ) -> Task:
+    ) -> datetime | None:
         values = self._values(
             id=task_id,
             attempt=attempt,
@@ -152,7 +154,7 @@ class Tasks(Part):
             over=over,
             end=f"waiting ({waiting_for})",
         )
-        return await self._move("park", sql.PARK, values, sql.END_ATTEMPT)
+        return _cancelled_at(await self._move("park", sql.PARK, values, sql.END_ATTEMPT))
 
     async def release(
         self,
@@ -163,7 +165,7 @@ class Tasks(Part):
         text: str,
         over: bool = False,
         keep_questions: bool = False,
-    ) -> Task:
+    ) -> datetime | None:
         more = {"text": text, "over": over, "end": "released"}
         values = self._values(id=task_id, attempt=attempt, owner=owner, **more)
         note = {**values, "kind": "note", "data": None}
@@ -174,11 +176,11 @@ class Tasks(Part):
             )
             return aside or moved(db, sql.RELEASE, values, sql.END_ATTEMPT)
 
-        return held(await self._write(unit), task_id, "release")
+        return _cancelled_at(held(await self._write(unit), task_id, "release"))
 
-    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> Task:
+    async def hold(self, task_id: str, *, waiting_for: WaitingFor, text: str, due_at: datetime | None = None) -> None:
         values = self._values(id=task_id, waiting_for=waiting_for, text=text, due_at=maybe_stamp(due_at))
-        return await self._move("hold", sql.HOLD, values)
+        await self._move("hold", sql.HOLD, values)
 
     async def wake_due(self, *, cloud: bool) -> int:
         return await self._wake(sql.ANY_DUE, sql.WAKE_DUE, cloud=cloud)
@@ -225,6 +227,10 @@ class Tasks(Part):
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         values = self._values(owner=owner, until=stamp(self._clock.now() + lease), lease=lease // MICROSECOND)
         return await self._write(lambda db: [row["id"] for row in db.execute(sql.RENEW, values).fetchall()])
+
+
+def _cancelled_at(row: Row) -> datetime | None:
+    return maybe_moment(row["cancel_requested_at"])
 
 
 def _stored(outcome: Outcome) -> dict[str, Any]:
