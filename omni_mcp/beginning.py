@@ -45,6 +45,7 @@ class Beginning:
 
         Shielded: what was begun is in somebody's hands, also when we are just being stopped.
         """
+        written: Sequence[Task | BaseException | None] = ()
         with anyio.CancelScope(shield=True):
             writes = [self.ledger.begin(claim.task.id, owner=self.owner) for claim in claims]
             written = await asyncio.gather(*writes, return_exceptions=True)
