@@ -1,7 +1,9 @@
 """From what was claimed to attempts that are ready to run: begun together, each with what it is given."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,20 +12,34 @@ from typing import Any
 import anyio
 
 from omni_mcp.attempt import Attempt
-from omni_mcp.claiming import Claim, route_of
+from omni_mcp.claiming import Claim, route_of, stumbled
 from omni_mcp.decide.health import Verdict
 from omni_mcp.decide.mode_state import Ran
 from omni_mcp.decide.permit import Monitoring
 from omni_mcp.decide.repair import is_over, nobody_else, verdict
 from omni_mcp.decide.retry import attempts_of
+from omni_mcp.errors import LedgerError, TransitionRefused
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.marks import Marks
 from omni_mcp.means import Means
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.remembering import Remembering
 from omni_mcp.servers_file import dialect_of
-from omni_mcp.task import LADDER, SYSTEM_REPAIR, Choice, Clock, Completed, Failed, FailureClass, Outcome, Task
+from omni_mcp.task import (
+    LADDER,
+    SYSTEM_REPAIR,
+    Choice,
+    Clock,
+    Completed,
+    Failed,
+    FailureClass,
+    Outcome,
+    Task,
+    WaitingFor,
+)
 from omni_mcp.workplaces import Workplaces
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -45,13 +61,31 @@ class Beginning:
 
         Shielded: what was begun is in somebody's hands, also when we are just being stopped.
         """
-        written: Sequence[Task | None | BaseException] = ()
+        begun, failed = list[Attempt](), list[BaseException]()
         with anyio.CancelScope(shield=True):
             writes = [self.ledger.begin(claim.task.id, owner=self.owner) for claim in claims]
-            written = await asyncio.gather(*writes, return_exceptions=True)
-        begun = [(claim, said) for claim, said in zip(claims, written, strict=True) if isinstance(said, Task)]
-        failed = [said for said in written if isinstance(said, BaseException)]
-        return [self._attempt(claim, task) for claim, task in begun], failed
+            for claim, said in zip(claims, await asyncio.gather(*writes, return_exceptions=True), strict=True):
+                if isinstance(said, BaseException):
+                    failed.append(said)
+                elif said is not None and (attempt := await self._ready(claim, said)) is not None:
+                    begun.append(attempt)
+        return begun, failed
+
+    async def _ready(self, claim: Claim, task: Task) -> Attempt | None:
+        """Return the attempt at a task; one that makes us stumble waits for a person and costs no other its turn."""
+        try:
+            return self._attempt(claim, task)
+        except Exception as error:
+            logger.exception("claim stumbled", extra={"action": "claim_stumbled", "task_id": task.id})
+            with suppress(LedgerError, TransitionRefused):  # else it is adopted as one of ours that nothing runs
+                await self.ledger.park(
+                    task.id,
+                    attempt=task.attempt,
+                    owner=self.owner,
+                    waiting_for=WaitingFor.CONSENT,
+                    text=stumbled(error),
+                )
+            return None
 
     def _attempt(self, claim: Claim, task: Task) -> Attempt:
         means, found, name = self.means(), claim.found, claim.spec.name

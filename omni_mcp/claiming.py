@@ -93,8 +93,7 @@ class Claiming:
             raise
         except Exception as error:
             logger.exception("claim stumbled", extra={"action": "claim_stumbled", "task_id": task.id})
-            told = f"the engine stumbled over it: {type(error).__name__}: {error}"
-            return await self._hold(task, WaitingFor.CONSENT, told)
+            return await self._hold(task, WaitingFor.CONSENT, stumbled(error))
         if claim is not None:
             self.taken[claim.spec.name] += 1
             self.cloud += _admitted(self.allowed, claim.spec) is not None
@@ -189,6 +188,11 @@ class Claiming:
         """Whether the mode admits no more of what this executor does."""
         admitted = _admitted(self.allowed, self.means.pool.specs[name])
         return admitted is not None and self.cloud >= admitted
+
+
+def stumbled(error: Exception) -> str:
+    """Return what a task tells that the engine stumbled over."""
+    return f"the engine stumbled over it: {type(error).__name__}: {error}"
 
 
 def route_of(task: Task, means: Means, troubles: Mapping[str, str]) -> Route:

@@ -1,5 +1,6 @@
 """The engine, step by step: a real ledger, told time, executors that do as told."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from omni_mcp.claiming import WINDOW
 from omni_mcp.contract import RunRequest
-from omni_mcp.decide.routing import Route, route
+from omni_mcp.decide.retry import attempts_of
+from omni_mcp.decide.routing import route
 from omni_mcp.engine import POLL, SWEEP, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress, OnQuestion
@@ -169,19 +171,22 @@ async def test_one_principals_many_tasks_starve_nobody(tmp_path: Path) -> None:
         assert [request.description for request in fake.requests] == ["of many", "of few"] * 2
 
 
+@pytest.mark.parametrize(
+    ("where", "whole"), [("omni_mcp.presets.route", route), ("omni_mcp.beginning.attempts_of", attempts_of)]
+)
 async def test_a_task_that_the_engine_stumbles_over_waits_for_a_person_and_costs_no_other_its_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, whole: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         engine = engine_for(ledger, FakeExecutor(), home=tmp_path)
         bad, good = await submitted(ledger, description="bad"), await submitted(ledger)
 
-        def stumbling(spec: TaskSpec, *rest: Any, **more: Any) -> Route:
+        def stumbling(spec: TaskSpec, *rest: Any, **more: Any) -> Any:
             if spec.description == "bad":
                 raise OverflowError("date value out of range")
-            return route(spec, *rest, **more)
+            return whole(spec, *rest, **more)
 
-        monkeypatch.setattr("omni_mcp.presets.route", stumbling)
+        monkeypatch.setattr(where, stumbling)
         await stepped(engine)
         task = await look(ledger, bad)
         assert (task.state, task.waiting_for) == (TaskState.WAITING, WaitingFor.CONSENT)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from omni_mcp.engine import Engine
+from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.ledger.base import EngineMark, Ledger, Submitted
 from omni_mcp.task import LOCAL, TaskState, new_id
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
@@ -48,12 +48,19 @@ async def submitted(ledger: Ledger) -> Submitted:
     return await ledger.submit(a_spec(cwd="/"), task_id=new_id(), choice=None)
 
 
-async def until_gone(engine: Engine, clock: ToldClock, ended: list[str | None]) -> None:
-    """Let time pass until the engine has gone."""
-    while not ended:
-        clock.advance(IDLE)
-        engine.doorbell.ring()
-        await anyio.wait_all_tasks_blocked()
+class TimePasses(LocalDoorbell):
+    """Rings at once whenever it is listened to, and much later."""
+
+    def __init__(self, clock: ToldClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    @property
+    def rung(self) -> anyio.Event:
+        self._clock.advance(IDLE)
+        rung = super().rung
+        self.ring()
+        return rung
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -69,7 +76,9 @@ async def submitting(at: int, *, after: bool, folder: Path) -> str | None:
     """Submit while an idle engine is at its nth call; returns the verb, None when the engine was gone before that."""
     async with ledger_for_tests(folder, clock := ToldClock()) as ledger:
         halting = Halting(ledger, at=at, after=after)
-        engine = engine_for(cast(Ledger, halting), FakeExecutor(), home=folder, clock=clock, exits=True)
+        engine = engine_for(
+            cast(Ledger, halting), FakeExecutor(), home=folder, clock=clock, exits=True, doorbell=TimePasses(clock)
+        )
         await ledger.announce(EngineMark(owner="engine", pid=1, version="1", log="", address="", started_at=START))
         ended: list[str | None] = []
         answers: list[Submitted] = []
@@ -81,7 +90,6 @@ async def submitting(at: int, *, after: bool, folder: Path) -> str | None:
         with anyio.fail_after(LIMIT):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run)
-                tasks.start_soon(until_gone, engine, clock, ended)
                 await halting.halted.wait()
                 if not ended:
                     answers.append(await submitted(ledger))
