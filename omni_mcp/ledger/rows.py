@@ -24,7 +24,7 @@ def stamp(at: datetime) -> int:
 def moment(at: int) -> datetime:
     """Return the aware time of a stamp; one beyond the years that there are is the last moment of them."""
     try:
-        return EPOCH + timedelta(microseconds=at)
+        return EPOCH + at * MICROSECOND
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 

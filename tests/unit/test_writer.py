@@ -113,6 +113,17 @@ async def test_units_that_wait_share_one_commit(tmp_path: Path) -> None:
     assert "commit" not in said[first:last]
 
 
+async def test_callers_of_one_moment_share_one_commit_and_nobody_pays_for_a_savepoint(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with writing(tmp_path / "l.db") as writer:
+        await writer.do(lambda db: db.set_trace_callback(said.append))
+        said.clear()
+        await asyncio.gather(*(writer.do(put(str(number))) for number in range(50)))
+        assert [text for text in said if not text.startswith("insert")] == ["begin immediate", "commit"]
+        await writer.do(lambda db: db.set_trace_callback(None))
+    assert len(lines(tmp_path / "l.db")) == 50
+
+
 async def test_a_unit_that_raises_undoes_only_itself(tmp_path: Path) -> None:
     def stumble(db: sqlite3.Connection) -> None:
         db.execute("insert into lines values ('half')")
