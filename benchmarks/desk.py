@@ -19,7 +19,8 @@ from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
-from omni_mcp.servers_file import ExecutorRow, ServersFile
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Completed, Failed, FailureClass, Mode, Outcome, TaskSpec

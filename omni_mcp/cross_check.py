@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
-from omni_mcp.servers_file import ServersFile
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.task import LADDER
 from omni_mcp.translate.draft import nearest
 from omni_mcp.yaml_file import Flaw, KeyPath

@@ -33,7 +33,7 @@ from omni_mcp.presets import ExecutorSpec, model_of, routed
 from omni_mcp.purse import Purse
 from omni_mcp.remembering import Remembering
 from omni_mcp.scheduled import has_work
-from omni_mcp.servers_file import dialect_of
+from omni_mcp.servers_file.direct import dialect_of
 from omni_mcp.settings import Settings
 from omni_mcp.settle import settle, until_written
 from omni_mcp.task import (

@@ -24,7 +24,9 @@ from omni_mcp.decide.repair import RepairPlan
 from omni_mcp.decide.routing import Candidate, Route, route
 from omni_mcp.home import Home
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
-from omni_mcp.servers_file import ExecutorRow, Repair, Routing
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.fault_handler import Repair
+from omni_mcp.servers_file.routing import Routing
 from omni_mcp.settings import GITHUB_KEY, Settings
 from omni_mcp.task import LADDER, SYSTEM_REPAIR, Recovery, Task
 from omni_mcp.this_machine import leads_here

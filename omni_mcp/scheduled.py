@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.cron import next_ones, zone_named
 from omni_mcp.decide.options import PERMISSIONS
 from omni_mcp.ledger.base import Ledger, ScheduleMark
-from omni_mcp.servers_file import ScheduleRow
+from omni_mcp.servers_file.schedules import ScheduleRow
 from omni_mcp.task import TaskSpec, of_schedule
 from omni_mcp.views import DueView, ScheduleView
 

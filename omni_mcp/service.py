@@ -40,7 +40,7 @@ from omni_mcp.notify.channels import channels_of, told_by
 from omni_mcp.presets import ExecutorSpec, candidates, mode_setup, model_of, repair_plan, resolve, routed
 from omni_mcp.processes import Origin
 from omni_mcp.question import Answer, Question
-from omni_mcp.servers_file import ScheduleRow
+from omni_mcp.servers_file.schedules import ScheduleRow
 from omni_mcp.settings import Settings
 from omni_mcp.standing import mode_view, note, outages_view, state_of
 from omni_mcp.task import (

@@ -19,35 +19,18 @@ from pydantic_core import ErrorDetails
 from omni_mcp.cross_check import crossed
 from omni_mcp.errors import SettingsError
 from omni_mcp.home import Home
-from omni_mcp.servers_file import (
-    CODE,
-    PRINTS,
-    CallDefaults,
-    DirectRow,
-    ExecutorRow,
-    FaultHandler,
-    Gateway,
-    HookTask,
-    Http,
-    JwtRow,
-    Limits,
-    LitellmSettings,
-    MemorySettings,
-    MemoryTool,
-    Models,
-    Notify,
-    OpenClawRow,
-    Rate,
-    Repair,
-    Routing,
-    Rule,
-    ScheduleRow,
-    ScheduleTask,
-    ServersFile,
-    SourceRow,
-    TokenRow,
-    WebhookRow,
-)
+from omni_mcp.servers_file.direct import DirectRow
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.fault_handler import FaultHandler, Repair
+from omni_mcp.servers_file.http import Http, JwtRow, Rate, TokenRow
+from omni_mcp.servers_file.limits import Limits
+from omni_mcp.servers_file.memory import MemorySettings, MemoryTool
+from omni_mcp.servers_file.models import CODE, PRINTS, CallDefaults, Gateway, LitellmSettings, Models
+from omni_mcp.servers_file.notify import Notify, OpenClawRow, WebhookRow
+from omni_mcp.servers_file.routing import Routing, Rule
+from omni_mcp.servers_file.schedules import ScheduleRow, ScheduleTask
+from omni_mcp.servers_file.webhooks import HookTask, SourceRow
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings_file import read
 from omni_mcp.translate.draft import Rewrite, nearest
 from omni_mcp.translate.kind import Kind, Translation, translate

@@ -24,7 +24,10 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.memory.base import MemoryStore
 from omni_mcp.memory.ledger_store import ledger_store
 from omni_mcp.question import Action, Answer, Asked
-from omni_mcp.servers_file import ExecutorRow, MemorySettings, Routing, ServersFile
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.memory import MemorySettings
+from omni_mcp.servers_file.routing import Routing
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, TaskSpec
 

@@ -10,7 +10,7 @@ from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
 
 from omni_mcp.errors import Forbidden
-from omni_mcp.servers_file import Scope
+from omni_mcp.servers_file.http import Scope
 from omni_mcp.service import Service
 
 READ, WRITE, METRICS, ADMIN = "tasks:read", "tasks:write", "metrics:read", "admin"

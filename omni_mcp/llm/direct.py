@@ -33,7 +33,7 @@ from omni_mcp.llm.layers import Rests
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
 from omni_mcp.llm.routes import named
 from omni_mcp.llm.usage import Tokens
-from omni_mcp.servers_file import DirectRow, dialect_of
+from omni_mcp.servers_file.direct import DirectRow, dialect_of
 from omni_mcp.task import FailureClass
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from omni_mcp.decide.mode_state import Setup
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.direct import DirectGateway
-from omni_mcp.servers_file import DirectRow
+from omni_mcp.servers_file.direct import DirectRow
 from omni_mcp.switch import ProviderDoors
 from omni_mcp.task import FailureClass, Mode
 from omni_mcp.testing import FakeModes, ToldClock

@@ -36,7 +36,8 @@ from omni_mcp.llm.proxy import ProxyGateway
 from omni_mcp.monitor import Monitor
 from omni_mcp.presets import mode_setup
 from omni_mcp.probes import HttpProbes
-from omni_mcp.servers_file import ExecutorRow, ServersFile
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.service import HELD_SHOWN, Service
 from omni_mcp.settings import Settings
 from omni_mcp.switch import ProviderDoors, Switch

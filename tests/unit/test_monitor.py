@@ -18,7 +18,7 @@ from omni_mcp.errors import LedgerBusy
 from omni_mcp.ledger.base import LEAD, Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.monitor import Monitor
-from omni_mcp.servers_file import FaultHandler
+from omni_mcp.servers_file.fault_handler import FaultHandler
 from omni_mcp.task import Mode
 from omni_mcp.testing import ToldClock, ledger_for_tests
 

@@ -32,7 +32,7 @@ from omni_mcp.notify.child import run
 from omni_mcp.notify.desktop import BUS, Desktop, desktop
 from omni_mcp.notify.trial import tried
 from omni_mcp.notify.webhook import Webhook
-from omni_mcp.servers_file import Notify, WebhookRow
+from omni_mcp.servers_file.notify import Notify, WebhookRow
 from omni_mcp.settings import load
 from omni_mcp.task import SystemClock
 from omni_mcp.testing import START

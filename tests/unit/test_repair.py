@@ -29,7 +29,9 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.monitor import Monitor
 from omni_mcp.presets import ladder_setup, repair_plan, resolve
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
-from omni_mcp.servers_file import ExecutorRow, FaultHandler, Repair, Routing, Rule
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.fault_handler import FaultHandler, Repair
+from omni_mcp.servers_file.routing import Routing, Rule
 from omni_mcp.settings import Settings, load
 from omni_mcp.task import (
     LADDER,
