@@ -58,32 +58,18 @@ from omni_mcp.task import (
     WaitingFor,
     new_id,
 )
-from omni_mcp.views import (
-    AttemptsView,
-    CostsView,
-    DueView,
-    EngineView,
-    ExecutorView,
-    ForgottenView,
-    ListView,
-    MemoriesView,
-    ModeView,
-    OutagesView,
-    PurgeView,
-    QuestionView,
-    ResultView,
-    ResumedView,
-    ResumeView,
-    RouteView,
-    SchedulesView,
-    ScheduleView,
-    StoryView,
-    TaskView,
-    attempts_view,
-    memory_view,
-    question_view,
-    task_view,
-)
+from omni_mcp.views.attempts import AttemptsView, StoryView, attempts_view
+from omni_mcp.views.costs import CostsView
+from omni_mcp.views.engine import EngineView
+from omni_mcp.views.executors import ExecutorView, RouteView
+from omni_mcp.views.ledger import PurgeView
+from omni_mcp.views.memory import ForgottenView, MemoriesView, memory_view
+from omni_mcp.views.mode import ModeView, OutagesView
+from omni_mcp.views.question import QuestionView, question_view
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.resume import ResumedView, ResumeView
+from omni_mcp.views.schedules import DueView, SchedulesView, ScheduleView
+from omni_mcp.views.task import ListView, TaskView, task_view
 
 WAIT_LIMIT = 50
 """Seconds that a call may wait: below the time-outs of the clients (Claude Desktop cuts at about 60 s)."""

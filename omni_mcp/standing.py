@@ -10,7 +10,7 @@ from omni_mcp.decide.modes import next_probe_at, rests, rests_until
 from omni_mcp.decide.permit import cause_of, meaning
 from omni_mcp.ledger.base import ModeChange, ModeMark
 from omni_mcp.task import Mode
-from omni_mcp.views import ModeChangeView, ModeView, OutagesView, OverrideView
+from omni_mcp.views.mode import ModeChangeView, ModeView, OutagesView, OverrideView
 
 MORE = "system_mode says more"
 

@@ -264,7 +264,7 @@ class _File:
 
     def _said(self, node: ast.Constant | ast.JoinedStr) -> Iterator[Message]:
         for template in templates(node):
-            if WORDS.search(template) or (self.name == "views.py" and template in TOOLS):
+            if WORDS.search(template) or (self.name.startswith("views/") and template in TOOLS):
                 yield Message(template, self.name, node.lineno)
 
     def _shown(self, node: ast.AST) -> Iterator[Message]:

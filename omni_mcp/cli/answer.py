@@ -14,7 +14,7 @@ from omni_mcp.errors import BadRequest, QuestionGone
 from omni_mcp.faces import text
 from omni_mcp.lang import say
 from omni_mcp.question import Action, Answer
-from omni_mcp.views import QuestionView
+from omni_mcp.views.question import QuestionView
 
 YES, NO, LATER = "y", "n", "later"
 

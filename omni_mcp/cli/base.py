@@ -22,7 +22,7 @@ from omni_mcp.home import Home
 from omni_mcp.lang.console import Speaking
 from omni_mcp.service import Service
 from omni_mcp.settings import load
-from omni_mcp.views import View
+from omni_mcp.views.view import View
 
 T = TypeVar("T")
 Command = Callable[..., None]

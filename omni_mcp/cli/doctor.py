@@ -9,7 +9,7 @@ from omni_mcp.cli.base import AsJson, clear_errors, command, err, show
 from omni_mcp.cli.clients import Agreed, confirmed
 from omni_mcp.faces import text
 from omni_mcp.home import Home
-from omni_mcp.views import FixView
+from omni_mcp.views.doctor import FixView
 
 if TYPE_CHECKING:
     from omni_mcp.doctor.finding import Finding

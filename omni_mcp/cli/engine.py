@@ -11,7 +11,7 @@ from omni_mcp.cli.base import AsJson, app, ask, clear_errors, command, err, out,
 from omni_mcp.faces import text
 from omni_mcp.home import Home
 from omni_mcp.service import Service
-from omni_mcp.views import EngineView
+from omni_mcp.views.engine import EngineView
 
 engine_app = typer.Typer(
     help="The background engine of a home: the one process that runs its tasks.", no_args_is_help=True

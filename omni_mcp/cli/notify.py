@@ -12,7 +12,7 @@ from omni_mcp.home import Home
 from omni_mcp.service import Service
 from omni_mcp.settings import load
 from omni_mcp.task import SystemClock
-from omni_mcp.views import NotifyView, ToldView
+from omni_mcp.views.notify import NotifyView, ToldView
 
 
 @command()

@@ -13,7 +13,8 @@ from omni_mcp.home import SERVE_PORT, Home
 from omni_mcp.service import CHANGES, Service
 from omni_mcp.settings import load
 from omni_mcp.task import Mode
-from omni_mcp.views import ExecutorView, ModeView
+from omni_mcp.views.executors import ExecutorView
+from omni_mcp.views.mode import ModeView
 
 
 @command()

@@ -14,7 +14,8 @@ from omni_mcp.demo.check import Check
 from omni_mcp.faces.text import money, standing
 from omni_mcp.lang import say
 from omni_mcp.task import SHORT_ID
-from omni_mcp.views import ResultView, TaskView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
 
 PROGRESS = 16
 """So wide is the progress in the table, which fits into 80 columns."""

@@ -9,7 +9,7 @@ from omni_mcp.faces.text import SEVERITIES, money
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.task import SHORT_ID
-from omni_mcp.views import BudgetView, CellView, CostsView, CostView
+from omni_mcp.views.costs import BudgetView, CellView, CostsView, CostView
 
 HEAD = ("by", "name", "usd", "calls", "free_calls", "paid_calls", "unknown_calls", "input_tokens", "output_tokens")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

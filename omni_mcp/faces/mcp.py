@@ -38,7 +38,12 @@ from omni_mcp.question import Action, Answer
 from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
 from omni_mcp.telemetry import traceparent
-from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
+from omni_mcp.views.error import ErrorView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.resume import ResumeView
+from omni_mcp.views.task import ListView, TaskView
+from omni_mcp.views.view import View
 
 logger = logging.getLogger(__name__)
 

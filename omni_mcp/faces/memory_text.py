@@ -7,7 +7,7 @@ from omni_mcp.faces.text import SEVERITIES
 from omni_mcp.lang import say
 from omni_mcp.lang.console import harmless
 from omni_mcp.task import SHORT_ID
-from omni_mcp.views import ForgottenView, MemoriesView
+from omni_mcp.views.memory import ForgottenView, MemoriesView
 
 
 def print_memories(out: Console, shown: MemoriesView) -> None:

@@ -26,7 +26,7 @@ from omni_mcp.ledger.owners import holder
 from omni_mcp.service import Service
 from omni_mcp.standing import state_of
 from omni_mcp.task import TERMINAL, Mode, TaskState
-from omni_mcp.views import error_view
+from omni_mcp.views.error import error_view
 
 PATH = "/metrics"
 KEPT = 10.0

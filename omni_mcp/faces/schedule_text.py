@@ -9,7 +9,8 @@ from omni_mcp.faces.text import SEVERITIES
 from omni_mcp.lang import say
 from omni_mcp.lang.console import harmless
 from omni_mcp.task import SHORT_ID
-from omni_mcp.views import DueView, KeptView, SchedulesView, ScheduleView
+from omni_mcp.views.engine import KeptView
+from omni_mcp.views.schedules import DueView, SchedulesView, ScheduleView
 
 
 def print_schedules(out: Console, shown: SchedulesView) -> None:

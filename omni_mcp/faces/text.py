@@ -17,28 +17,18 @@ from omni_mcp.decide.times import in_words
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Folding, harmless
 from omni_mcp.task import SHORT_ID, Mode, TaskState
-from omni_mcp.views import (
-    AttemptView,
-    CheckView,
-    CopyView,
-    DoctorView,
-    EngineView,
-    ExecutorView,
-    FindingView,
-    InitView,
-    ListView,
-    ModeView,
-    NotifyView,
-    OutagesView,
-    PurgeView,
-    QuestionView,
-    ResultView,
-    ResumeView,
-    RewriteView,
-    RouteView,
-    StoryView,
-    TaskView,
-)
+from omni_mcp.views.attempts import AttemptView, StoryView
+from omni_mcp.views.doctor import DoctorView, FindingView
+from omni_mcp.views.engine import EngineView
+from omni_mcp.views.executors import ExecutorView, RouteView
+from omni_mcp.views.init import InitView, RewriteView
+from omni_mcp.views.ledger import CheckView, CopyView, PurgeView
+from omni_mcp.views.mode import ModeView, OutagesView
+from omni_mcp.views.notify import NotifyView
+from omni_mcp.views.question import QuestionView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.resume import ResumeView
+from omni_mcp.views.task import ListView, TaskView
 
 COLOURS = {
     TaskState.COMPLETED: "green",

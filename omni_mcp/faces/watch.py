@@ -12,7 +12,8 @@ from omni_mcp.lang import say
 from omni_mcp.lang.console import harmless
 from omni_mcp.service import Service
 from omni_mcp.task import SHORT_ID, TERMINAL, Mode, TaskState, WaitingFor
-from omni_mcp.views import ModeView, TaskView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.task import TaskView
 
 FOR_A_PERSON = (WaitingFor.EXECUTOR, WaitingFor.CONSENT, WaitingFor.BUDGET, WaitingFor.INPUT)
 """What does not end by itself."""

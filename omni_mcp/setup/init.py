@@ -20,7 +20,7 @@ from omni_mcp.setup.tree import tree_for
 from omni_mcp.translate.draft import Rewrite
 from omni_mcp.translate.kind import Kind, Translation, kind_of, translate
 from omni_mcp.translate.model_rows import names_of
-from omni_mcp.views import InitView, RewriteView
+from omni_mcp.views.init import InitView, RewriteView
 from omni_mcp.yaml_file import Document
 
 

@@ -14,7 +14,11 @@ from omni_mcp.lang import say
 from omni_mcp.lang.console import Speaking
 from omni_mcp.task import Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
-from omni_mcp.views import NEXT_STEP_WAITING, AttemptView, EventView, ListView, ModeView, ResultView, TaskView
+from omni_mcp.views.attempts import AttemptView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.next_step import NEXT_STEP_WAITING
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import EventView, ListView, TaskView
 
 A_MODE = ModeView(
     mode=Mode.NORMAL,

@@ -35,16 +35,10 @@ from omni_mcp.processes import MARKS, Origin
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.task import LOCAL, Mode, TaskState
 from omni_mcp.testing import START
-from omni_mcp.views import (
-    AttemptsView,
-    AttemptView,
-    CellView,
-    CostsView,
-    CostView,
-    ModeChangeView,
-    OutagesView,
-    QuestionView,
-)
+from omni_mcp.views.attempts import AttemptsView, AttemptView
+from omni_mcp.views.costs import CellView, CostsView, CostView
+from omni_mcp.views.mode import ModeChangeView, OutagesView
+from omni_mcp.views.question import QuestionView
 from tests.unit.test_service import Place, place
 
 AT = "http://127.0.0.1:8766"

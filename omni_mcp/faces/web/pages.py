@@ -16,7 +16,9 @@ from omni_mcp.faces.web.door import ROOT
 from omni_mcp.faces.web.forms import GIVEN
 from omni_mcp.service import EVENTS, RESULT_PAGE, Service
 from omni_mcp.task import TERMINAL, TaskState, WaitingFor, new_id
-from omni_mcp.views import ModeView, ResultView, TaskView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
 
 RUNNING, QUEUED, RECENT, A_KIND = 200, 8, 8, 5
 """Tasks that the first page reads: at work, free to run, over, and of each kind that waits for a person."""
