@@ -15,7 +15,10 @@ from omni_mcp.faces.mcp import TOOLS
 from omni_mcp.views.next_step import BY_ITSELF, NEXT_STEP, NEXT_STEP_WAITING
 
 PACKAGE = Path(errors.__file__).parent
-BEHIND_THE_TOOLS = ("errors.py", "service.py", "lineage.py", "decide/*.py", "faces/mcp.py", "ledger/**/*.py")
+BEHIND_THE_TOOLS = (
+    *("errors.py", "service.py", "lineage.py", "decide/*.py", "faces/mcp.py"),
+    *("ledger/*.py", "ledger/verbs/*.py"),
+)
 NAMES = frozenset(function.__name__ for function, *_ in TOOLS)
 COMMANDS = frozenset(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 NOTHING_TO_CALL = {
