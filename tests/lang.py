@@ -316,7 +316,7 @@ def _labels(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
             yield from (_word(each.value) for each in node.body if isinstance(each, ast.Assign))
         case ast.Call(func=ast.Name("Table" | "Folding"), args=args):
             yield from map(_word, args)
-        case ast.Dict(keys=keys) if name in ("faces/text.py", "faces/mode_text.py"):
+        case ast.Dict(keys=keys) if name.startswith("faces/text/"):
             yield from (_word(key) for key in keys if key)
         case ast.FunctionDef(name="in_words"):
             units = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from omni_mcp.demo.check import Check
-from omni_mcp.faces.text import money, standing
+from omni_mcp.faces.text.task import standing
+from omni_mcp.faces.text.words import money
 from omni_mcp.lang import say
 from omni_mcp.task import SHORT_ID
 from omni_mcp.views.result import ResultView

@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.engine import SWEEP, Engine
 from omni_mcp.errors import BadRequest, ForPeople, OmniError, QuestionGone, TransitionRefused
-from omni_mcp.faces.text import print_task
+from omni_mcp.faces.text.task import print_task
 from omni_mcp.lang.console import Speaking
 from omni_mcp.ledger.base import LEASE
 from omni_mcp.ledger.questions import LONGEST

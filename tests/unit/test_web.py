@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import LedgerBusy
-from omni_mcp.faces.text import lasted
+from omni_mcp.faces.text.mode import lasted
 from omni_mcp.faces.web import live
 from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, mode_bars, nice
 from omni_mcp.faces.web.door import HEADERS

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from omni_mcp.errors import BadRequest, TaskNotFound
-from omni_mcp.faces.text import lasted
+from omni_mcp.faces.text.mode import lasted
 from omni_mcp.faces.watch import FOR_A_PERSON
 from omni_mcp.faces.web.charts import attempt_bars, cost_columns, mode_bars
 from omni_mcp.faces.web.door import ROOT

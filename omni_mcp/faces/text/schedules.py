@@ -5,9 +5,8 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from omni_mcp.faces.text import SEVERITIES
+from omni_mcp.faces.text.words import SEVERITIES, as_it_is
 from omni_mcp.lang import say
-from omni_mcp.lang.console import harmless
 from omni_mcp.task import SHORT_ID
 from omni_mcp.views.engine import KeptView
 from omni_mcp.views.schedules import DueView, SchedulesView, ScheduleView
@@ -34,7 +33,7 @@ def print_schedule(out: Console, row: ScheduleView) -> None:
     if row.queued:
         out.print(Text("  " + say(f"{len(row.queued)} due times wait for their turn")))
     if row.said and row.said_at:
-        out.print(Text(harmless(f"  {row.said_at.astimezone():%Y-%m-%d %H:%M}  {say(row.said)}")))
+        out.print(as_it_is(f"  {row.said_at.astimezone():%Y-%m-%d %H:%M}  {say(row.said)}"))
 
 
 def print_due(out: Console, shown: DueView) -> None:

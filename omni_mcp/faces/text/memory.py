@@ -1,11 +1,9 @@
 """What the command line prints of the memory."""
 
 from rich.console import Console
-from rich.text import Text
 
-from omni_mcp.faces.text import SEVERITIES
+from omni_mcp.faces.text.words import SEVERITIES, as_it_is
 from omni_mcp.lang import say
-from omni_mcp.lang.console import harmless
 from omni_mcp.task import SHORT_ID
 from omni_mcp.views.memory import ForgottenView, MemoriesView
 
@@ -18,11 +16,9 @@ def print_memories(out: Console, shown: MemoriesView) -> None:
         place = memory.project or say("no folder")
         line = f"{memory.task_id[:SHORT_ID]}  {memory.at.astimezone():%Y-%m-%d %H:%M}  {memory.executor}  {place}"
         for text in (line, f"  {memory.task}", f"  → {memory.outcome}"):
-            out.print(Text(harmless(text)))
+            out.print(as_it_is(text))
         if memory.not_taken:
-            out.print(
-                Text(harmless(f"  {say('not in the memory server')}: {memory.not_taken}")), style=SEVERITIES["warning"]
-            )
+            out.print(as_it_is(f"  {say('not in the memory server')}: {memory.not_taken}"), style=SEVERITIES["warning"])
     if shown.note:
         out.print(shown.note, style=SEVERITIES["warning"], markup=False, highlight=False)
 

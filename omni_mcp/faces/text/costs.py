@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.text import Text
 
-from omni_mcp.faces.text import SEVERITIES, money
+from omni_mcp.faces.text.words import SEVERITIES, as_it_is, money
 from omni_mcp.lang import say
-from omni_mcp.lang.console import Folding, harmless
+from omni_mcp.lang.console import Folding
 from omni_mcp.task import SHORT_ID
 from omni_mcp.views.costs import BudgetView, CellView, CostsView, CostView
 
@@ -44,7 +43,7 @@ def _print_table(out: Console, group: str, rows: Sequence[CostView]) -> None:
     table = Folding(group, "cost", "calls", "free", "unknown", "tokens in", "tokens out")
     for row in rows:
         counts = (row.calls, row.free_calls, row.unknown_calls, row.input_tokens, row.output_tokens)
-        table.add_row(Text(harmless(_name(group, row))), money(row.usd), *map(str, counts))
+        table.add_row(as_it_is(_name(group, row)), money(row.usd), *map(str, counts))
     out.print(table)
 
 
@@ -53,7 +52,7 @@ def _print_cells(out: Console, cells: Sequence[CellView]) -> None:
     for cell in cells:
         names = (cell.name or "", cell.executor or say("unknown"), cell.model)
         counts = (cell.calls, cell.free_calls, cell.unknown_calls)
-        table.add_row(*(Text(harmless(name)) for name in names), money(cell.usd), *map(str, counts))
+        table.add_row(*(as_it_is(name) for name in names), money(cell.usd), *map(str, counts))
     out.print(table)
 
 
