@@ -21,7 +21,7 @@ from omni_mcp.ledger.base import LEAD, EngineMark, Ledger
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.servers_file.executors import ExecutorRow
 from omni_mcp.servers_file.whole import ServersFile
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Completed, Failed, FailureClass, Mode, Outcome, TaskSpec
 from omni_mcp.testing import FakeExecutor, FakeModes, ToldClock, engine_for, ledger_for_tests, means_for

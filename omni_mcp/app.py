@@ -28,7 +28,8 @@ from omni_mcp.ledger.owners import HeldLock, bury_dead, holder, is_alive, owner_
 from omni_mcp.ledger.wake import until_free
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.presets import ladder_setup, mode_setup, repair_plan, resolve
-from omni_mcp.service import Engines, Service
+from omni_mcp.service.engines import Engines
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings, known_variables
 from omni_mcp.settle import until_written
 from omni_mcp.task import Clock, SystemClock, new_id

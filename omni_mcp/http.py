@@ -36,7 +36,7 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.logs import Style, style_of, write_logs
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.telemetry import exporting
 from omni_mcp.this_machine import is_loopback

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.servers_file.whole import ServersFile
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import TABLES
 from tools.pages import cli_text, errors_text, tools_text
 

@@ -20,7 +20,7 @@ from omni_mcp.cli.program import Program
 from omni_mcp.errors import OmniError
 from omni_mcp.home import Home
 from omni_mcp.lang.console import Speaking
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import load
 from omni_mcp.views.view import View
 

@@ -10,7 +10,7 @@ from omni_mcp import background
 from omni_mcp.cli.base import AsJson, app, ask, clear_errors, command, err, out, show
 from omni_mcp.faces.text.engine import print_engine
 from omni_mcp.home import Home
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.views.engine import EngineView
 
 engine_app = typer.Typer(

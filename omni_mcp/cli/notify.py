@@ -9,7 +9,7 @@ import typer
 from omni_mcp.cli.base import AsJson, ask, command, show, tell_problems
 from omni_mcp.faces.text.notify import print_notify
 from omni_mcp.home import Home
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import load
 from omni_mcp.task import SystemClock
 from omni_mcp.views.notify import NotifyView, ToldView

@@ -11,7 +11,8 @@ from omni_mcp.errors import BadRequest
 from omni_mcp.faces.text.executors import print_executors
 from omni_mcp.faces.text.mode import print_mode, print_outages
 from omni_mcp.home import SERVE_PORT, Home
-from omni_mcp.service import CHANGES, Service
+from omni_mcp.service.mode import CHANGES
+from omni_mcp.service.service import Service
 from omni_mcp.settings import load
 from omni_mcp.task import Mode
 from omni_mcp.views.executors import ExecutorView

@@ -13,7 +13,7 @@ from omni_mcp.faces.text.result import print_result
 from omni_mcp.faces.text.resume import print_resumed
 from omni_mcp.faces.text.task import print_story, print_task
 from omni_mcp.faces.text.tasks import print_list
-from omni_mcp.service import ResultPart
+from omni_mcp.ledger.base import ResultPart
 from omni_mcp.task import TaskSpec, TaskState
 
 ADeadline = Annotated[

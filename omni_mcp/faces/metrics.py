@@ -23,7 +23,7 @@ from omni_mcp.faces.status import status_of
 from omni_mcp.ledger.base import ExecutorHealth
 from omni_mcp.ledger.measures import Calls, Measures, Took
 from omni_mcp.ledger.owners import holder
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.standing import state_of
 from omni_mcp.task import TERMINAL, Mode, TaskState
 from omni_mcp.views.error import error_view

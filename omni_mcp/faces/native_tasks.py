@@ -37,7 +37,7 @@ from omni_mcp.faces.elicit import answer_of, elicit_request, for_the_client, may
 from omni_mcp.faces.refused import rpc_refused
 from omni_mcp.faces.waiting import HandedOff
 from omni_mcp.question import Action
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import Task, TaskState, WaitingFor
 from omni_mcp.views.task import TaskView
 

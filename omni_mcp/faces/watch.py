@@ -12,7 +12,7 @@ from omni_mcp.faces.text.task import news, standing
 from omni_mcp.faces.text.tasks import task_table
 from omni_mcp.faces.text.words import as_it_is
 from omni_mcp.lang import say
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import SHORT_ID, TERMINAL, Mode, TaskState, WaitingFor
 from omni_mcp.views.mode import ModeView
 from omni_mcp.views.task import TaskView

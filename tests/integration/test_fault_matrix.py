@@ -38,7 +38,8 @@ from omni_mcp.presets import mode_setup
 from omni_mcp.probes import HttpProbes
 from omni_mcp.servers_file.executors import ExecutorRow
 from omni_mcp.servers_file.whole import ServersFile
-from omni_mcp.service import HELD_SHOWN, Service
+from omni_mcp.service.mode import HELD_SHOWN
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.switch import ProviderDoors, Switch
 from omni_mcp.task import LOCAL, Completed, Failed, Mode, Outcome, Recovery, TaskState, new_id

@@ -16,7 +16,7 @@ from omni_mcp.views.next_step import BY_ITSELF, NEXT_STEP, NEXT_STEP_WAITING
 
 PACKAGE = Path(errors.__file__).parent
 BEHIND_THE_TOOLS = (
-    *("errors.py", "service.py", "lineage.py", "decide/*.py", "faces/mcp.py"),
+    *("errors.py", "service/*.py", "lineage.py", "decide/*.py", "faces/mcp.py"),
     *("ledger/*.py", "ledger/verbs/*.py"),
 )
 NAMES = frozenset(function.__name__ for function, *_ in TOOLS)

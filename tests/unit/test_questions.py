@@ -21,7 +21,7 @@ from omni_mcp.ledger.base import LEASE
 from omni_mcp.ledger.questions import LONGEST
 from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
-from omni_mcp.service import QUESTION_SHOWN
+from omni_mcp.service.part import QUESTION_SHOWN
 from omni_mcp.task import Completed, Recovery, TaskState, WaitingFor
 from omni_mcp.testing import DONE, FAKE_ROW, FakeExecutor, ToldClock, engine_for, ledger_for_tests
 from tests.unit.test_engine import LIMIT, look, stepped, submitted, until
