@@ -20,7 +20,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import claude, engines, face, first_task, ledger, lightness, litellm_alone, load, page, peers, relay
+from benchmarks import (
+    claude,
+    cluster,
+    engines,
+    face,
+    first_task,
+    ledger,
+    lightness,
+    litellm_alone,
+    load,
+    page,
+    peers,
+    relay,
+)
 
 Row = Mapping[str, Any]
 """name, unit, ours; where there is something to compare with: other, ratio, and maybe its goal, at_most or at_least.
@@ -30,6 +43,7 @@ A figure that has a bound of its own has `goal`, in its unit.
 
 PARTS: Mapping[str, ModuleType] = {
     "engines": engines,
+    "cluster": cluster,
     "litellm": litellm_alone,
     "relay": relay,
     "face": face,
