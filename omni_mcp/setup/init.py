@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from omni_mcp.clients import files
 from omni_mcp.errors import BadRequest, SettingsError
+from omni_mcp.file_check.check import check
 from omni_mcp.home import Home
-from omni_mcp.settings import Settings, check, load
+from omni_mcp.settings import Settings, load
 from omni_mcp.settings_file import read
 from omni_mcp.setup.clouds import MASTER_KEY
 from omni_mcp.setup.look import Found, Proxy, look
