@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omni_mcp.app import running_all, running_face
+from omni_mcp.app.face import running_face
+from omni_mcp.app.inside import running_all
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
 from omni_mcp.faces import hooks, metrics
 from omni_mcp.faces.auth import Bearers, discoverable

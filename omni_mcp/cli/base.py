@@ -14,7 +14,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.cli import complete
 from omni_mcp.cli.program import Program
 from omni_mcp.errors import OmniError

@@ -15,7 +15,7 @@ from fastmcp import Client
 from mcp import MCPError
 from mcp_types import CallToolResult
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.service.service import Service

@@ -12,7 +12,7 @@ import anyio
 import httpx
 import pytest
 
-from omni_mcp.app import Hearing, Watch
+from omni_mcp.app.watch import Hearing, Watch
 from omni_mcp.budget import Allowance
 from omni_mcp.decide.health import Health, Verdict
 from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
