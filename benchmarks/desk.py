@@ -10,7 +10,7 @@ import anyio
 from fastmcp import Client
 
 from omni_mcp.contract import CancelResult, RunRef, RunRequest
-from omni_mcp.decide.mode_state import begin, dumped
+from omni_mcp.decide.modes.state import begin, dumped
 from omni_mcp.dispatch.local import LocalDispatch, LocalDoorbell
 from omni_mcp.engine import Engine
 from omni_mcp.errors import ExecutorLost

@@ -15,7 +15,7 @@ from omni_mcp.attempt import Attempt, Endpoints
 from omni_mcp.budget import BudgetReached
 from omni_mcp.decide.budgets import limits_of
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.mode_state import Needless, Ran
+from omni_mcp.decide.modes.state import Needless, Ran
 from omni_mcp.decide.permit import Monitoring, Permit
 from omni_mcp.decide.recovery import after_death, bound_to, continues
 from omni_mcp.decide.repair import is_over, nobody_else, verdict

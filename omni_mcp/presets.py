@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from omni_mcp.contract import GATEWAY_HEADERS, GATEWAY_TOKEN, GATEWAY_URL
 from omni_mcp.decide.handing_on import handed_on_by
-from omni_mcp.decide.mode_state import Setup
+from omni_mcp.decide.modes.state import Setup
 from omni_mcp.decide.options import refusal
 from omni_mcp.decide.recovery import bound_to
 from omni_mcp.decide.repair import RepairPlan

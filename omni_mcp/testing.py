@@ -11,8 +11,8 @@ import anyio
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import ModeState, Seen, Setup, begin
-from omni_mcp.decide.modes import after
+from omni_mcp.decide.modes.machine import after
+from omni_mcp.decide.modes.state import ModeState, Seen, Setup, begin
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.engine import Engine, Means

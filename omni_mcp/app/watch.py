@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 
 from omni_mcp import crashes
 from omni_mcp.app.dead import is_over
-from omni_mcp.decide.mode_state import Seen
+from omni_mcp.decide.modes.state import Seen
 from omni_mcp.decide.permit import Permit
 from omni_mcp.dispatch.base import Doorbell
 from omni_mcp.ledger.base import Ledger

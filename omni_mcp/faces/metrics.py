@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omni_mcp import __version__
-from omni_mcp.decide.mode_state import in_force
+from omni_mcp.decide.modes.state import in_force
 from omni_mcp.errors import OmniError
 from omni_mcp.faces.auth import Bearers
 from omni_mcp.faces.caller import METRICS, Bearer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from omni_mcp.decide.mode_state import Setup
+from omni_mcp.decide.modes.state import Setup
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.direct import DirectGateway

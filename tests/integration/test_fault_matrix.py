@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from omni_mcp.contract import RunRequest
-from omni_mcp.decide.mode_state import Setup
-from omni_mcp.decide.modes import next_probe_at
+from omni_mcp.decide.modes.machine import next_probe_at
+from omni_mcp.decide.modes.state import Setup
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.engine import Engine
 from omni_mcp.executors.executor import OnProgress, OnQuestion

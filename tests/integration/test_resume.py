@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fastmcp import Client
 
-from omni_mcp.decide.mode_state import begin, dumped
+from omni_mcp.decide.modes.state import begin, dumped
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.ledger.base import LEAD, EngineMark
 from omni_mcp.service.resume import RESUMED_SHOWN

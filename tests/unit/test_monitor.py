@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called, Setup
+from omni_mcp.decide.modes.state import LITELLM, Called, Setup
 from omni_mcp.errors import LedgerBusy
 from omni_mcp.ledger.base import LEAD, Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger

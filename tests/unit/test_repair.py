@@ -19,7 +19,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.adapters.claude_gate import answer
 from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Asked, ModeState, Setup
+from omni_mcp.decide.modes.state import LITELLM, Asked, ModeState, Setup
 from omni_mcp.decide.repair import RepairPlan, is_over, outage_to_repair, spec_of, standing, verdict
 from omni_mcp.decide.routing import Candidate, route
 from omni_mcp.engine import Engine

@@ -15,7 +15,7 @@ import pytest
 from omni_mcp.app.watch import Hearing, Watch
 from omni_mcp.budget import Allowance
 from omni_mcp.decide.health import Health, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
+from omni_mcp.decide.modes.state import LITELLM, Called, ModeState, Seen, Setup
 from omni_mcp.decide.permit import Serves
 from omni_mcp.home import Home
 from omni_mcp.llm.base import Dialect, ModelError, Spent

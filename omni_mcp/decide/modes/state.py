@@ -14,6 +14,7 @@ LITELLM = "litellm"
 """What LiteLLM is called among the things that can break."""
 JITTER = 0.1
 """An interval is this share longer or shorter, so that we never beat in step with a crash loop."""
+A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,11 @@ def begin(now: datetime) -> ModeState:
 def in_force(state: ModeState, now: datetime) -> Mode:
     """Return the mode that holds: the one that a person has set, else the measured one."""
     return state.forced.mode if state.forced is not None and now < state.forced.until else state.mode
+
+
+def lately(state: ModeState, now: datetime) -> tuple[Asked, ...]:
+    """Return the repairs of the last day."""
+    return tuple(asked for asked in state.repairs if abs(now - asked.incident) < A_DAY)
 
 
 def essence(state: ModeState) -> ModeState:
