@@ -199,6 +199,7 @@ OUTAGE = (
 THE_WAY = [Mode.DEGRADED, Mode.BRAINSTEM, Mode.DEGRADED, Mode.NORMAL]
 
 
+@pytest.mark.sqlite  # the notices are read from its file
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("verb", ["save_mode", "untold", "told"])
 @pytest.mark.parametrize("dies_in", list(Mode))
