@@ -10,7 +10,7 @@ import anyio
 from fastmcp import Client
 
 from omni_mcp.contract import CancelResult, RunRef, RunRequest
-from omni_mcp.decide.mode_state import begin, dumped
+from omni_mcp.decide.modes.state import begin, dumped
 from omni_mcp.dispatch.local import LocalDispatch, LocalDoorbell
 from omni_mcp.engine import Engine
 from omni_mcp.errors import ExecutorLost
@@ -19,8 +19,9 @@ from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import LEAD, EngineMark, Ledger
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
-from omni_mcp.servers_file import ExecutorRow, ServersFile
-from omni_mcp.service import Service
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import Completed, Failed, FailureClass, Mode, Outcome, TaskSpec
 from omni_mcp.testing import FakeExecutor, FakeModes, ToldClock, engine_for, ledger_for_tests, means_for

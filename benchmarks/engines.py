@@ -33,7 +33,7 @@ from omni_mcp.contract import RunRequest
 from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.executors.executor import OnProgress, OnQuestion
 from omni_mcp.ledger.sqlite import SqliteLedger
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file.executors import ExecutorRow
 from omni_mcp.task import Completed, Outcome, TaskSpec
 from omni_mcp.testing import FakeExecutor, engine_for
 

@@ -22,11 +22,11 @@ import anyio.lowlevel
 
 from benchmarks.breakers import CALLERS, LOSS, Count, lost
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Probed, Round, Setup, Tick, begin
-from omni_mcp.decide.modes import after, due, next_probe_at
+from omni_mcp.decide.modes.machine import after, due, next_probe_at
+from omni_mcp.decide.modes.state import LITELLM, Called, ModeState, Probed, Round, Setup, Tick, begin
 from omni_mcp.llm.base import ModelError
 from omni_mcp.monitor import LAST_TRIES
-from omni_mcp.servers_file import FaultHandler
+from omni_mcp.servers_file.fault_handler import FaultHandler
 from omni_mcp.switch import ProviderDoors
 from omni_mcp.task import FailureClass, Mode
 from omni_mcp.testing import FakeModes, ToldClock

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from anyio.to_thread import run_sync
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.faces.web.keys import Keys
 from omni_mcp.faces.web.site import Site
 from omni_mcp.home import Home

@@ -23,7 +23,7 @@ from omni_mcp.llm.base import Dialect, ModelGateway
 from omni_mcp.llm.layers import WithLayers
 from omni_mcp.llm.proxy import ProxyGateway
 from omni_mcp.llm.router import RouterGateway
-from omni_mcp.servers_file import Gateway, Models
+from omni_mcp.servers_file.models import Gateway, Models
 from omni_mcp.translate.in_order import ROUTER
 from tests.integration.real_proxy import MASTER_KEY, real_proxy
 

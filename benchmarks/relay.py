@@ -34,7 +34,7 @@ from omni_mcp.llm.loopback import serving
 from omni_mcp.llm.proxy import ProxyGateway
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.sse import event, message_events
-from omni_mcp.servers_file import Gateway
+from omni_mcp.servers_file.models import Gateway
 from omni_mcp.switch import Switch
 from omni_mcp.task import SystemClock, new_id
 from omni_mcp.testing import FakeModes, a_spec

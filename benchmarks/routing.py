@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from omni_mcp.decide.routing import route
-from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
+from omni_mcp.servers_file.routing import PLAN_KEYWORDS, Routing, Rule
 from omni_mcp.task import TaskSpec
 
 DATA = Path(__file__).parents[1] / "tests" / "data"

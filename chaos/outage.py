@@ -24,7 +24,7 @@ from omni_mcp.demo.cloud import CHAT, DROP, MODELS, OK
 from omni_mcp.demo.faults.books import Books, read_books
 from omni_mcp.demo.faults.gateway import LIVELINESS
 from omni_mcp.demo.faults.stage import CLOUDS, FaultStage, open_all, staged_faults
-from omni_mcp.servers_file import FaultHandler
+from omni_mcp.servers_file.fault_handler import FaultHandler
 from omni_mcp.task import Mode, TaskState
 
 BEFORE, RUNNING, QUEUED = 3, 8, 200

@@ -19,7 +19,7 @@ from omni_mcp.ledger.opened import the_file
 from omni_mcp.ledger.owners import HeldLock, holder, try_hold
 from omni_mcp.ledger.rows import stamp
 from omni_mcp.ledger.writer import understood
-from omni_mcp.views import CheckView, CopyView
+from omni_mcp.views.ledger import CheckView, CopyView
 
 RESTORED = "restored from a backup, so it may have run since; resume_pending with this task_id runs it (again)"
 """What every task says that was open in a backup."""

@@ -14,7 +14,7 @@ from omni_mcp.errors import EngineError
 from omni_mcp.home import Home, make_private
 from omni_mcp.ledger.owners import UNNAMED, HeldLock, holder, try_hold, wait_until_free
 from omni_mcp.processes import MARKS, is_stopped
-from omni_mcp.views import EngineView
+from omni_mcp.views.engine import EngineView
 
 START_LIMIT = 20.0
 """Seconds that a new engine has to take the engine lock."""

@@ -14,7 +14,7 @@ import anyio
 from omni_mcp.attempt import Attempt
 from omni_mcp.claiming import Claim, route_of, stumbled
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.mode_state import Ran
+from omni_mcp.decide.modes.state import Ran
 from omni_mcp.decide.permit import Monitoring
 from omni_mcp.decide.repair import is_over, nobody_else, verdict
 from omni_mcp.decide.retry import attempts_of
@@ -24,7 +24,7 @@ from omni_mcp.marks import Marks
 from omni_mcp.means import Means
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.remembering import Remembering
-from omni_mcp.servers_file import dialect_of
+from omni_mcp.servers_file.direct import dialect_of
 from omni_mcp.task import (
     LADDER,
     SYSTEM_REPAIR,

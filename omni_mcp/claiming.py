@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from omni_mcp.attempt import Attempt
 from omni_mcp.budget import BudgetReached
 from omni_mcp.decide.budgets import limits_of
-from omni_mcp.decide.mode_state import Needless
+from omni_mcp.decide.modes.state import Needless
 from omni_mcp.decide.permit import Modes, Permit
 from omni_mcp.decide.recovery import bound_to, continues
 from omni_mcp.decide.retry import Finish

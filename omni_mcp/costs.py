@@ -9,8 +9,8 @@ from omni_mcp.decide.budgets import day_before, day_named, local_day, spent_up
 from omni_mcp.decide.times import point, span
 from omni_mcp.errors import BadRequest
 from omni_mcp.ledger.base import Ledger
-from omni_mcp.servers_file import ServersFile
-from omni_mcp.views import BudgetView, CellView, CostsView, CostView
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.views.costs import BudgetView, CellView, CostsView, CostView
 
 DAYS = 30
 """How far it looks back, unless asked otherwise."""

@@ -8,7 +8,7 @@ import anyio
 import uvicorn
 from anyio.to_thread import run_sync
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.errors import BadRequest
 from omni_mcp.faces.web.keys import Keys
 from omni_mcp.faces.web.site import Site

@@ -7,7 +7,8 @@ import signal
 import anyio
 
 from omni_mcp import background
-from omni_mcp.app import preload_engine, serve_engine
+from omni_mcp.app.engine import preload_engine
+from omni_mcp.app.serve import serve_engine
 from omni_mcp.errors import EngineRunning
 from omni_mcp.hidden import hide_environment, hide_memory
 from omni_mcp.home import Home

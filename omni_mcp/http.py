@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from omni_mcp.app import running_all, running_face
+from omni_mcp.app.face import running_face
+from omni_mcp.app.inside import running_all
 from omni_mcp.errors import BadRequest, OmniError, SettingsError
 from omni_mcp.faces import hooks, metrics
 from omni_mcp.faces.auth import Bearers, discoverable
@@ -36,7 +37,7 @@ from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
 from omni_mcp.live_settings import LiveSettings
 from omni_mcp.logs import Style, style_of, write_logs
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.telemetry import exporting
 from omni_mcp.this_machine import is_loopback

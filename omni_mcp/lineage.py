@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from omni_mcp.errors import TaskNotFound, TooDeep
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.processes import Origin
-from omni_mcp.servers_file import GATEWAYS, ExecutorRow
+from omni_mcp.servers_file.executors import GATEWAYS, ExecutorRow
 from omni_mcp.task import Task, TaskState
 
 OPENCLAW_CLIENT = "openclaw-bundle-mcp"

@@ -13,7 +13,8 @@ from datetime import datetime
 import anyio
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import (
+from omni_mcp.decide.modes.machine import after, due, next_probe_at, taken_up
+from omni_mcp.decide.modes.state import (
     Asked,
     Due,
     Forced,
@@ -29,7 +30,6 @@ from omni_mcp.decide.mode_state import (
     in_force,
     loaded,
 )
-from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, cause_of, meaning, permit
 from omni_mcp.decide.repair import NO_REPAIR, RepairPlan, outage_to_repair, spec_of
 from omni_mcp.errors import IdempotencyConflict, LedgerError, TaskPurged

@@ -23,7 +23,7 @@ from omni_mcp.ledger.postgres.troubles import understood
 from omni_mcp.ledger.writer import understood as understood_of_file
 from omni_mcp.settings import known_variables
 from omni_mcp.this_machine import label
-from omni_mcp.views import CopyView
+from omni_mcp.views.ledger import CopyView
 
 
 def move(home: Home, to: str) -> CopyView:

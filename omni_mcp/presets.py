@@ -17,14 +17,16 @@ from pydantic import SecretStr
 
 from omni_mcp.contract import GATEWAY_HEADERS, GATEWAY_TOKEN, GATEWAY_URL
 from omni_mcp.decide.handing_on import handed_on_by
-from omni_mcp.decide.mode_state import Setup
+from omni_mcp.decide.modes.state import Setup
 from omni_mcp.decide.options import refusal
 from omni_mcp.decide.recovery import bound_to
 from omni_mcp.decide.repair import RepairPlan
 from omni_mcp.decide.routing import Candidate, Route, route
 from omni_mcp.home import Home
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
-from omni_mcp.servers_file import ExecutorRow, Repair, Routing
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.fault_handler import Repair
+from omni_mcp.servers_file.routing import Routing
 from omni_mcp.settings import GITHUB_KEY, Settings
 from omni_mcp.task import LADDER, SYSTEM_REPAIR, Recovery, Task
 from omni_mcp.this_machine import leads_here

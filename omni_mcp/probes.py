@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from omni_mcp.decide.health import Look, Verdict
 from omni_mcp.llm.direct import ANTHROPIC_VERSION
-from omni_mcp.servers_file import DirectRow, Gateway, dialect_of
+from omni_mcp.servers_file.direct import DirectRow, dialect_of
+from omni_mcp.servers_file.models import Gateway
 from omni_mcp.this_machine import leads_here
 
 ALIVE = b"alive"

@@ -14,7 +14,7 @@ from omni_mcp.ledger.base import Ledger, Remembered
 from omni_mcp.ledger.memories import words_of
 from omni_mcp.memory.base import MemoryStore
 from omni_mcp.presets import ExecutorSpec
-from omni_mcp.servers_file import MemorySettings
+from omni_mcp.servers_file.memory import MemorySettings
 from omni_mcp.task import SYSTEM_REPAIR, Completed, Memory, Outcome, Task
 
 logger = logging.getLogger(__name__)

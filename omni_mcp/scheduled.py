@@ -12,9 +12,9 @@ from anyio.to_thread import run_sync
 from omni_mcp.cron import next_ones, zone_named
 from omni_mcp.decide.options import PERMISSIONS
 from omni_mcp.ledger.base import Ledger, ScheduleMark
-from omni_mcp.servers_file import ScheduleRow
+from omni_mcp.servers_file.schedules import ScheduleRow
 from omni_mcp.task import TaskSpec, of_schedule
-from omni_mcp.views import DueView, ScheduleView
+from omni_mcp.views.schedules import DueView, ScheduleView
 
 NO_ENGINE = (
     "no engine runs, so nothing is run until one does; to keep one: omni-mcp service install, or until it is "

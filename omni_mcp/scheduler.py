@@ -18,7 +18,7 @@ from omni_mcp.decide.schedules import Found, looked
 from omni_mcp.errors import OmniError
 from omni_mcp.ledger.base import Ledger, ScheduleMark
 from omni_mcp.scheduled import plan_of, spec_of
-from omni_mcp.servers_file import ScheduleRow
+from omni_mcp.servers_file.schedules import ScheduleRow
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, new_id
 

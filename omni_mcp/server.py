@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mcp.server import MCPServer
 
-from omni_mcp.app import running_all
+from omni_mcp.app.inside import running_all
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from omni_mcp.decide.health import Health
-from omni_mcp.decide.mode_state import LITELLM, ModeState, Override, Setup, begin, in_force, loaded
-from omni_mcp.decide.modes import next_probe_at, rests, rests_until
+from omni_mcp.decide.modes.allowed import rests, rests_until
+from omni_mcp.decide.modes.machine import next_probe_at
+from omni_mcp.decide.modes.state import LITELLM, ModeState, Override, Setup, begin, in_force, loaded
 from omni_mcp.decide.permit import cause_of, meaning
 from omni_mcp.ledger.base import ModeChange, ModeMark
 from omni_mcp.task import Mode
-from omni_mcp.views import ModeChangeView, ModeView, OutagesView, OverrideView
+from omni_mcp.views.mode import ModeChangeView, ModeView, OutagesView, OverrideView
 
 MORE = "system_mode says more"
 

@@ -15,7 +15,8 @@ from mcp.server.request_state import RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 
-from omni_mcp.app import EngineHere, running_face
+from omni_mcp.app.face import running_face
+from omni_mcp.app.inside import EngineHere
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
 from omni_mcp.hidden import hide_environment

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from omni_mcp.decide.health import Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called
+from omni_mcp.decide.modes.state import LITELLM, Called
 from omni_mcp.decide.permit import Modes, Permit, Serves
 from omni_mcp.llm.base import Answer, Dialect, ModelError, ModelGateway, Spent
 from omni_mcp.task import Clock, FailureClass

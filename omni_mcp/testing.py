@@ -11,8 +11,8 @@ import anyio
 
 from omni_mcp.contract import CancelResult, Health, RunRef, RunRequest
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import ModeState, Seen, Setup, begin
-from omni_mcp.decide.modes import after
+from omni_mcp.decide.modes.machine import after
+from omni_mcp.decide.modes.state import ModeState, Seen, Setup, begin
 from omni_mcp.decide.permit import Permit, permit
 from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.engine import Engine
@@ -25,7 +25,10 @@ from omni_mcp.means import Means
 from omni_mcp.memory.base import MemoryStore
 from omni_mcp.memory.ledger_store import ledger_store
 from omni_mcp.question import Action, Answer, Asked
-from omni_mcp.servers_file import ExecutorRow, MemorySettings, Routing, ServersFile
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.memory import MemorySettings
+from omni_mcp.servers_file.routing import Routing
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Clock, Completed, Outcome, Recovery, SystemClock, TaskSpec
 

@@ -119,7 +119,7 @@ async def works(folder: Path) -> None:
     """Submit a task over a face, read it back, and cancel it."""
     from fastmcp import Client
 
-    from omni_mcp.app import running_face
+    from omni_mcp.app.face import running_face
     from omni_mcp.faces.mcp import create_face
     from omni_mcp.home import Home
     from tests.integration.house import call, listed

@@ -264,7 +264,7 @@ class _File:
 
     def _said(self, node: ast.Constant | ast.JoinedStr) -> Iterator[Message]:
         for template in templates(node):
-            if WORDS.search(template) or (self.name == "views.py" and template in TOOLS):
+            if WORDS.search(template) or (self.name.startswith("views/") and template in TOOLS):
                 yield Message(template, self.name, node.lineno)
 
     def _shown(self, node: ast.AST) -> Iterator[Message]:
@@ -316,7 +316,7 @@ def _labels(node: ast.AST, name: str) -> Iterator[tuple[int, str]]:
             yield from (_word(each.value) for each in node.body if isinstance(each, ast.Assign))
         case ast.Call(func=ast.Name("Table" | "Folding"), args=args):
             yield from map(_word, args)
-        case ast.Dict(keys=keys) if name in ("faces/text.py", "faces/mode_text.py"):
+        case ast.Dict(keys=keys) if name.startswith("faces/text/"):
             yield from (_word(key) for key in keys if key)
         case ast.FunctionDef(name="in_words"):
             units = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))

@@ -12,7 +12,7 @@ import anyio
 import uvicorn
 from playwright.async_api import Browser, async_playwright
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.faces.web.keys import Keys
 from omni_mcp.faces.web.site import Site
 from omni_mcp.faces.web.where import address, new_link

@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from omni_mcp.faces.mcp import create_face
-from omni_mcp.servers_file import ServersFile
-from omni_mcp.service import Service
-from omni_mcp.settings import TABLES
+from omni_mcp.file_check.shape import TABLES
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.service.service import Service
 from tools.pages import cli_text, errors_text, tools_text
 
 ROOT = Path(__file__).parents[1]

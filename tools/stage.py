@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from omni_mcp.decide.health import Health
-from omni_mcp.decide.mode_state import ModeState, begin, dumped
+from omni_mcp.decide.modes.state import ModeState, begin, dumped
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark, ExecutorHealth
 from omni_mcp.ledger.sqlite import SqliteLedger

@@ -11,10 +11,12 @@ from rich.text import Text
 from omni_mcp.cli.base import AnOpenTask, AsJson, ask, clear_errors, command, err, out, show
 from omni_mcp.decide.answering import choices, fields_of
 from omni_mcp.errors import BadRequest, QuestionGone
-from omni_mcp.faces import text
+from omni_mcp.faces.text.question import print_question
+from omni_mcp.faces.text.task import print_task
+from omni_mcp.faces.text.words import visible
 from omni_mcp.lang import say
 from omni_mcp.question import Action, Answer
-from omni_mcp.views import QuestionView
+from omni_mcp.views.question import QuestionView
 
 YES, NO, LATER = "y", "n", "later"
 
@@ -37,7 +39,7 @@ def answer(
     with clear_errors():
         said = _said(allow=allow, deny=deny, message=message, content=content) or _by_hand(task_id, question)
     task = ask(lambda service: service.answer(task_id, question.question_id, said, person=True))
-    show(task, text.print_task, as_json=as_json)
+    show(task, print_task, as_json=as_json)
 
 
 def _the_one(task_id: str, question_id: str | None) -> QuestionView:
@@ -74,7 +76,7 @@ def _fields(content: str) -> Mapping[str, Any]:
 
 def _by_hand(task_id: str, question: QuestionView) -> Answer:
     """Show the question and ask whoever sits at the terminal. Raises BadRequest where nobody does."""
-    text.print_question(err, question)
+    print_question(err, question)
     if not sys.stdin.isatty():
         raise BadRequest(
             "nobody sits at this terminal", next_step=f"omni-mcp answer {task_id} --allow, --deny or --content JSON"
@@ -95,7 +97,7 @@ def _by_hand(task_id: str, question: QuestionView) -> Answer:
 def _typed(name: str, field: Mapping[str, Any]) -> object:
     """Return what is typed for a field, as its type has it; what it may not be is refused later, with the reason."""
     allowed = f" ({' | '.join(choices(field))})" if choices(field) else ""
-    err.print(Text(text.visible(f"{name}{allowed}")))
+    err.print(Text(visible(f"{name}{allowed}")))
     value = str(typer.prompt(">", default="", show_default=False, prompt_suffix=" "))
     match field.get("type"):
         case "array":

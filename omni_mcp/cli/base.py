@@ -14,15 +14,15 @@ import anyio
 import typer
 from rich.console import Console
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.cli import complete
 from omni_mcp.cli.program import Program
 from omni_mcp.errors import OmniError
 from omni_mcp.home import Home
 from omni_mcp.lang.console import Speaking
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import load
-from omni_mcp.views import View
+from omni_mcp.views.view import View
 
 T = TypeVar("T")
 Command = Callable[..., None]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from omni_mcp.cli.base import AsJson, ask, command, show
-from omni_mcp.faces.costs_text import csv_rows, print_costs
+from omni_mcp.faces.text.costs import csv_rows, print_costs
 
 
 class Group(StrEnum):

@@ -7,9 +7,9 @@ import typer
 
 from omni_mcp.cli.base import AsJson, clear_errors, command, err, show
 from omni_mcp.cli.clients import Agreed, confirmed
-from omni_mcp.faces import text
+from omni_mcp.faces.text.doctor import print_doctor
 from omni_mcp.home import Home
-from omni_mcp.views import FixView
+from omni_mcp.views.doctor import FixView
 
 if TYPE_CHECKING:
     from omni_mcp.doctor.finding import Finding
@@ -34,7 +34,7 @@ def doctor(
     if mended:
         findings = examine(home, deep=deep)
     report = view(home, findings, mended)
-    show(report, text.print_doctor, as_json=as_json)
+    show(report, print_doctor, as_json=as_json)
     if report.worst == "error":
         raise typer.Exit(1)
 

@@ -8,10 +8,10 @@ from rich.text import Text
 
 from omni_mcp import background
 from omni_mcp.cli.base import AsJson, app, ask, clear_errors, command, err, out, show
-from omni_mcp.faces import text
+from omni_mcp.faces.text.engine import print_engine
 from omni_mcp.home import Home
-from omni_mcp.service import Service
-from omni_mcp.views import EngineView
+from omni_mcp.service.service import Service
+from omni_mcp.views.engine import EngineView
 
 engine_app = typer.Typer(
     help="The background engine of a home: the one process that runs its tasks.", no_args_is_help=True
@@ -38,7 +38,7 @@ def engine_status(as_json: AsJson = False) -> None:
     found = background.view(Home.locate())
     if found.running:
         found = ask(partial(described, found))
-    show(found, text.print_engine, as_json=as_json)
+    show(found, print_engine, as_json=as_json)
     if not found.running:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from omni_mcp.cli.base import AsJson, clear_errors, command, show
-from omni_mcp.faces import text
+from omni_mcp.faces.text.init import print_init
 from omni_mcp.home import Home
 
 
@@ -36,4 +36,4 @@ def init(
     with clear_errors():
         planned = plan(Home.locate(), source=source and source.expanduser().absolute(), gateway=gateway)
         backup = None if only_print else write(planned, force=force)
-    show(planned.view(written=not only_print, backup=backup), text.print_init, as_json=as_json)
+    show(planned.view(written=not only_print, backup=backup), print_init, as_json=as_json)

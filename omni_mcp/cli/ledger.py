@@ -8,7 +8,7 @@ import typer
 from omni_mcp import archive
 from omni_mcp.cli.base import AsJson, ask, clear_errors, command, show
 from omni_mcp.errors import BadRequest
-from omni_mcp.faces import text
+from omni_mcp.faces.text.ledger import print_check, print_copy, print_purged
 from omni_mcp.home import Home
 from omni_mcp.ledger.opened import the_file
 
@@ -24,7 +24,7 @@ def check(
     """
     with clear_errors():
         found = archive.soundness(file or the_file(Home.locate()))
-    show(found, text.print_check, as_json=as_json)
+    show(found, print_check, as_json=as_json)
     if found.problems:
         raise typer.Exit(1)
 
@@ -40,7 +40,7 @@ def backup(
     """
     with clear_errors():
         done = archive.backup(Home.locate(), file.expanduser())
-    show(done, text.print_copy, as_json=as_json)
+    show(done, print_copy, as_json=as_json)
 
 
 @command()
@@ -54,7 +54,7 @@ def restore(
     """
     with clear_errors():
         done = archive.restore(Home.locate(), file.expanduser())
-    show(done, text.print_copy, as_json=as_json)
+    show(done, print_copy, as_json=as_json)
 
 
 @command(name="migrate-ledger")
@@ -72,7 +72,7 @@ def migrate_ledger(
         except ImportError as error:
             raise BadRequest(f"{error}", next_step="pip install 'omni-mcp[cluster]'") from error
         done = move(Home.locate(), to)
-    show(done, text.print_copy, as_json=as_json)
+    show(done, print_copy, as_json=as_json)
 
 
 @command()
@@ -85,4 +85,4 @@ def purge(
 
     Example: `omni-mcp purge --older-than 30d --dry-run`
     """
-    show(ask(lambda service: service.purge(older_than, dry_run=dry_run)), text.print_purged, as_json=as_json)
+    show(ask(lambda service: service.purge(older_than, dry_run=dry_run)), print_purged, as_json=as_json)

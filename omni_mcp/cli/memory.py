@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from omni_mcp.cli.base import AsJson, app, ask, command, show, tell_problems
-from omni_mcp.faces import memory_text
+from omni_mcp.faces.text.memory import print_forgotten, print_memories
 
 memory_app = typer.Typer(
     help="What completed tasks left for the tasks after them; `memory` in servers.yaml.", no_args_is_help=True
@@ -26,14 +26,14 @@ def memory_search(
     Example: `omni-mcp memory search "deploy script"`
     """
     tell_problems()
-    show(ask(lambda service: service.memories(words, limit=limit)), memory_text.print_memories, as_json=as_json)
+    show(ask(lambda service: service.memories(words, limit=limit)), print_memories, as_json=as_json)
 
 
 @command("list", group=memory_app)
 def memory_list(limit: HowMany = 20, as_json: AsJson = False) -> None:
     """Show what tasks left, the newest first."""
     tell_problems()
-    show(ask(lambda service: service.memories(limit=limit)), memory_text.print_memories, as_json=as_json)
+    show(ask(lambda service: service.memories(limit=limit)), print_memories, as_json=as_json)
 
 
 @command("forget", group=memory_app)
@@ -45,4 +45,4 @@ def memory_forget(
 
     Example: `omni-mcp memory forget a1b2c3`
     """
-    show(ask(lambda service: service.forget(task_id)), memory_text.print_forgotten, as_json=as_json)
+    show(ask(lambda service: service.forget(task_id)), print_forgotten, as_json=as_json)

@@ -7,12 +7,12 @@ import anyio
 import typer
 
 from omni_mcp.cli.base import AsJson, ask, command, show, tell_problems
-from omni_mcp.faces import text
+from omni_mcp.faces.text.notify import print_notify
 from omni_mcp.home import Home
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.settings import load
 from omni_mcp.task import SystemClock
-from omni_mcp.views import NotifyView, ToldView
+from omni_mcp.views.notify import NotifyView, ToldView
 
 
 @command()
@@ -27,7 +27,7 @@ def notify(
     """
     tell_problems()
     tested = _tested() if test else None
-    show(ask(partial(_notify, tested, again)), text.print_notify, as_json=as_json)
+    show(ask(partial(_notify, tested, again)), print_notify, as_json=as_json)
     if not all(channel.told for channel in tested or ()):
         raise typer.Exit(1)
 

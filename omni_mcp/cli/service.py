@@ -7,9 +7,9 @@ import typer
 from omni_mcp import background
 from omni_mcp.cli.base import AsJson, app, clear_errors, command, out, show
 from omni_mcp.cli.clients import Agreed, DryRun, carry_out
-from omni_mcp.faces.schedule_text import print_kept
+from omni_mcp.faces.text.schedules import print_kept
 from omni_mcp.home import SERVE_PORT, Home
-from omni_mcp.views import KeptView
+from omni_mcp.views.engine import KeptView
 
 service_app = typer.Typer(
     help="A service of the system (systemd, launchd) that keeps the engine alive for schedules and 24/7 tasks.",

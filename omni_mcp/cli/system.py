@@ -8,12 +8,15 @@ import typer
 
 from omni_mcp.cli.base import AsJson, ask, clear_errors, command, out, print_json, show, tell_problems
 from omni_mcp.errors import BadRequest
-from omni_mcp.faces import text
+from omni_mcp.faces.text.executors import print_executors
+from omni_mcp.faces.text.mode import print_mode, print_outages
 from omni_mcp.home import SERVE_PORT, Home
-from omni_mcp.service import CHANGES, Service
+from omni_mcp.service.mode import CHANGES
+from omni_mcp.service.service import Service
 from omni_mcp.settings import load
 from omni_mcp.task import Mode
-from omni_mcp.views import ExecutorView, ModeView
+from omni_mcp.views.executors import ExecutorView
+from omni_mcp.views.mode import ModeView
 
 
 @command()
@@ -31,7 +34,7 @@ def mode(
 
     Example: `omni-mcp mode --set degraded --for 30`
     """
-    show(ask(lambda service: _mode(service, set, minutes)), text.print_mode, as_json=as_json)
+    show(ask(lambda service: _mode(service, set, minutes)), print_mode, as_json=as_json)
 
 
 async def _mode(service: Service, wished: str | None, minutes: float | None) -> ModeView:
@@ -48,7 +51,7 @@ def outages(
     as_json: AsJson = False,
 ) -> None:
     """Say when the mode changed, for how long, and why."""
-    show(ask(lambda service: service.outages(limit=limit)), text.print_outages, as_json=as_json)
+    show(ask(lambda service: service.outages(limit=limit)), print_outages, as_json=as_json)
 
 
 @command()
@@ -62,7 +65,7 @@ def executors(
     if as_json:
         print_json([row.shown() for row in rows])
     else:
-        text.print_executors(out, rows)
+        print_executors(out, rows)
     if not any(row.usable for row in rows):
         raise typer.Exit(1)
 

@@ -8,8 +8,12 @@ import typer
 
 from omni_mcp.cli import complete
 from omni_mcp.cli.base import AnOpenTask, AsJson, ATask, ask, command, err, show, tell_problems
-from omni_mcp.faces import text
-from omni_mcp.service import ResultPart
+from omni_mcp.faces.text.executors import print_route, print_route_steps
+from omni_mcp.faces.text.result import print_result
+from omni_mcp.faces.text.resume import print_resumed
+from omni_mcp.faces.text.task import print_story, print_task
+from omni_mcp.faces.text.tasks import print_list
+from omni_mcp.ledger.base import ResultPart
 from omni_mcp.task import TaskSpec, TaskState
 
 ADeadline = Annotated[
@@ -63,7 +67,7 @@ def submit(
         follow(task.task_id)
         show_result(task.task_id, as_json=as_json)
     else:
-        show(task, text.print_task, as_json=as_json)
+        show(task, print_task, as_json=as_json)
 
 
 @command()
@@ -80,7 +84,7 @@ def status(
     """
     since_seq = since if events or since else None
     task = ask(lambda service: service.story(task_id, wait_seconds=wait, since_seq=since_seq))
-    show(task, text.print_story, as_json=as_json)
+    show(task, print_story, as_json=as_json)
 
 
 @command("list")
@@ -95,7 +99,7 @@ def list_(
     Example: `omni-mcp list --state waiting --state executing`
     """
     page = ask(lambda service: service.list(states=state or [], limit=limit, cursor=cursor))
-    show(page, text.print_list, as_json=as_json)
+    show(page, print_list, as_json=as_json)
 
 
 @command()
@@ -115,7 +119,7 @@ def show_result(
 ) -> None:
     """Print a result; the exit code says how the task ended."""
     found = ask(lambda service: service.result(task_id, offset=offset, limit=limit, part=part))
-    show(found, text.print_result, as_json=as_json)
+    show(found, print_result, as_json=as_json)
     if found.state is not TaskState.COMPLETED:
         raise typer.Exit(1)
 
@@ -127,7 +131,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Stop a task and every process that it started."""
-    show(ask(lambda service: service.cancel(task_id, reason=reason)), text.print_task, as_json=as_json)
+    show(ask(lambda service: service.cancel(task_id, reason=reason)), print_task, as_json=as_json)
 
 
 @command()
@@ -136,7 +140,7 @@ def retry(task_id: ATask, deadline: ADeadline = None, as_json: AsJson = False) -
 
     Example: `omni-mcp retry a1b2c3`
     """
-    show(ask(lambda service: service.retry(task_id, deadline=deadline)), text.print_task, as_json=as_json)
+    show(ask(lambda service: service.retry(task_id, deadline=deadline)), print_task, as_json=as_json)
 
 
 @command()
@@ -156,7 +160,7 @@ def resume(
     Example: `omni-mcp resume --dry-run`, then `omni-mcp resume a1b2c3`
     """
     done = ask(lambda service: service.resume(task_ids or None, add_budget_usd=add_budget, dry_run=dry_run))
-    show(done, text.print_resumed, as_json=as_json)
+    show(done, print_resumed, as_json=as_json)
 
 
 @command()
@@ -195,5 +199,5 @@ def route(
     """
     tell_problems()
     spec = TaskSpec(description=description, type=type, executor=executor)
-    printer = text.print_route_steps if explain else text.print_route
+    printer = print_route_steps if explain else print_route
     show(ask(lambda service: service.explain(spec)), printer, as_json=as_json)

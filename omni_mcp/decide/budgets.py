@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from omni_mcp.budget import BudgetReached, Spending, Sum
 from omni_mcp.errors import BadRequest
-from omni_mcp.servers_file import MOST_USD, ServersFile
+from omni_mcp.servers_file.values import MOST_USD
+from omni_mcp.servers_file.whole import ServersFile
 
 CENT_DUST = 1e-9
 """USD: sums of many small costs are not exact, and a budget is not open for a billionth of a dollar."""

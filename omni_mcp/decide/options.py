@@ -5,7 +5,7 @@ from typing import Any, TypeGuard, get_args
 
 from omni_mcp.decide.retry import MAX_ATTEMPTS
 from omni_mcp.errors import BadRequest
-from omni_mcp.servers_file import GATEWAYS, ExecutorRow, Permissions
+from omni_mcp.servers_file.executors import GATEWAYS, ExecutorRow, Permissions
 
 PERMISSIONS, WORKTREE, MAX_TURNS, TIMEOUT, MEMORY = "permissions", "worktree", "max_turns", "timeout", "memory"
 MACHINE = "machine"

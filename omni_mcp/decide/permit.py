@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from omni_mcp.decide.health import Health, Look
-from omni_mcp.decide.mode_state import ModeState, Seen, Setup, in_force
-from omni_mcp.decide.modes import half_open, holds, next_probe_at, ramp, rests, rests_until, usable
+from omni_mcp.decide.modes.allowed import half_open, holds, ramp, rests, rests_until, usable
+from omni_mcp.decide.modes.machine import next_probe_at
+from omni_mcp.decide.modes.state import ModeState, Seen, Setup, in_force
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.task import Mode
 

@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import Asked, ModeState, Setup
-from omni_mcp.decide.modes import A_DAY, lately
+from omni_mcp.decide.modes.state import A_DAY, Asked, ModeState, Setup, lately
 from omni_mcp.decide.repair_text import text_of
-from omni_mcp.servers_file import Repair
+from omni_mcp.servers_file.fault_handler import Repair
 from omni_mcp.task import SYSTEM_REPAIR, Completed, Failed, FailureClass, Mode, Outcome, Task, TaskSpec
 
 FIRST = 100

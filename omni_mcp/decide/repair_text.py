@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from omni_mcp.decide.mode_state import LITELLM, ModeState, Setup
+from omni_mcp.decide.modes.state import LITELLM, ModeState, Setup
 
 
 def text_of(state: ModeState, setup: Setup, *, door: str, commands: Sequence[str], grace: float) -> str:

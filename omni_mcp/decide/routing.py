@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from omni_mcp.decide.words import VOCABULARIES, any_of
-from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
+from omni_mcp.servers_file.routing import PLAN_KEYWORDS, Routing, Rule
 from omni_mcp.task import LADDER, SYSTEM_REPAIR, TaskSpec
 
 GENERAL = "general"

@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from omni_mcp.cron import due_after
 from omni_mcp.decide.times import in_words
-from omni_mcp.servers_file import ScheduleRow
+from omni_mcp.servers_file.schedules import ScheduleRow
 
 PUNCTUAL = timedelta(minutes=1)
 """What is seen later than this after it was due was missed: nobody was there to run it."""

@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from omni_mcp.demo.check import Check
-from omni_mcp.faces.text import money, standing
+from omni_mcp.faces.text.task import standing
+from omni_mcp.faces.text.words import money
 from omni_mcp.lang import say
 from omni_mcp.task import SHORT_ID
-from omni_mcp.views import ResultView, TaskView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
 
 PROGRESS = 16
 """So wide is the progress in the table, which fits into 80 columns."""

@@ -19,7 +19,9 @@ from omni_mcp.demo.screen import Screen
 from omni_mcp.demo.stage import Scene, Stage, until
 from omni_mcp.errors import OmniError
 from omni_mcp.task import TERMINAL, TaskState
-from omni_mcp.views import ResultView, TaskView, View
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
+from omni_mcp.views.view import View
 
 CODING = "写一个 Hello World 函数"
 OTHERS = ("查一下天气", "Plan a team dinner in three steps: pick a date, choose a menu, list what to buy")

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Sequence
 
 from omni_mcp.doctor.finding import Finding, Severity
-from omni_mcp.views import FixView
+from omni_mcp.views.doctor import FixView
 
 LIMIT = 120
 """Seconds that a fix may take: an engine has 30 to give back its work, and 20 to come up."""

@@ -10,7 +10,7 @@ from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, note, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.settings_file import given
 from omni_mcp.doctor.shell import edit, first_keys, ours, replaced
-from omni_mcp.servers_file import Gateway
+from omni_mcp.servers_file.models import Gateway
 from omni_mcp.settings import GITHUB_KEY
 from omni_mcp.this_machine import leads_here
 

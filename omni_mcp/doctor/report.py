@@ -8,7 +8,7 @@ from omni_mcp.doctor import clients, engine, executors, ledger, machine, memory,
 from omni_mcp.doctor.finding import Finding, Severity, without_keys
 from omni_mcp.doctor.scene import Scene, scene_of
 from omni_mcp.home import Home
-from omni_mcp.views import DoctorView, FindingView, FixView
+from omni_mcp.views.doctor import DoctorView, FindingView, FixView
 
 Check = Callable[[Scene], Iterable[Finding]]
 

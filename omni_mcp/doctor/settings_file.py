@@ -10,7 +10,8 @@ from shlex import quote
 from omni_mcp.doctor.finding import AN_EDIT, Finding, Severity, ok
 from omni_mcp.doctor.scene import Scene
 from omni_mcp.doctor.shell import edit, kept, pip_install, replaced
-from omni_mcp.settings import APPRISE, LACKS_APPRISE, Problem
+from omni_mcp.file_check.check import APPRISE, LACKS_APPRISE
+from omni_mcp.file_check.problem import Problem
 
 _UNSET = re.compile(r"the variable (\w+) is not set")
 _MISSPELT = re.compile(r"'([^']+)' is no key here|no \w+ is called '([^']+)'")

@@ -8,10 +8,10 @@ import anyio
 from omni_mcp.errors import ExecutorError
 from omni_mcp.executors.pool import Pool, swept
 from omni_mcp.presets import ExecutorSpec
-from omni_mcp.service import executor_view
+from omni_mcp.service.executors import executor_view
 from omni_mcp.settings import Settings
 from omni_mcp.task import new_id
-from omni_mcp.views import ExecutorView
+from omni_mcp.views.executors import ExecutorView
 
 LIMIT = 20.0
 """Seconds for one executor to answer."""

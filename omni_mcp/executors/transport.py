@@ -17,7 +17,7 @@ from omni_mcp.executors.surroundings import surroundings
 from omni_mcp.home import Home, make_private
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.processes import die_with_parent
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file.executors import ExecutorRow
 from omni_mcp.unreadable import mended
 
 Message = SessionMessage | Exception

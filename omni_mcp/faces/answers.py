@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from fastmcp.tools.base import ToolResult
 
 from omni_mcp.errors import OmniError
-from omni_mcp.service import Service
-from omni_mcp.views import ErrorView, View
+from omni_mcp.service.service import Service
+from omni_mcp.views.error import ErrorView
+from omni_mcp.views.view import View
 
 
 async def call_result(service: Service, view: View, *, is_error: bool = False) -> ToolResult:

@@ -12,7 +12,7 @@ from fastmcp.server.auth.providers.jwt import JWTVerifier
 from pydantic import AnyHttpUrl, ValidationError
 
 from omni_mcp.faces.caller import READ, WRITE, known
-from omni_mcp.servers_file import Http, JwtRow, TokenRow
+from omni_mcp.servers_file.http import Http, JwtRow, TokenRow
 from omni_mcp.settings import Settings
 
 BY_TOKEN, BY_JWT = "token:", "jwt:"

@@ -10,8 +10,8 @@ from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
 
 from omni_mcp.errors import Forbidden
-from omni_mcp.servers_file import Scope
-from omni_mcp.service import Service
+from omni_mcp.servers_file.http import Scope
+from omni_mcp.service.service import Service
 
 READ, WRITE, METRICS, ADMIN = "tasks:read", "tasks:write", "metrics:read", "admin"
 SCOPES: tuple[Scope, ...] = (READ, WRITE, METRICS, ADMIN)

@@ -7,7 +7,7 @@ from fastmcp.server.completions import CompletionReference
 from mcp_types import CompletionArgument, CompletionContext
 
 from omni_mcp.errors import OmniError
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import TaskState
 
 TASKS = 100

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from omni_mcp.errors import Overloaded
-from omni_mcp.views import error_view
+from omni_mcp.views.error import error_view
 
 logger = logging.getLogger(__name__)
 

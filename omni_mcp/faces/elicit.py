@@ -12,7 +12,7 @@ from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult
 
 from omni_mcp.decide.answering import TYPES, choices, fields_of
 from omni_mcp.question import Action, Answer
-from omni_mcp.views import QuestionView
+from omni_mcp.views.question import QuestionView
 
 KEPT = frozenset(
     {"type", "title", "description", "default", "minimum", "maximum", "minLength", "maxLength", "format", "enum"}

@@ -10,8 +10,8 @@ from omni_mcp.errors import OmniError, RateLimited, SettingsError
 from omni_mcp.faces.caller import FREE, METHODS, READ, Bearer, needed, the_caller
 from omni_mcp.faces.pace import Pace
 from omni_mcp.faces.refused import call_refused, rpc_refused
-from omni_mcp.servers_file import Http
-from omni_mcp.views import error_view
+from omni_mcp.servers_file.http import Http
+from omni_mcp.views.error import error_view
 
 REFUSED = -32010
 """The JSON-RPC code of what is refused here, of the range that is left to implementations; `data` says the rest."""

@@ -16,10 +16,11 @@ from starlette.responses import JSONResponse
 from omni_mcp.errors import OmniError
 from omni_mcp.faces.pace import Pace
 from omni_mcp.faces.status import LATER, status_of
-from omni_mcp.servers_file import SourceRow
-from omni_mcp.service import Service
+from omni_mcp.servers_file.webhooks import SourceRow
+from omni_mcp.service.service import Service
 from omni_mcp.task import of_source
-from omni_mcp.views import TaskView, error_view
+from omni_mcp.views.error import error_view
+from omni_mcp.views.task import TaskView
 from omni_mcp.webhooks.base import DeliveryRefused
 from omni_mcp.webhooks.kinds import KINDS
 from omni_mcp.webhooks.task import spec_of

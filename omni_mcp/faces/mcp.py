@@ -34,11 +34,19 @@ from omni_mcp.faces.refused import call_refused, shown_by
 from omni_mcp.faces.resources import LARGEST, add_resources
 from omni_mcp.faces.schema import output_schema
 from omni_mcp.faces.waiting import CallingClient
+from omni_mcp.ledger.base import ResultPart
 from omni_mcp.question import Action, Answer
-from omni_mcp.service import LONGEST_OVERRIDE, RESULT_PAGE, ResultPart, Service
+from omni_mcp.service.mode import LONGEST_OVERRIDE
+from omni_mcp.service.result import RESULT_PAGE
+from omni_mcp.service.service import Service
 from omni_mcp.task import Mode, TaskSpec, TaskState
 from omni_mcp.telemetry import traceparent
-from omni_mcp.views import ErrorView, ListView, ModeView, ResultView, ResumeView, TaskView, View
+from omni_mcp.views.error import ErrorView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.resume import ResumeView
+from omni_mcp.views.task import ListView, TaskView
+from omni_mcp.views.view import View
 
 logger = logging.getLogger(__name__)
 

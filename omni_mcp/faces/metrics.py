@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from omni_mcp import __version__
-from omni_mcp.decide.mode_state import in_force
+from omni_mcp.decide.modes.state import in_force
 from omni_mcp.errors import OmniError
 from omni_mcp.faces.auth import Bearers
 from omni_mcp.faces.caller import METRICS, Bearer
@@ -23,10 +23,10 @@ from omni_mcp.faces.status import status_of
 from omni_mcp.ledger.base import ExecutorHealth
 from omni_mcp.ledger.measures import Calls, Measures, Took
 from omni_mcp.ledger.owners import holder
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.standing import state_of
 from omni_mcp.task import TERMINAL, Mode, TaskState
-from omni_mcp.views import error_view
+from omni_mcp.views.error import error_view
 
 PATH = "/metrics"
 KEPT = 10.0

@@ -37,9 +37,9 @@ from omni_mcp.faces.elicit import answer_of, elicit_request, for_the_client, may
 from omni_mcp.faces.refused import rpc_refused
 from omni_mcp.faces.waiting import HandedOff
 from omni_mcp.question import Action
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import Task, TaskState, WaitingFor
-from omni_mcp.views import TaskView
+from omni_mcp.views.task import TaskView
 
 POLL_MS = 1000
 """Milliseconds between two looks that we ask for: news come by looking, and one costs a read."""

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from omni_mcp.faces.caller import AService
 from omni_mcp.faces.refused import answered, refused
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import TaskState
-from omni_mcp.views import ListView
+from omni_mcp.views.task import ListView
 
 ROWS = 20
 """Tasks that a prompt shows."""

@@ -13,7 +13,7 @@ from fastmcp.tools.base import ToolResult
 from mcp import MCPError
 
 from omni_mcp.errors import OmniError
-from omni_mcp.views import ErrorView, error_view
+from omni_mcp.views.error import ErrorView, error_view
 
 T = TypeVar("T")
 LOOK = "system_mode says how the whole is"

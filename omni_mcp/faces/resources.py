@@ -9,8 +9,8 @@ from fastmcp.exceptions import ResourceError
 
 from omni_mcp.faces.caller import AService
 from omni_mcp.faces.refused import answered, refused
-from omni_mcp.service import Service
-from omni_mcp.views import View
+from omni_mcp.service.service import Service
+from omni_mcp.views.view import View
 
 JSON = "application/json"
 TASK = "task://{task_id}"

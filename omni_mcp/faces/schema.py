@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from omni_mcp.views import View
+from omni_mcp.views.view import View
 
 DROPPED = frozenset({"title", "default", "description", "format", "required", "$defs", "additionalProperties"})
 

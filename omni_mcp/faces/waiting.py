@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from omni_mcp.errors import QuestionGone
 from omni_mcp.faces.elicit import answer_of, for_the_client, may_be_asked
 from omni_mcp.question import Action
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import ENDS_BY_ITSELF, TERMINAL, TaskState
-from omni_mcp.views import TaskView
+from omni_mcp.views.task import TaskView
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life to a caller that wants progress: some clients give up without any."""

@@ -7,12 +7,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from omni_mcp.faces.text import mode_facts, mode_line, news, standing, task_table
+from omni_mcp.faces.text.mode import mode_facts, mode_line
+from omni_mcp.faces.text.task import news, standing
+from omni_mcp.faces.text.tasks import task_table
+from omni_mcp.faces.text.words import as_it_is
 from omni_mcp.lang import say
-from omni_mcp.lang.console import harmless
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import SHORT_ID, TERMINAL, Mode, TaskState, WaitingFor
-from omni_mcp.views import ModeView, TaskView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.task import TaskView
 
 FOR_A_PERSON = (WaitingFor.EXECUTOR, WaitingFor.CONSENT, WaitingFor.BUDGET, WaitingFor.INPUT)
 """What does not end by itself."""
@@ -58,7 +61,7 @@ def _tell(out: Console, tasks: Sequence[TaskView], told: dict[str, str]) -> None
         line = f"{task_id}  {say(standing(task))}  {news(task)}"
         if told.get(task.task_id) != line:
             told[task.task_id] = line
-            out.print(Text(harmless(line)))
+            out.print(as_it_is(line))
 
 
 def _tell_what_to_do(out: Console, tasks: Sequence[TaskView], asked: set[tuple[str, str | None]]) -> None:
@@ -67,7 +70,7 @@ def _tell_what_to_do(out: Console, tasks: Sequence[TaskView], asked: set[tuple[s
         if task.waiting_for in FOR_A_PERSON and (task.task_id, task.text) not in asked:
             asked.add((task.task_id, task.text))
             task_id = task.task_id[:SHORT_ID]
-            out.print(Text(harmless(f"{task_id}  {say(task.text or '', task=task_id)}")))
+            out.print(as_it_is(f"{task_id}  {say(task.text or '', task=task_id)}"))
             out.print(Text(say(f"next: {task.next_step}", task=task_id)))
             out.print("do that, or press Ctrl-C: the task stays", highlight=False)
 

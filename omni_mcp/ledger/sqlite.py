@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,19 @@ class SqliteStore(Store):
         except sqlite3.Error as error:
             await self._close_reader()
             raise understood(error, self._path) from error
+
+    async def read_aside(self, statement: str, values: Values) -> Sequence[sqlite3.Row]:
+        await self._current_reader()  # the file is there, and as it has to be
+        try:
+            return await run_sync(self._read_aside, statement, values)
+        except sqlite3.Error as error:
+            raise understood(error, self._path) from error
+
+    def _read_aside(self, statement: str, values: Values) -> Sequence[sqlite3.Row]:
+        """Read on a connection of its own; blocks."""
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            return db.execute(statement, values).fetchall()
 
     async def watermark(self) -> Watermark:
         return self._written, (await self.read("pragma data_version", {}))[0][0]

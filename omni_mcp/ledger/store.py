@@ -70,6 +70,10 @@ class Store(Protocol):
         """Return the rows of a statement that writes nothing; never waits for who writes."""
         ...
 
+    async def read_aside(self, statement: str, values: Values) -> Sequence[Row]:
+        """As `read`, for what takes long: where a store can, nobody waits behind it."""
+        return await self.read(statement, values)
+
     async def watermark(self) -> Watermark:
         """Return where the ledger stands."""
         ...

@@ -10,7 +10,8 @@ Both dialects have a home with both kinds of provider:
 
 Who speaks the caller's dialect by birth is asked first. One that fails is left for the next, also where it refuses the
 call itself (400, too long, against its rules): another model may take it, as LiteLLM has it too. How each took it is
-told of each (`Doors`), and one that has failed several times is not asked at all for a while. One whose stream broke in
+told of each (`Doors`), and one that has failed several times is not asked at all for a while. Nor is one for a model
+that it does not have (404), or that is over its limit (429), until that ends (`ModelRests`). One whose stream broke in
 its middle is asked last for a while: its caller's next call goes elsewhere.
 """
 
@@ -29,11 +30,12 @@ from omni_mcp.llm.deadline import DEADLINE
 from omni_mcp.llm.failures import UNAVAILABLE
 from omni_mcp.llm.heard import Heard
 from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
-from omni_mcp.llm.layers import Rests
+from omni_mcp.llm.layers import Now, Rests
+from omni_mcp.llm.model_rests import ModelRests
 from omni_mcp.llm.price_table import Table, cost_usd, price_table
 from omni_mcp.llm.routes import named
 from omni_mcp.llm.usage import Tokens
-from omni_mcp.servers_file import DirectRow, dialect_of
+from omni_mcp.servers_file.direct import DirectRow, dialect_of
 from omni_mcp.task import FailureClass
 
 logger = logging.getLogger(__name__)
@@ -63,26 +65,24 @@ class DirectGateway:
         *,
         deadline: float = DEADLINE,
         silence: float = SILENCE_LIMIT,
+        now: Now = time.monotonic,
     ) -> None:
-        """Take the providers with their keys.
+        """Take the providers with their keys, and the clock by which one of them is left alone.
 
         And seconds: those that a call may take, all of them included, and those that a stream may be silent.
         """
         self._doors = doors
         self._providers = [_Provider(name, row, key, silence) for name, (row, key) in rows.items()]
         self._deadline = deadline
-        self._broken = Rests(time.monotonic)
+        self._broken = Rests(now)
+        self._resting = ModelRests(now)
 
     async def call(
         self, dialect: Dialect, body: Mapping[str, Any], *, task_type: str | None = None, beta: str | None = None
     ) -> Answer:
         """Make one call of the model that a provider has for this task type. Raises ModelError."""
         ends_at = time.monotonic() + self._deadline
-        errors: list[ModelError] = []
-        open_now = [provider for provider in self._providers if self._doors.opens(provider.name)]
-        left = sorted(
-            open_now, key=lambda provider: (self._broken.rests(provider.name), provider.dialect is not dialect)
-        )
+        left, errors = self._to_ask(dialect, task_type)
         while left:
             share = (ends_at - time.monotonic()) / len(left)
             provider, *left = left
@@ -96,8 +96,17 @@ class DirectGateway:
                     return Heard(await send(provider.client, call), partial(self._ended, provider.name))
             except ModelError as error:
                 logger.warning("%s", error, extra={"action": "direct_provider_failed"})
+                self._resting.begin(provider.name, provider.model_for(task_type), error)
                 errors.append(error)
         raise _all_of(errors) if errors else self._all_rest()
+
+    def _to_ask(self, dialect: Dialect, task_type: str | None) -> tuple[list["_Provider"], list[ModelError]]:
+        """Return who may be asked now, the best first; and what those have said whose models rest."""
+        open_now = [provider for provider in self._providers if self._doors.opens(provider.name)]
+        open_now.sort(key=lambda provider: (self._broken.rests(provider.name), provider.dialect is not dialect))
+        said = {each: self._resting.said(each.name, each.model_for(task_type)) for each in open_now}
+        asked = [provider for provider, error in said.items() if error is None]
+        return asked, [error for error in said.values() if error is not None]
 
     def _ended(self, provider: str, error: ModelError | None) -> None:
         """Have a provider whose stream breaks be asked last for a while."""
@@ -131,6 +140,10 @@ class _Provider:
         self._key = key
         self._silence = silence
 
+    def model_for(self, task_type: str | None) -> str:
+        """Return the model that it has for a task type."""
+        return self._row.model_for(task_type)
+
     async def prepared(
         self,
         dialect: Dialect,
@@ -142,7 +155,7 @@ class _Provider:
         ends_at: float,
     ) -> HttpCall:
         """Return the call as this provider wants it."""
-        model = self._row.model_for(task_type)
+        model = self.model_for(task_type)
         return HttpCall(
             who=self.name,
             url=self._url(dialect),

@@ -19,7 +19,7 @@ from omni_mcp.llm.http_call import SILENCE_LIMIT, HttpCall, http_client, send
 from omni_mcp.llm.price_table import cost_by
 from omni_mcp.llm.routes import named, order_of
 from omni_mcp.llm.usage import Tokens
-from omni_mcp.servers_file import Gateway
+from omni_mcp.servers_file.models import Gateway
 from omni_mcp.task import FailureClass
 
 PATHS: Mapping[Dialect, str] = {Dialect.ANTHROPIC: "/v1/messages", Dialect.OPENAI: "/v1/chat/completions"}

@@ -31,7 +31,7 @@ from omni_mcp.llm.http_call import SILENCE_LIMIT
 from omni_mcp.llm.routes import order_of
 from omni_mcp.llm.sse import DONE, message_events
 from omni_mcp.llm.substance import is_answer, says_something
-from omni_mcp.servers_file import LitellmSettings, Models
+from omni_mcp.servers_file.models import LitellmSettings, Models
 from omni_mcp.task import FailureClass
 
 logger = logging.getLogger(__name__)

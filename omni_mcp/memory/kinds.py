@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, server_spec
-from omni_mcp.servers_file import ExecutorRow, MemorySettings, MemoryTool
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.memory import MemorySettings, MemoryTool
 from omni_mcp.settings import Settings
 
 

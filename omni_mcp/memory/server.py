@@ -24,7 +24,7 @@ from omni_mcp.ledger.memories import words_of
 from omni_mcp.memory.kinds import Tools, spec_of, tools_of
 from omni_mcp.pointer import NotThere, at
 from omni_mcp.presets import ExecutorSpec
-from omni_mcp.servers_file import MemoryTool
+from omni_mcp.servers_file.memory import MemoryTool
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Failed
 

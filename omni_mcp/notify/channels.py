@@ -9,7 +9,7 @@ from omni_mcp.notify.base import Channel
 from omni_mcp.notify.desktop import NAME, Desktop, desktop
 from omni_mcp.notify.openclaw import OpenClaw
 from omni_mcp.notify.webhook import Webhook
-from omni_mcp.servers_file import Notify
+from omni_mcp.servers_file.notify import Notify
 
 LOG = "log"
 

@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.errors import NotTold
 from omni_mcp.ledger.base import Delivery
 from omni_mcp.notify.base import LIMIT, body, named, title
-from omni_mcp.servers_file import OpenClawRow
+from omni_mcp.servers_file.notify import OpenClawRow
 
 BAD = "INVALID_REQUEST"
 """The gateway's word for what will not be true at another try: no such channel, no such person there."""

@@ -8,7 +8,7 @@ from omni_mcp.errors import NotTold
 from omni_mcp.ledger.base import Delivery, Notice
 from omni_mcp.notify.base import Channel
 from omni_mcp.task import Clock, new_id
-from omni_mcp.views import ToldView
+from omni_mcp.views.notify import ToldView
 
 TEXT = "This is a test: what is told of changes of mode arrives here"
 

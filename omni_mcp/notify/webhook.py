@@ -10,7 +10,7 @@ from omni_mcp import __version__
 from omni_mcp.errors import NotTold
 from omni_mcp.ledger.base import Delivery
 from omni_mcp.notify.base import LIMIT, named
-from omni_mcp.servers_file import WebhookRow
+from omni_mcp.servers_file.notify import WebhookRow
 from omni_mcp.task import Clock, SystemClock
 from omni_mcp.this_machine import leads_here
 

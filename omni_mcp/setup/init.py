@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from omni_mcp.clients import files
 from omni_mcp.errors import BadRequest, SettingsError
+from omni_mcp.file_check.check import check
 from omni_mcp.home import Home
-from omni_mcp.settings import Settings, check, load
+from omni_mcp.settings import Settings, load
 from omni_mcp.settings_file import read
 from omni_mcp.setup.clouds import MASTER_KEY
 from omni_mcp.setup.look import Found, Proxy, look
@@ -20,7 +21,7 @@ from omni_mcp.setup.tree import tree_for
 from omni_mcp.translate.draft import Rewrite
 from omni_mcp.translate.kind import Kind, Translation, kind_of, translate
 from omni_mcp.translate.model_rows import names_of
-from omni_mcp.views import InitView, RewriteView
+from omni_mcp.views.init import InitView, RewriteView
 from omni_mcp.yaml_file import Document
 
 

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file.executors import ExecutorRow
 from omni_mcp.task import SYSTEM_REPAIR
 from omni_mcp.translate.draft import Draft, nearest
 from omni_mcp.yaml_file import KeyPath

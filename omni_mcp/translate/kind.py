@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from omni_mcp.servers_file import ServersFile
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.translate.client_file import from_client
 from omni_mcp.translate.draft import Draft, Rewrite, Tree
 from omni_mcp.translate.litellm_file import KEYS, OURS, from_litellm

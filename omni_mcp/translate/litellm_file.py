@@ -7,7 +7,7 @@ not do is mended and said (facts from running it, version 1.106: `order`, `num_r
 from collections.abc import Mapping
 from typing import Any, cast
 
-from omni_mcp.servers_file import CallDefaults, LitellmSettings
+from omni_mcp.servers_file.models import CallDefaults, LitellmSettings
 from omni_mcp.translate.draft import Draft, Tree, nearest
 from omni_mcp.translate.executor_rows import executors_of
 from omni_mcp.translate.model_rows import ENVIRON, models_for, names_of, rows_of, with_variables

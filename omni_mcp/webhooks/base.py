@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 from pydantic_core import from_json
 
 from omni_mcp.errors import BadRequest
-from omni_mcp.servers_file import SourceRow
+from omni_mcp.servers_file.webhooks import SourceRow
 
 
 class DeliveryRefused(BadRequest):

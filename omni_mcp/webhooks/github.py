@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from omni_mcp.servers_file import SourceRow
+from omni_mcp.servers_file.webhooks import SourceRow
 from omni_mcp.webhooks.base import Delivery, DeliveryRefused, field, parsed
 
 SIGNATURE, ID, EVENT = "x-hub-signature-256", "x-github-delivery", "x-github-event"

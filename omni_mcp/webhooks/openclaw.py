@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from omni_mcp.servers_file import SourceRow
+from omni_mcp.servers_file.webhooks import SourceRow
 from omni_mcp.webhooks.base import Delivery, DeliveryRefused, parsed
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from omni_mcp.servers_file import SourceRow
+from omni_mcp.servers_file.webhooks import SourceRow
 from omni_mcp.webhooks.base import Delivery, DeliveryRefused, field, parsed
 
 ID = "webhook-id"

@@ -6,7 +6,7 @@ from pydantic_core import to_json
 
 from omni_mcp.decide.options import PERMISSIONS
 from omni_mcp.pointer import NotThere, at
-from omni_mcp.servers_file import HookTask, SourceRow
+from omni_mcp.servers_file.webhooks import HookTask, SourceRow
 from omni_mcp.task import TaskSpec
 from omni_mcp.webhooks.base import Delivery, DeliveryRefused
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from omni_mcp.app import preload_engine, running_all
+from omni_mcp.app.engine import preload_engine
+from omni_mcp.app.inside import running_all
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
 from omni_mcp.home import Home

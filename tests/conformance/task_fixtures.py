@@ -10,9 +10,9 @@ from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from omni_mcp.faces.mcp import answering
 from omni_mcp.faces.native_tasks import missing_capability
 from omni_mcp.faces.waiting import CallingClient
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import TaskSpec
-from omni_mcp.views import TaskView
+from omni_mcp.views.task import TaskView
 
 WAIT = 20.0
 """Seconds that a client without the tasks extension waits for a result."""

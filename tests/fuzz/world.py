@@ -15,10 +15,10 @@ from fastmcp import Client
 from mcp import MCPError
 from mcp_types import CallToolResult
 
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from tests.fuzz.inputs import with_ids
 
 CANARY = "canary"
@@ -115,7 +115,7 @@ def _clear(tool: str, given: Mapping[str, Any], answer: CallToolResult) -> None:
 def secrets_around() -> Generator[None]:
     """Have secrets in the environment; nobody waits long for tasks that nobody runs."""
     planted = {name: f"{CANARY}-{name.lower()}" for name in SECRETS if name != "OMNI_CANARY_DOTENV"}
-    waits = patch("omni_mcp.service.WAIT_LIMIT", 0.01), patch("omni_mcp.faces.waiting.HEARTBEAT", 60.0)
+    waits = patch("omni_mcp.service.tasks.WAIT_LIMIT", 0.01), patch("omni_mcp.faces.waiting.HEARTBEAT", 60.0)
     with patch.dict(os.environ, planted), waits[0], waits[1]:
         yield
 

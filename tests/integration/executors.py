@@ -15,7 +15,8 @@ from omni_mcp.contract import RunRequest
 from omni_mcp.executors.session import Session
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, resolve
-from omni_mcp.servers_file import ExecutorRow, ServersFile
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import Failed, new_id
 from tests.integration.house import LIMIT, STUBS, connected, until

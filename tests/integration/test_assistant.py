@@ -24,7 +24,7 @@ from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.loopback import serving
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.router import RouterGateway
-from omni_mcp.servers_file import Models
+from omni_mcp.servers_file.models import Models
 from omni_mcp.task import FailureClass
 from tests.integration.models import LITELLM, PRICES, Book
 

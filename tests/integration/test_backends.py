@@ -10,7 +10,7 @@ from fastmcp import Client
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.proxy import ProxyGateway
-from omni_mcp.servers_file import Gateway
+from omni_mcp.servers_file.models import Gateway
 from omni_mcp.task import FailureClass
 from tests.integration.house import House, call, ended, free_port, house
 from tests.integration.models import LITELLM

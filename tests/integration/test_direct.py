@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from omni_mcp.decide.mode_state import Setup
+from omni_mcp.decide.modes.state import Setup
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.direct import DirectGateway
-from omni_mcp.servers_file import DirectRow
+from omni_mcp.servers_file.direct import DirectRow
 from omni_mcp.switch import ProviderDoors
 from omni_mcp.task import FailureClass, Mode
 from omni_mcp.testing import FakeModes, ToldClock
@@ -43,6 +43,10 @@ class World:
         clouds = self.anthropic, self.openrouter
         return clouds if dialect is Dialect.ANTHROPIC else (clouds[1], clouds[0])
 
+    async def served(self, task_type: str | None = None) -> str | None:
+        """Make a call; returns who served it."""
+        return (await self.gateway.call(Dialect.ANTHROPIC, prompt(), task_type=task_type)).spent().provider
+
     async def failing(self, dialect: Dialect = Dialect.ANTHROPIC, **more: Any) -> ModelError:
         """Make a call that must fail."""
         with pytest.raises(ModelError) as caught:
@@ -61,7 +65,7 @@ async def world(*, deadline: float = 30) -> AsyncGenerator[World]:
         }
         modes = FakeModes(clock := ToldClock(), Setup(providers=tuple(rows)))
         modes.state = replace(modes.state, mode=Mode.DEGRADED)
-        gateway = DirectGateway(rows, ProviderDoors(modes), deadline=deadline)
+        gateway = DirectGateway(rows, ProviderDoors(modes), deadline=deadline, now=lambda: clock.now().timestamp())
         stack.push_async_callback(gateway.aclose)
         yield World(anthropic=anthropic, openrouter=openrouter, gateway=gateway, modes=modes, clock=clock)
 
@@ -155,6 +159,38 @@ async def test_when_all_rest_no_call_goes_out_and_the_caller_may_come_again_soon
         assert (error.status, error.kind, error.retry_after) == (503, FailureClass.PROVIDER, 1)
         assert "left alone for a while" in error.message
         assert (len(here.anthropic.requests), len(here.openrouter.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize(("told", "rests"), [(20, 20), (None, 10), (86_400, 600)])
+async def test_a_model_over_its_limit_is_not_asked_until_that_ends(told: int | None, rests: int):
+    async with world() as here:
+        here.anthropic.fail("429", retry_after=told)
+        for _ in range(3):
+            assert await here.served() == "openrouter"
+        here.clock.advance(timedelta(seconds=rests - 1))
+        here.openrouter.fail("500")
+        error = await here.failing()
+        assert (error.kind, error.retry_after) == (FailureClass.RATE_LIMIT, told and told - (rests - 1))
+        assert "anthropic: " in error.message
+        assert len(here.anthropic.requests) == 1
+        here.anthropic.fail("ok")
+        assert await here.served("coding") == "anthropic"
+        here.clock.advance(timedelta(seconds=1))
+        assert await here.served() == "anthropic"
+
+
+async def test_a_model_that_a_provider_does_not_have_is_asked_of_it_again_only_after_a_while():
+    async with world() as here:
+        here.anthropic.fail("404")
+        here.openrouter.fail("404")
+        said = [await here.failing() for _ in range(2)]
+        assert {(error.status, error.kind, error.retry_after) for error in said} == {(404, FailureClass.CONFIG, None)}
+        assert said[0].message == said[1].message
+        assert (len(here.anthropic.requests), len(here.openrouter.requests)) == (1, 1)
+        here.anthropic.fail("ok")
+        assert await here.served("coding") == "anthropic"
+        here.clock.advance(timedelta(seconds=60))
+        assert await here.served() == "anthropic"
 
 
 @DIALECTS

@@ -16,7 +16,7 @@ SCRIPT = """
 import anyio, json, os
 from omni_mcp.llm.base import Dialect
 from omni_mcp.llm.router import RouterGateway
-from omni_mcp.servers_file import Models
+from omni_mcp.servers_file.models import Models
 
 rows = [{"model_name": "chat", "litellm_params": {"model": "openai/demo", "api_key": "os.environ/CLOUD_KEY"}}]
 body = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}

@@ -11,7 +11,7 @@ from mcp.types import CallToolResult
 from omni_mcp.executors.elicitation import Caller
 from omni_mcp.executors.session import Session
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file.executors import ExecutorRow
 from tests.integration.executors import said, session_of
 from tests.integration.house import LIMIT, STUBS
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from omni_mcp import app, background, keeper
+from omni_mcp import background, keeper
+from omni_mcp.app.face import running_face
 from omni_mcp.home import Home
 from omni_mcp.testing import a_spec
 from tests.integration.house import house, until
@@ -27,7 +28,7 @@ async def test_an_engine_that_was_killed_at_its_start_is_started_again_soon(
     monkeypatch.setattr(background, "engine_argv", killed_twice)
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
-        async with app.running_face(here.home) as service:
+        async with running_face(here.home) as service:
             task = await service.submit(a_spec(type="echo"))
             await until(lambda: background.view(here.home).pid)
             assert (await service.status(task.task_id, wait_seconds=20)).state == "completed"
@@ -57,7 +58,7 @@ async def test_an_engine_that_died_before_anybody_saw_its_lock_is_told_by_its_ow
     monkeypatch.setattr(background, "engine_argv", counts_and_dies)
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
-        async with app.running_face(here.home) as service:
+        async with running_face(here.home) as service:
             await service.submit(a_spec(type="echo"))
 
             async def is_told() -> bool:

@@ -16,7 +16,7 @@ from omni_mcp.executors.executor import Executor
 from omni_mcp.executors.pool import executor_for
 from omni_mcp.executors.session import Session
 from omni_mcp.processes import marked
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file.executors import ExecutorRow
 from omni_mcp.task import Completed, Failed, FailureClass, Recovery, new_id
 from tests.integration.executors import (
     Heard,

@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from omni_mcp.contract import RunRequest
-from omni_mcp.decide.mode_state import Setup
-from omni_mcp.decide.modes import next_probe_at
+from omni_mcp.decide.modes.machine import next_probe_at
+from omni_mcp.decide.modes.state import Setup
 from omni_mcp.dispatch.local import LocalDispatch
 from omni_mcp.engine import Engine
 from omni_mcp.executors.executor import OnProgress, OnQuestion
@@ -36,8 +36,10 @@ from omni_mcp.llm.proxy import ProxyGateway
 from omni_mcp.monitor import Monitor
 from omni_mcp.presets import mode_setup
 from omni_mcp.probes import HttpProbes
-from omni_mcp.servers_file import ExecutorRow, ServersFile
-from omni_mcp.service import HELD_SHOWN, Service
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.service.mode import HELD_SHOWN
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.switch import ProviderDoors, Switch
 from omni_mcp.task import LOCAL, Completed, Failed, Mode, Outcome, Recovery, TaskState, new_id

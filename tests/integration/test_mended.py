@@ -11,7 +11,7 @@ import anyio
 import psutil
 import pytest
 
-from omni_mcp import app
+from omni_mcp.app.serve import serve_engine
 from omni_mcp.executors.pool import Pool
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
@@ -35,7 +35,7 @@ async def test_a_stop_in_the_middle_of_a_reload_leaves_nothing_and_the_next_subm
                 return real(settings, owner=owner)
 
             monkeypatch.setattr("omni_mcp.executors.pool.Pool", stopped_at_the_second)
-            tasks.start_soon(app.serve_engine, here.home)
+            tasks.start_soon(serve_engine, here.home)
             await until(lambda: opened[0])
             here.configure(executors={"bench": here.workshop(parallel=3)})
         assert opened == [2]
@@ -79,7 +79,7 @@ async def test_settings_that_cannot_be_taken_up_leave_those_before_in_force(
 
         monkeypatch.setattr("omni_mcp.executors.pool.Pool", stumbles)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(app.serve_engine, here.home)
+            tasks.start_soon(serve_engine, here.home)
             await until(lambda: len(tried) == 1)
             here.configure(executors={"bench": here.workshop(parallel=2)})
             await until(lambda: len(tried) == 2)

@@ -16,7 +16,7 @@ from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.llm.base import Answer, Dialect, ModelError
 from omni_mcp.llm.loopback import serving
 from omni_mcp.llm.proxy import ProxyGateway
-from omni_mcp.servers_file import Gateway
+from omni_mcp.servers_file.models import Gateway
 from omni_mcp.task import FailureClass
 from tests.integration.house import free_port
 from tests.integration.stub_litellm import (

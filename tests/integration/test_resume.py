@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from fastmcp import Client
 
-from omni_mcp.decide.mode_state import begin, dumped
+from omni_mcp.decide.modes.state import begin, dumped
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.ledger.base import LEAD, EngineMark
-from omni_mcp.service import RESUMED_SHOWN
+from omni_mcp.service.resume import RESUMED_SHOWN
 from omni_mcp.task import LOCAL, Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
 from tests.integration.house import call, ended, house, until

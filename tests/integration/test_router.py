@@ -17,7 +17,7 @@ from omni_mcp.llm.price_table import cost_usd, price_table
 from omni_mcp.llm.relay import Relay
 from omni_mcp.llm.router import RouterGateway
 from omni_mcp.llm.usage import Tokens
-from omni_mcp.servers_file import Models
+from omni_mcp.servers_file.models import Models
 from omni_mcp.task import FailureClass
 from tests.integration.models import LITELLM, PRICES, Book
 

@@ -18,7 +18,7 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.llm.direct import DirectGateway
 from omni_mcp.llm.relay import Relay
 from omni_mcp.purse import Purse
-from omni_mcp.servers_file import DirectRow
+from omni_mcp.servers_file.direct import DirectRow
 from omni_mcp.task import SystemClock
 
 LIMIT = 150.0

@@ -19,7 +19,7 @@ from omni_mcp.ledger.owners import try_hold
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import LOCAL, TERMINAL, Choice, Completed, TaskState, WaitingFor, new_id
 from omni_mcp.testing import a_spec
-from omni_mcp.views import CopyView
+from omni_mcp.views.ledger import CopyView
 from tests.unit.test_check import broken
 
 CHOICE = Choice(executor="fake", requested="fake", model=None, reason="because")

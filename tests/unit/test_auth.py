@@ -21,9 +21,11 @@ from omni_mcp.faces.auth import Bearers, discoverable
 from omni_mcp.faces.caller import TOOLS, Bearer, needed
 from omni_mcp.faces.mcp import TOOLS as OF_THE_FACE
 from omni_mcp.faces.pace import KNOWN_MOST, Pace
+from omni_mcp.file_check.problem import Problem
 from omni_mcp.home import Home
-from omni_mcp.servers_file import Http, JwtRow, ServersFile, TokenRow
-from omni_mcp.settings import Problem, Settings
+from omni_mcp.servers_file.http import Http, JwtRow, TokenRow
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.settings import Settings
 
 ALICE = "the-token-of-alice-and-nobody-else"
 READS = ("tasks:read",)

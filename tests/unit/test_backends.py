@@ -6,7 +6,7 @@ import pytest
 
 from omni_mcp.home import Home
 from omni_mcp.llm import backends
-from omni_mcp.servers_file import ServersFile
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import GITHUB_KEY, Settings
 from omni_mcp.switch import ProviderDoors
 from omni_mcp.testing import FakeModes, ToldClock

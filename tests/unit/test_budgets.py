@@ -22,7 +22,9 @@ from omni_mcp.home import Home
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.purse import Purse
-from omni_mcp.servers_file import ExecutorRow, Routing, ServersFile
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.routing import Routing
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import (
     LOCAL,

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from omni_mcp.file_check.problem import Problem
 from omni_mcp.home import Home
-from omni_mcp.settings import Problem, Settings, load
+from omni_mcp.settings import Settings, load
 
 EXECUTORS = "executors: {one: {preset: assistant}, two: {preset: assistant}}\n"
 MODELS = """\

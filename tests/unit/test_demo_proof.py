@@ -16,7 +16,8 @@ from omni_mcp.demo.story import Story
 from omni_mcp.faces.mcp import TOOLS as SERVED
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.task import Choice, TaskSpec, TaskState, Usage
-from omni_mcp.views import ResultView, TaskView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

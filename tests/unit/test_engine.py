@@ -16,11 +16,13 @@ from omni_mcp.decide.routing import route
 from omni_mcp.engine import POLL, SWEEP, Engine
 from omni_mcp.errors import ExecutorLost, ExecutorUnusable, LedgerBusy
 from omni_mcp.executors.executor import OnProgress, OnQuestion
+from omni_mcp.file_check.problem import Problem
 from omni_mcp.ledger.base import LEASE, EngineMark, Ledger
 from omni_mcp.marks import MARK
 from omni_mcp.means import Means
-from omni_mcp.servers_file import Limits, Routing, Rule, ServersFile
-from omni_mcp.settings import Problem
+from omni_mcp.servers_file.limits import Limits
+from omni_mcp.servers_file.routing import Routing, Rule
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.task import (
     LOCAL,
     Choice,

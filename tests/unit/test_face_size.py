@@ -3,7 +3,7 @@
 from fastmcp import Client
 
 from omni_mcp.faces.mcp import create_face
-from omni_mcp.views import ErrorView
+from omni_mcp.views.error import ErrorView
 from tools.reference import FACE, face_text, nobody
 
 CHARACTERS_A_TOKEN = 3.9

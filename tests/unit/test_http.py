@@ -16,8 +16,8 @@ from omni_mcp.faces.crowd import Crowd
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 from omni_mcp.keeper import EngineInside
-from omni_mcp.servers_file import ServersFile
-from omni_mcp.service import Service
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.testing import ToldClock, ledger_for_tests
 

@@ -18,7 +18,8 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.memory.ledger_store import LedgerStore
 from omni_mcp.presets import ExecutorSpec
 from omni_mcp.remembering import Remembering
-from omni_mcp.servers_file import ExecutorRow, MemorySettings
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.memory import MemorySettings
 from omni_mcp.task import SYSTEM_REPAIR, Choice, Completed, Memory, Recovery, Task, TaskState, new_id
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests
 

@@ -26,7 +26,8 @@ from omni_mcp.memory.ledger_store import LedgerStore
 from omni_mcp.memory.outbox import REFUSALS, MemoryOutbox
 from omni_mcp.memory.server import MemoryServer
 from omni_mcp.remembering import Remembering
-from omni_mcp.servers_file import MemorySettings, ServersFile
+from omni_mcp.servers_file.memory import MemorySettings
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Failed, FailureClass, Memory, new_id
 from omni_mcp.testing import START, ToldClock, a_spec, ledger_for_tests

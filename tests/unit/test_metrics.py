@@ -1,11 +1,16 @@
 """What `/metrics` tells of a ledger: the official parsers accept it, lines keep their meaning, no task is told of."""
 
+import sqlite3
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
+from anyio.to_thread import run_sync
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parsed
@@ -16,7 +21,8 @@ from omni_mcp.faces import metrics
 from omni_mcp.faces.metrics import Meter, Seen
 from omni_mcp.ledger import measure_statements
 from omni_mcp.ledger.base import ExecutorHealth
-from omni_mcp.ledger.sqlite import SqliteLedger
+from omni_mcp.ledger.sqlite import SqliteLedger, SqliteStore
+from omni_mcp.ledger.store import Values
 from omni_mcp.task import Choice, Completed, Mode, TaskState, Usage, new_id
 from omni_mcp.testing import ToldClock, a_spec, ledger_for_tests
 from tests.unit.test_service import place
@@ -24,6 +30,8 @@ from tests.unit.test_service import place
 LEDGERS = "slow"
 """What is said here holds for each kind of ledger."""
 
+LIMIT = 60.0
+"""Seconds that anything may take on a busy machine."""
 SECRET = "the plans of alice"
 Lines = dict[tuple[str, tuple[str, ...]], float]
 
@@ -147,6 +155,26 @@ async def test_an_empty_ledger_has_a_page(tmp_path: Path) -> None:
         found = await lines(ledger, clock)
         assert found["omni_queue_oldest_seconds", ()] == 0
         assert found["omni_model_call_seconds_count", ()] == 0
+
+
+@pytest.mark.sqlite  # the thread of its reader
+async def test_while_a_large_ledger_is_counted_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counting, read = threading.Event(), threading.Event()
+
+    def counts(store: SqliteStore, statement: str, values: Values) -> Sequence[sqlite3.Row]:
+        counting.set()
+        assert read.wait(LIMIT)
+        return here(store, statement, values)
+
+    here = SqliteStore._read_aside  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(SqliteStore, "_read_aside", counts)
+    async with ledger_for_tests(tmp_path) as ledger, anyio.create_task_group() as tasks:
+        task_id = await at_work(ledger)
+        tasks.start_soon(ledger.measures)
+        assert await run_sync(counting.wait, LIMIT)
+        with anyio.fail_after(LIMIT / 2):
+            assert (await ledger.find(task_id, principal=None)).state is TaskState.EXECUTING
+        read.set()
 
 
 async def test_who_asks_at_once_or_soon_again_is_served_by_one_counting(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import (
+from omni_mcp.decide.modes.machine import after, due, next_probe_at, taken_up
+from omni_mcp.decide.modes.state import (
     LITELLM,
     Asked,
     Called,
@@ -27,9 +28,8 @@ from omni_mcp.decide.mode_state import (
     in_force,
     loaded,
 )
-from omni_mcp.decide.modes import after, due, next_probe_at, taken_up
 from omni_mcp.decide.permit import Permit, Serves, meaning, permit
-from omni_mcp.servers_file import FaultHandler
+from omni_mcp.servers_file.fault_handler import FaultHandler
 from omni_mcp.task import Mode
 from omni_mcp.testing import START
 

@@ -13,12 +13,12 @@ from typing import Any, cast
 import pytest
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called, Setup
+from omni_mcp.decide.modes.state import LITELLM, Called, Setup
 from omni_mcp.errors import LedgerBusy
 from omni_mcp.ledger.base import LEAD, Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.monitor import Monitor
-from omni_mcp.servers_file import FaultHandler
+from omni_mcp.servers_file.fault_handler import FaultHandler
 from omni_mcp.task import Mode
 from omni_mcp.testing import ToldClock, ledger_for_tests
 
@@ -199,6 +199,7 @@ OUTAGE = (
 THE_WAY = [Mode.DEGRADED, Mode.BRAINSTEM, Mode.DEGRADED, Mode.NORMAL]
 
 
+@pytest.mark.sqlite  # the notices are read from its file
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("verb", ["save_mode", "untold", "told"])
 @pytest.mark.parametrize("dies_in", list(Mode))

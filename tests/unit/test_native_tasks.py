@@ -15,7 +15,7 @@ from mcp.types import CallToolResult
 from mcp_types.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_REQUIRED_CLIENT_CAPABILITY
 
 from omni_mcp.faces.mcp import create_face
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import Completed, Failed, FailureClass, Outcome, TaskState, WaitingFor
 from tests.integration.native import Driver, Drives, driving
 from tests.unit.test_questions import MAY_I, WHICH, asked

@@ -18,10 +18,10 @@ import pytest
 from anyio.to_thread import run_sync
 from pydantic import SecretStr
 
-from omni_mcp import settings as settings_module
 from omni_mcp.doctor import notify as doctor
 from omni_mcp.doctor.scene import scene_of
 from omni_mcp.errors import NotTold
+from omni_mcp.file_check import check as file_check
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import Delivery, Notice
 from omni_mcp.notify import desktop as desktop_module
@@ -32,7 +32,7 @@ from omni_mcp.notify.child import run
 from omni_mcp.notify.desktop import BUS, Desktop, desktop
 from omni_mcp.notify.trial import tried
 from omni_mcp.notify.webhook import Webhook
-from omni_mcp.servers_file import Notify, WebhookRow
+from omni_mcp.servers_file.notify import Notify, WebhookRow
 from omni_mcp.settings import load
 from omni_mcp.task import SystemClock
 from omni_mcp.testing import START
@@ -266,7 +266,7 @@ def test_a_channel_that_cannot_work_is_told_with_its_line_and_costs_no_other(
     assert "secret" not in wrong.text + right.text
     assert wrong.fix is not None
     assert "+9 " in wrong.fix
-    monkeypatch.setattr(settings_module, "find_spec", _found_nowhere)
+    monkeypatch.setattr(file_check, "find_spec", _found_nowhere)
     (lacking,) = [
         problem for problem in load(home).problems if "apprise" in problem.where and "installed" in problem.what
     ]
@@ -286,7 +286,7 @@ async def test_what_lies_in_the_folder_of_the_caller_is_not_run_and_sees_no_url(
 
 
 def test_no_python_that_we_start_looks_for_modules_in_the_folder_it_is_in():
-    sources = Path(settings_module.__file__).parent.rglob("*.py")
+    sources = Path(file_check.__file__).parents[1].rglob("*.py")
     assert [path.name for path in sources if re.search(r'(?<!"-P", )"-m", "omni_mcp', path.read_text())] == []
 
 

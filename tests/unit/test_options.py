@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from omni_mcp.decide.options import handed_on, refusal, timeout_of
-from omni_mcp.servers_file import ExecutorRow
+from omni_mcp.servers_file.executors import ExecutorRow
 
 CLAUDE = ExecutorRow(preset="claude-code", permissions="edit", max_turns=10, timeout=60)
 IN_WORKTREES = ExecutorRow(preset="claude-code", worktree=True)

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Setup
+from omni_mcp.decide.modes.state import LITELLM, Called, ModeState, Setup
 from omni_mcp.engine import Engine
 from omni_mcp.ledger.base import Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger

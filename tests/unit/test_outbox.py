@@ -18,7 +18,7 @@ from omni_mcp.errors import LedgerBusy, LedgerError, NotTold
 from omni_mcp.ledger.base import Delivery, EngineMark, Ledger
 from omni_mcp.notify.channels import told_by
 from omni_mcp.outbox import AGAIN, MISSED, Outbox
-from omni_mcp.servers_file import Notify
+from omni_mcp.servers_file.notify import Notify
 from omni_mcp.task import Mode
 from omni_mcp.testing import START, ToldClock, ledger_for_tests
 from tests.integration.house import until

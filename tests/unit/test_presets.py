@@ -9,10 +9,13 @@ import pytest
 
 from omni_mcp.contract import GATEWAY_HEADERS, GATEWAY_TOKEN, GATEWAY_URL
 from omni_mcp.executors.surroundings import surroundings
+from omni_mcp.file_check.problem import Problem
 from omni_mcp.home import Home
 from omni_mcp.presets import ExecutorSpec, candidates, model_of, resolve
-from omni_mcp.servers_file import ExecutorRow, Models, ServersFile
-from omni_mcp.settings import Problem, Settings, load
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.models import Models
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.settings import Settings, load
 from omni_mcp.task import Recovery
 
 NONE = Models()

@@ -6,7 +6,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from omni_mcp.decide.health import Verdict
 from omni_mcp.probes import HttpProbes
-from omni_mcp.servers_file import Gateway
+from omni_mcp.servers_file.models import Gateway
 
 ALIVE = b'HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n\r\n"I\'m alive!"'
 

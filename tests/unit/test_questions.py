@@ -15,13 +15,13 @@ from anyio.to_thread import run_sync
 
 from omni_mcp.engine import SWEEP, Engine
 from omni_mcp.errors import BadRequest, ForPeople, OmniError, QuestionGone, TransitionRefused
-from omni_mcp.faces.text import print_task
+from omni_mcp.faces.text.task import print_task
 from omni_mcp.lang.console import Speaking
 from omni_mcp.ledger.base import LEASE
 from omni_mcp.ledger.questions import LONGEST
 from omni_mcp.ledger.sql_ledger import SqlLedger
 from omni_mcp.question import Action, Answer, Asked, Question, QuestionKind
-from omni_mcp.service import QUESTION_SHOWN
+from omni_mcp.service.part import QUESTION_SHOWN
 from omni_mcp.task import Completed, Recovery, TaskState, WaitingFor
 from omni_mcp.testing import DONE, FAKE_ROW, FakeExecutor, ToldClock, engine_for, ledger_for_tests
 from tests.unit.test_engine import LIMIT, look, stepped, submitted, until

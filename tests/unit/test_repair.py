@@ -19,7 +19,7 @@ from anyio.to_thread import run_sync
 from omni_mcp.adapters.claude_gate import answer
 from omni_mcp.decide.handing_on import handed_on_by
 from omni_mcp.decide.health import Look, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Asked, ModeState, Setup
+from omni_mcp.decide.modes.state import LITELLM, Asked, ModeState, Setup
 from omni_mcp.decide.repair import RepairPlan, is_over, outage_to_repair, spec_of, standing, verdict
 from omni_mcp.decide.routing import Candidate, route
 from omni_mcp.engine import Engine
@@ -29,7 +29,9 @@ from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.monitor import Monitor
 from omni_mcp.presets import ladder_setup, repair_plan, resolve
 from omni_mcp.repair_setup import VARIABLE, LadderSetup
-from omni_mcp.servers_file import ExecutorRow, FaultHandler, Repair, Routing, Rule
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.fault_handler import FaultHandler, Repair
+from omni_mcp.servers_file.routing import Routing, Rule
 from omni_mcp.settings import Settings, load
 from omni_mcp.task import (
     LADDER,

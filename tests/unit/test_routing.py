@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from omni_mcp.decide.routing import Candidate, Route, route
-from omni_mcp.faces.text import print_route, print_route_steps
-from omni_mcp.servers_file import PLAN_KEYWORDS, Routing, Rule
+from omni_mcp.faces.text.executors import print_route, print_route_steps
+from omni_mcp.servers_file.routing import PLAN_KEYWORDS, Routing, Rule
 from omni_mcp.task import TaskSpec
-from omni_mcp.views import RouteView
+from omni_mcp.views.executors import RouteView
 
 ALL = ("claude_code", "openclaw", "moltworker", "assistant")
 

@@ -10,12 +10,14 @@ import anyio
 import pytest
 from pydantic import ValidationError
 
+from omni_mcp.file_check.problem import Problem
 from omni_mcp.home import Home
 from omni_mcp.ledger.base import EngineMark, Ledger
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.scheduler import Scheduler
-from omni_mcp.servers_file import ScheduleRow, ServersFile
-from omni_mcp.settings import Problem, Settings
+from omni_mcp.servers_file.schedules import ScheduleRow
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Task
 from omni_mcp.testing import FakeExecutor, ToldClock, engine_for, ledger_for_tests
 

@@ -18,8 +18,9 @@ from omni_mcp.ledger.base import EngineMark
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.lineage import OPENCLAW_CLIENT
 from omni_mcp.processes import Origin
-from omni_mcp.servers_file import ExecutorRow, ServersFile
-from omni_mcp.service import Service
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.service.service import Service
 from omni_mcp.settings import Settings
 from omni_mcp.task import LOCAL, Choice, Completed, Failed, FailureClass, TaskSpec, TaskState, Usage, WaitingFor
 from omni_mcp.testing import START, FakeExecutor, ToldClock, a_spec, engine_for, ledger_for_tests

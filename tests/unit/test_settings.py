@@ -6,9 +6,13 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from omni_mcp.file_check.check import check
+from omni_mcp.file_check.problem import Problem
 from omni_mcp.home import Home
-from omni_mcp.servers_file import PLAN_RULES, ExecutorRow, ServersFile
-from omni_mcp.settings import Problem, Settings, check, load
+from omni_mcp.servers_file.executors import ExecutorRow
+from omni_mcp.servers_file.routing import PLAN_RULES
+from omni_mcp.servers_file.whole import ServersFile
+from omni_mcp.settings import Settings, load
 from omni_mcp.translate.kind import Kind, Translation
 from omni_mcp.yaml_file import MAX_FILE_BYTES, Document
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from omni_mcp.file_check.shape import TABLES
 from omni_mcp.home import Home
-from omni_mcp.settings import TABLES, load
+from omni_mcp.settings import load
 from omni_mcp.yaml_file import KeyPath
 from tools.reference import DOCS, PAGE, SCHEMA, docs_text, schema_text
 

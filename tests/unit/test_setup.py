@@ -75,7 +75,7 @@ def test_every_line_that_is_switched_off_works_when_it_is_switched_on(
 
 
 def test_every_section_of_the_settings_is_in_the_file():
-    from omni_mcp.servers_file import ServersFile
+    from omni_mcp.servers_file.whole import ServersFile
 
     assert [section.key for section in SECTIONS] == list(ServersFile.model_fields)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from omni_mcp.decide.health import Health, Look, Verdict, after_call, after_look
-from omni_mcp.decide.mode_state import Setup, begin, dumped
+from omni_mcp.decide.modes.state import Setup, begin, dumped
 from omni_mcp.ledger.base import ModeChange, ModeMark
 from omni_mcp.standing import mode_view, outages_view
 from omni_mcp.task import Mode

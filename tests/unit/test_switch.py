@@ -12,15 +12,16 @@ import anyio
 import httpx
 import pytest
 
-from omni_mcp.app import Hearing, Watch
+from omni_mcp.app.watch import Hearing, Watch
 from omni_mcp.budget import Allowance
 from omni_mcp.decide.health import Health, Verdict
-from omni_mcp.decide.mode_state import LITELLM, Called, ModeState, Seen, Setup
+from omni_mcp.decide.modes.state import LITELLM, Called, ModeState, Seen, Setup
 from omni_mcp.decide.permit import Serves
 from omni_mcp.home import Home
 from omni_mcp.llm.base import Dialect, ModelError, Spent
 from omni_mcp.llm.relay import Relay
-from omni_mcp.servers_file import Gateway, Models, ServersFile
+from omni_mcp.servers_file.models import Gateway, Models
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings
 from omni_mcp.switch import ProviderDoors, Switch
 from omni_mcp.task import FailureClass, Mode, Usage

@@ -8,13 +8,21 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from omni_mcp.faces.text import attempt_line, local, print_list, print_mode, print_result, print_task
+from omni_mcp.faces.text.mode import print_mode
+from omni_mcp.faces.text.result import print_result
+from omni_mcp.faces.text.task import attempt_line, print_task
+from omni_mcp.faces.text.tasks import print_list
+from omni_mcp.faces.text.words import local
 from omni_mcp.faces.watch import watch_tasks
 from omni_mcp.lang import say
 from omni_mcp.lang.console import Speaking
 from omni_mcp.task import Mode, TaskState, WaitingFor
 from omni_mcp.testing import START
-from omni_mcp.views import NEXT_STEP_WAITING, AttemptView, EventView, ListView, ModeView, ResultView, TaskView
+from omni_mcp.views.attempts import AttemptView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.next_step import NEXT_STEP_WAITING
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import EventView, ListView, TaskView
 
 A_MODE = ModeView(
     mode=Mode.NORMAL,

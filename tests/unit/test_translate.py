@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from omni_mcp.home import Home
-from omni_mcp.servers_file import ServersFile
+from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.settings import Settings, load
 from omni_mcp.translate.kind import Kind, kind_of, translate
 from omni_mcp.translate.model_rows import models_for

@@ -24,7 +24,7 @@ from omni_mcp.faces.elicit import requested_schema
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.faces.state import kept_state
 from omni_mcp.home import Home
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 from omni_mcp.task import LOCAL, Completed, Task, TaskState
 from tests.integration.house import LIMIT, until
 from tests.unit.test_questions import MAY_I, WHICH, A, asked

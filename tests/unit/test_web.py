@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from omni_mcp.contract import OWNER_MARK, TASK_MARK
 from omni_mcp.errors import LedgerBusy
-from omni_mcp.faces.text import lasted
+from omni_mcp.faces.text.mode import lasted
 from omni_mcp.faces.web import live
 from omni_mcp.faces.web.charts import COLOURS, FULL, NARROWEST, attempt_bars, cost_columns, mode_bars, nice
 from omni_mcp.faces.web.door import HEADERS
@@ -35,16 +35,10 @@ from omni_mcp.processes import MARKS, Origin
 from omni_mcp.question import Action, Answer, Asked, QuestionKind
 from omni_mcp.task import LOCAL, Mode, TaskState
 from omni_mcp.testing import START
-from omni_mcp.views import (
-    AttemptsView,
-    AttemptView,
-    CellView,
-    CostsView,
-    CostView,
-    ModeChangeView,
-    OutagesView,
-    QuestionView,
-)
+from omni_mcp.views.attempts import AttemptsView, AttemptView
+from omni_mcp.views.costs import CellView, CostsView, CostView
+from omni_mcp.views.mode import ModeChangeView, OutagesView
+from omni_mcp.views.question import QuestionView
 from tests.unit.test_service import Place, place
 
 AT = "http://127.0.0.1:8766"

@@ -11,7 +11,7 @@ import sys, anyio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from fastmcp import Client
-from omni_mcp.app import running_face
+from omni_mcp.app.face import running_face
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.home import Home
 import omni_mcp.__main__, omni_mcp.cli.program, omni_mcp.stdio
@@ -43,10 +43,10 @@ from omni_mcp.demo.cloud import running_cloud
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.llm.direct import DirectGateway
 from omni_mcp.llm.relay import Relay
-from omni_mcp.servers_file import DirectRow
+from omni_mcp.servers_file.direct import DirectRow
 from omni_mcp.task import LOCAL, new_id
 from omni_mcp.testing import a_spec
-import omni_mcp.adapters.assistant, omni_mcp.app, omni_mcp.engine, omni_mcp.llm.backends, omni_mcp.llm.router
+import omni_mcp.adapters.assistant, omni_mcp.app.serve, omni_mcp.engine, omni_mcp.llm.backends, omni_mcp.llm.router
 
 class Open:
     def opens(self, provider): return True

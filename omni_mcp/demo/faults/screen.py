@@ -7,7 +7,7 @@ from rich.text import Text
 
 from omni_mcp.demo.faults.timeline import Moment, grouped
 from omni_mcp.demo.screen import Screen
-from omni_mcp.faces.text import money
+from omni_mcp.faces.text.words import money
 from omni_mcp.lang import say
 
 COLOURS = {"normal": "green", "degraded": "yellow", "brainstem": "red"}

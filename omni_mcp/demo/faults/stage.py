@@ -23,7 +23,7 @@ from omni_mcp.demo.stage import OPEN_LIMIT, Scene, clean_env, clear, coding_row,
 from omni_mcp.errors import OmniError
 from omni_mcp.llm.router import OFFLINE
 from omni_mcp.processes import die_with_parent, whole
-from omni_mcp.servers_file import FaultHandler
+from omni_mcp.servers_file.fault_handler import FaultHandler
 
 MASTER_KEY, LITELLM_KEY, BACKUP_KEY = "sk-demo-master", "demo-key-lite", "demo-key-back"
 """The keys of the proxy, of its clouds, and of the same clouds when they are called directly."""

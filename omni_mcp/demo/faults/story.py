@@ -18,7 +18,9 @@ from omni_mcp.demo.faults.timeline import Deed, moments
 from omni_mcp.demo.stage import until
 from omni_mcp.demo.story import ask
 from omni_mcp.task import TERMINAL, Mode, TaskState, WaitingFor
-from omni_mcp.views import ModeView, ResultView, TaskView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
 
 RELEASE = "Release the storefront: pack it, ship it, check it, announce it"
 """The coding task, which runs over the whole outage."""

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from omni_mcp.views import AttemptsView, AttemptView, CellView, CostsView, OutagesView
+from omni_mcp.views.attempts import AttemptsView, AttemptView
+from omni_mcp.views.costs import CellView, CostsView
+from omni_mcp.views.mode import OutagesView
 
 COLOURS = 8
 """Colours that are told apart; whoever comes later shares the last one, and is named `others`."""

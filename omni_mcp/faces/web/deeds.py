@@ -13,8 +13,8 @@ from omni_mcp.errors import QuestionGone
 from omni_mcp.faces.web.door import ROOT
 from omni_mcp.faces.web.forms import Form, answer_of, one, raise_of, spec_of
 from omni_mcp.faces.web.peer import run_behind
-from omni_mcp.service import Service
-from omni_mcp.views import TaskView
+from omni_mcp.service.service import Service
+from omni_mcp.views.task import TaskView
 
 CANCEL_LIMIT = 3.0
 """Seconds that a page waits for the confirmation; it goes on showing what becomes of it."""

@@ -12,7 +12,7 @@ from omni_mcp.decide.answering import choices, fields_of
 from omni_mcp.errors import BadRequest
 from omni_mcp.question import Action, Answer
 from omni_mcp.task import TaskSpec
-from omni_mcp.views import QuestionView
+from omni_mcp.views.question import QuestionView
 
 FIELD = "field."
 """How the names of an answer's fields begin."""

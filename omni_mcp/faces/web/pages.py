@@ -9,14 +9,18 @@ from typing import Any
 from starlette.requests import Request
 
 from omni_mcp.errors import BadRequest, TaskNotFound
-from omni_mcp.faces.text import lasted
+from omni_mcp.faces.text.mode import lasted
 from omni_mcp.faces.watch import FOR_A_PERSON
 from omni_mcp.faces.web.charts import attempt_bars, cost_columns, mode_bars
 from omni_mcp.faces.web.door import ROOT
 from omni_mcp.faces.web.forms import GIVEN
-from omni_mcp.service import EVENTS, RESULT_PAGE, Service
+from omni_mcp.service.result import RESULT_PAGE
+from omni_mcp.service.service import Service
+from omni_mcp.service.tasks import EVENTS
 from omni_mcp.task import TERMINAL, TaskState, WaitingFor, new_id
-from omni_mcp.views import ModeView, ResultView, TaskView
+from omni_mcp.views.mode import ModeView
+from omni_mcp.views.result import ResultView
+from omni_mcp.views.task import TaskView
 
 RUNNING, QUEUED, RECENT, A_KIND = 200, 8, 8, 5
 """Tasks that the first page reads: at work, free to run, over, and of each kind that waits for a person."""

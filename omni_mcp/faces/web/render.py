@@ -16,10 +16,12 @@ from omni_mcp import __version__
 from omni_mcp.decide.answering import choices, fields_of
 from omni_mcp.decide.times import in_words
 from omni_mcp.faces.icon import SVG
-from omni_mcp.faces.text import attempt_cost, cost_cell, cost_line, money, standing, visible
+from omni_mcp.faces.text.task import attempt_cost, cost_line, standing
+from omni_mcp.faces.text.tasks import cost_cell
+from omni_mcp.faces.text.words import money, visible
 from omni_mcp.lang import ENGLISH, LANGUAGES, say_in
 from omni_mcp.task import SHORT_ID, SYSTEM_REPAIR, TERMINAL, TaskState
-from omni_mcp.views import TaskView
+from omni_mcp.views.task import TaskView
 
 LOOK = "omni_look"
 """The cookie with what somebody chose: `dark.zh`."""

@@ -27,7 +27,7 @@ from omni_mcp.faces.web.keys import Keys, form_key
 from omni_mcp.faces.web.pages import NEW, PAGES, Page
 from omni_mcp.faces.web.render import LOOK, THEMES, Look, Part, Renderer
 from omni_mcp.lang import LANGUAGES
-from omni_mcp.service import Service
+from omni_mcp.service.service import Service
 
 logger = logging.getLogger(__name__)
 

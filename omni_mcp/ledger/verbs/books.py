@@ -9,6 +9,7 @@ from omni_mcp.ledger import measure_statements
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.measures import Measures
 from omni_mcp.ledger.rows import stamp
+from omni_mcp.ledger.store import Row
 from omni_mcp.ledger.verbs.part import Part
 from omni_mcp.task import TaskState, Usage
 
@@ -38,12 +39,16 @@ class Books(Part):
         return [books.a_cell(row) for row in await self._read(books.CELLS, values)]
 
     async def measures(self) -> Measures:
-        attempts = await self._read(measure_statements.ATTEMPTS, {})
+        attempts = await self._counted(measure_statements.ATTEMPTS)
         return Measures(
-            open=[measure_statements.some_open(row) for row in await self._read(measure_statements.OPEN, {})],
-            over={TaskState(row["state"]): row["n"] for row in await self._read(measure_statements.OVER, {})},
+            open=[measure_statements.some_open(row) for row in await self._counted(measure_statements.OPEN)],
+            over={TaskState(row["state"]): row["n"] for row in await self._counted(measure_statements.OVER)},
             attempts={(row["executor"], row["end"]): row["n"] for row in attempts},
-            calls=[measure_statements.some_calls(row) for row in await self._read(measure_statements.CALLS, {})],
-            calls_open=(await self._read(measure_statements.CALLS_OPEN, {}))[0]["n"],
-            took=measure_statements.took((await self._read(measure_statements.TOOK, {}))[0]),
+            calls=[measure_statements.some_calls(row) for row in await self._counted(measure_statements.CALLS)],
+            calls_open=(await self._counted(measure_statements.CALLS_OPEN))[0]["n"],
+            took=measure_statements.took((await self._counted(measure_statements.TOOK))[0]),
         )
+
+    async def _counted(self, statement: str) -> Sequence[Row]:
+        """Count over all rows, which takes long in a large ledger: nobody is to wait behind it."""
+        return await self._store.read_aside(statement, {})

@@ -1,0 +1,11 @@
+"""What all rows and sections share."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Row(BaseModel):
+    """Base: a mapping of the file, whose keys are explained by what stands below each of them."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

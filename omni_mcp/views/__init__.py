@@ -1,0 +1,1 @@
+"""What people and programs are shown: the same fields in tools, CLI `--json` and web page."""
