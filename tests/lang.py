@@ -122,6 +122,7 @@ AS_THEY_ARE = {
     *("unknown option", "No conversation found with session ID", "No space", "No such file", "File exists"),
     *("password authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry", "too many"),
     *("translate host name", "Connection refused", "remaining connection slots", "starting up", "shutting down"),
+    "not yet accepting",
     *("inside", "beside", "in progress", "begin; {}", "create table moved (place text not null) strict"),
     *(
         "Task execution process exited before restart",
