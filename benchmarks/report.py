@@ -22,6 +22,7 @@ PICTURES = Path("pictures/benchmarks")
 
 TITLES = {
     "engines": "Beside docket and procrastinate",
+    "cluster": "Several engines on PostgreSQL, beside one on its file",
     "litellm": "Beside LiteLLM alone",
     "relay": "What the relay adds to a call",
     "face": "Beside a bare FastMCP server: one client",

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from benchmarks import (
     claude,
+    cluster,
     engines,
     face,
     first_task,
@@ -43,6 +44,7 @@ A figure that has a bound of its own has `goal`, in its unit.
 
 PARTS: Mapping[str, ModuleType] = {
     "engines": engines,
+    "cluster": cluster,
     "litellm": litellm_alone,
     "relay": relay,
     "face": face,

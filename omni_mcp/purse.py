@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from anyio.to_thread import run_sync
 
@@ -65,8 +66,8 @@ class RunBook:
     _row: int = field(default=0, init=False)
 
     async def open(self) -> None:
-        """Write down that it begins. Raises BudgetReached."""
-        self._row = await self.ledger.open_usage(self.usage, self.purse)
+        """Write down that it begins, before anybody is asked. Raises BudgetReached."""
+        self._row = await until_written(partial(self.ledger.open_usage, self.usage, self.purse))
 
     async def close(self, outcome: Outcome) -> None:
         """Write down what it used, if the executor says that; else its cost stays unknown."""

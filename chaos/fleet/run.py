@@ -24,8 +24,8 @@ from chaos.guard import guarded
 from chaos.judge import INVARIANTS, Finding, damage
 from chaos.stage import prepare, say, say_found
 
-SHORT, BEYOND = 8.0, 50.0
-"""Seconds that a harm lasts: within a lease, and beyond lease and grace."""
+SHORT, HALF, BEYOND, LONG = 8.0, 30.0, 50.0, 300.0
+"""Seconds that a harm lasts: within a lease, as long as it, beyond lease and grace, and long beyond."""
 CALM = 4.0
 """Seconds between two harms."""
 SETTLE = 180.0
@@ -100,8 +100,10 @@ DEEDS: Sequence[Deed] = (
         "PostgreSQL away",
         lambda here, _: here.servers.postgres.kill(),
         lambda here, _: here.servers.postgres.start(),
-        30.0,
+        HALF,
     ),
+    Deed("machine cut off for as long as its lease", _cut, _mend, HALF),
+    Deed("machine cut off for five minutes", _cut, _mend, LONG),
 )
 
 
@@ -132,10 +134,15 @@ async def _do(here: Fleet, deed: Deed, rng: random.Random) -> None:
     machine = rng.choice(here.machines)
     at, so_far = time.strftime("%H:%M:%S"), f"{len(here.acked)} tasks acknowledged"
     say(f"{at} {deed.name} ({machine.name}, {deed.seconds:.0f} s); {so_far}")
-    await anyio.to_thread.run_sync(deed.begin, here, machine)
-    await anyio.sleep(deed.seconds)
-    await anyio.to_thread.run_sync(deed.end, here, machine)
+    await anyio.to_thread.run_sync(_do_and_mend, deed, here, machine)
     here.deeds[deed.name] += 1
+
+
+def _do_and_mend(deed: Deed, here: Fleet, machine: Machine) -> None:
+    """Harm, and mend it in time, also where our own clients hang meanwhile: hence a thread."""
+    deed.begin(here, machine)
+    time.sleep(deed.seconds)
+    deed.end(here, machine)
 
 
 def judge(here: Fleet) -> Mapping[str, Sequence[Finding]]:

@@ -33,6 +33,7 @@ class Server:
     log: Path
     is_up: Callable[[], bool]
     process: "subprocess.Popen[bytes] | None" = None
+    frozen: bool = False
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -56,11 +57,13 @@ class Server:
 
     def freeze(self) -> None:
         """Stop it where it is."""
+        self.frozen = True
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+        self.frozen = False
 
     def _signal(self, number: int) -> Sequence[psutil.Process]:
         """Send a signal to the server and its children, which are in sessions of their own; returns them."""
@@ -85,7 +88,9 @@ class Servers:
     """What the machines' environment says."""
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Mapping[str, Any]]:
-        """Read the ledger as any other program would; while it is away, or empty, there is nothing."""
+        """Read the ledger as any other program would; while it is away, frozen, or empty, there is nothing."""
+        if self.postgres.frozen:
+            return []
         try:
             with psycopg.connect(self._local, connect_timeout=2) as db, db.cursor(row_factory=dict_row) as cursor:
                 return cursor.execute(statement.encode(), values).fetchall()

@@ -143,8 +143,20 @@ class _Reach:
             self._answers = True
 
 
+class _Worker(Worker):
+    """A worker that asks for no cancellations: nobody cancels a nudge, and who asks may never stop asking.
+
+    redis-py 8.1 takes the `ETIMEDOUT` of a connection that the network has cut for "nothing has come yet", and docket
+    0.27 asks again at once, without giving way to anything else in the event loop.
+    """
+
+    async def _cancellation_listener(self) -> None:
+        if self._processing_session is not None:
+            self._processing_session.cancellation_ready.set()
+
+
 def _worker(docket: Docket) -> Worker:
-    return Worker(docket, reconnection_delay=timedelta(seconds=AWAY), schedule_automatic_tasks=False)
+    return _Worker(docket, reconnection_delay=timedelta(seconds=AWAY), schedule_automatic_tasks=False)
 
 
 async def _unheard(task_id: str) -> None:

@@ -56,6 +56,11 @@ class RedisServer:
         async with Redis.from_url(self.url) as client:
             return (await client.info("commandstats")).get("cmdstat_xack", {}).get("calls", 0)
 
+    async def patterns(self) -> int:
+        """Return how many patterns anybody has subscribed to."""
+        async with Redis.from_url(self.url) as client:
+            return await client.pubsub_numpat()
+
     async def wipe(self) -> None:
         async with Redis.from_url(self.url) as client:
             await client.flushall()

@@ -61,6 +61,17 @@ async def test_each_nudge_is_heard_by_one_engine_and_that_of_a_machine_only_ther
         assert heard.rings == before
 
 
+async def test_no_connection_waits_for_cancellations_which_would_never_rest_once_the_network_was_cut(
+    server: RedisServer,
+) -> None:
+    face, engine = DocketDispatch(server.url, machine="desk"), DocketDispatch(server.url, machine="one")
+    async with engine.listen() as bell, face.calling(lambda: None):
+        heard = Counted(bell)
+        face.nudge(bell.address, "first")
+        await until(lambda: heard.rings == 1)
+        assert await server.patterns() == 0
+
+
 async def test_a_redis_that_was_wiped_or_restarted_carries_the_next_nudges(server: RedisServer) -> None:
     face, engine = DocketDispatch(server.url, machine="desk"), DocketDispatch(server.url, machine="one")
     async with engine.listen() as bell, face.calling(lambda: None):

@@ -17,7 +17,7 @@ import pytest
 from omni_mcp.budget import BudgetReached, Spending, Sum
 from omni_mcp.decide.budgets import Limits, check_amount, day_before, local_day, refusal
 from omni_mcp.engine import Engine
-from omni_mcp.errors import BadRequest
+from omni_mcp.errors import BadRequest, LedgerBusy
 from omni_mcp.home import Home
 from omni_mcp.ledger import usage as books
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -451,6 +451,25 @@ async def test_each_run_of_a_login_of_its_own_is_one_row_the_failed_ones_too(tmp
     assert (done.state, done.attempt, done.cost_usd, done.cost_unknown_calls) == ("completed", 3, 0.75, 1)
     assert (row.name, row.calls, row.usd, row.unknown_calls) == ("fake", 3, 0.75, 1)
     assert models == ["agent-1", "unknown"]
+
+
+async def test_while_the_ledger_is_away_a_run_waits_for_its_row_and_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        executor, open_usage, refusals = own_login(costly(0.5)), ledger.open_usage, [LedgerBusy("held")] * 2
+
+        async def refused(*args: Any, **named: Any) -> int:
+            if refusals:
+                raise refusals.pop()
+            return await open_usage(*args, **named)
+
+        monkeypatch.setattr(ledger, "open_usage", refused)
+        task = await submitted(ledger)
+        await stepped(house(ledger, clock, tmp_path, executor))
+        done = await found(ledger, task)
+    assert (done.state, done.attempt, done.faults, done.cost_usd) == ("completed", 1, 0, 0.5)
+    assert not refusals
 
 
 async def test_a_run_that_only_counts_tokens_is_priced_by_the_list_and_else_unknown(tmp_path: Path) -> None:

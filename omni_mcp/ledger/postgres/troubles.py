@@ -33,6 +33,7 @@ SIGNS = (
     ("too many", "it has no connection left", "raise its max_connections, or stop some processes"),
     ("remaining connection slots", "it has no connection left", "raise its max_connections, or stop some processes"),
     ("starting up", "it is starting", AGAIN),
+    ("not yet accepting", "it is starting", AGAIN),
     ("shutting down", "it is shutting down", AGAIN),
     ("read-write", "it is read-only, a standby or set so", WRITABLE),
     ("invalid", "OMNI_LEDGER cannot be read", "write it as postgresql://user@host:5432/database"),
