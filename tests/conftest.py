@@ -41,7 +41,7 @@ def no_blocking(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _processes_left(folder: str, before: Collection[int]) -> list[str]:
-    """End what is ours and new; only what is new is looked into, since to look into all costs more than most tests do."""
+    """End what is ours and new. To look into all that runs would cost more than most tests do."""
     ours = [process for process in _since(before) if _is_ours(folder, process)]
     _, alive = psutil.wait_procs(ours, timeout=GRACE)
     left = [_described(process) for process in alive]

@@ -155,7 +155,7 @@ async def test_http_serves_face_and_engine_in_one_process_says_whether_it_is_wel
 ) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
-        async with here.served() as it, httpx.AsyncClient(base_url=it.base) as web:
+        async with here.served(forked=False) as it, httpx.AsyncClient(base_url=it.base) as web:
 
             async def is_ready() -> bool:
                 ready = await web.get("/readyz")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import omni_mcp
+from tests.forkserver import command
 from tests.integration.house import LIMIT, call, ended, house
 
 CHINESE = {"LANG": "zh_CN.UTF-8"}
@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Run:
         home.mkdir(exist_ok=True)
         place = {"PATH": os.environ["PATH"], "HOME": str(home), "OMNI_HOME": str(home), "COLUMNS": "120"}
         done = subprocess.run(
-            [sys.executable, "-m", "omni_mcp", *arguments],
+            command(*arguments),
             env={**place, **variables},
             cwd=home,
             capture_output=True,
