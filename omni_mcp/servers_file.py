@@ -31,6 +31,7 @@ Approvals = Literal["people", "client", "none"]
 
 class _Row(BaseModel):
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 

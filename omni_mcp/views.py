@@ -41,7 +41,7 @@ BY_ITSELF = "it goes on by itself: do other things, then task_status with wait_s
 class View(BaseModel):
     """Base: plain data that can be shown."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     def shown(self) -> dict[str, Any]:
         """Return it as JSON-able data without the empty fields."""

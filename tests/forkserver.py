@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -140,7 +139,6 @@ def _become(order: dict[str, Any], files: Sequence[int]) -> None:
     _show(order["env"])
     time.tzset()
     sys.argv[1:] = order["argv"]
-    warnings.simplefilter("default")
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 
