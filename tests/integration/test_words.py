@@ -134,7 +134,7 @@ def test_a_language_that_is_not_spoken_is_said_so(run: Run) -> None:
 @pytest.mark.parametrize("broken", ["ours: [", "ours: {a: [b]}", None])
 def test_a_broken_catalogue_costs_the_language_not_the_command(run: Run, tmp_path: Path, broken: str | None) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(Path(omni_mcp.__file__).parent, copy / "omni_mcp", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(omni_mcp.__file__).parent, copy / "omni_mcp", ignore=shutil.ignore_patterns("*.pyc.*"))
     catalogue = copy / "omni_mcp" / "lang" / "zh.yaml"
     catalogue.unlink()
     if broken is not None:

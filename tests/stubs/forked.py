@@ -1,6 +1,6 @@
 """Stands for one of our programs, which a fork server forks with our streams, environment and folder.
 
-It ends as that ends, and hands on what asks it to end.
+It ends as that ends, and hands on what asks it to end. Where variables say how Python is to start, that is started.
 
 python -I -S forked.py PLACE MODULE ARGUMENT …  (see tests/forkserver.py)
 """
@@ -11,6 +11,8 @@ import signal
 import socket
 import sys
 
+if any(name.startswith("PYTHON") for name in os.environ):
+    os.execv(sys.executable, [sys.executable, "-P", "-m", *sys.argv[2:]])  # noqa: S606 - so that we are it
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(f"\0{sys.argv[1]}")
     order = {"module": sys.argv[2], "argv": sys.argv[3:], "kept": [], "session": False}
