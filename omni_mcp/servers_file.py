@@ -30,9 +30,9 @@ Approvals = Literal["people", "client", "none"]
 
 
 class _Row(BaseModel):
+    # Built when first used: what nobody reads a file with costs no start.
     model_config = ConfigDict(
-        defer_build=True,
-        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
     )
 
 
