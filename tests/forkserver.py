@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-LAUNCHER = Path(__file__).parent / "stubs" / "forked.py"
+LAUNCHER = Path(__file__).with_name("forked.py")
 IMPORTED = (
     *("cli", "doctor", "http", "stdio", "standing", "webhooks", "faces.hooks", "faces.watch"),
     *("engine_process", "engine", "executors.pool", "llm.relay", "llm.router", "memory.outbox", "scheduler"),
