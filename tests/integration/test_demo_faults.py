@@ -15,6 +15,7 @@ from tests.forkserver import command
 from tests.integration.test_demo import env, lives, without_claude
 
 LIMIT = 220.0
+SHOW = (sys.executable, "-m", "omni_mcp", "demo", "--faults")
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -27,9 +28,7 @@ def alone() -> str:
 @pytest.mark.slow
 async def test_the_demo_of_faults_proves_what_it_shows_and_says_what_is_a_stand_in(tmp_path: Path):
     with anyio.fail_after(LIMIT):
-        done = await anyio.run_process(
-            command("demo", "--faults", "--json"), env=env(tmp_path, path=alone()), check=False
-        )
+        done = await anyio.run_process([*SHOW, "--json"], env=env(tmp_path, path=alone()), check=False)
     told = done.stderr.decode()
     assert done.returncode == 0, done.stdout.decode() + told
     proof = json.loads(done.stdout)
