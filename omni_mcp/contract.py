@@ -39,7 +39,7 @@ QUESTION = "omni-mcp/question"
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Endpoint(_Wire):

@@ -24,9 +24,9 @@ LASTING = ("asyncio_", "AnyIO worker thread", "ThreadPoolExecutor", "pytest_time
 def no_residue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fail a test that leaves a process or a thread of ours."""
     folder = str(tmp_path_factory.getbasetemp())
-    processes, threads = _processes(folder), set(threading.enumerate())
+    before, threads = set(psutil.pids()), set(threading.enumerate())
     yield
-    left = [*_processes_left(folder, processes), *_threads_left(threads)]
+    left = [*_processes_left(folder, before), *_threads_left(threads)]
     assert not left, f"left behind: {', '.join(left)}"
 
 
@@ -40,25 +40,37 @@ def no_blocking(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def _processes(folder: str) -> set[psutil.Process]:
-    """Return our children, and what has left our process tree (an engine) but lives in a home of this run."""
-    me = psutil.Process()
-    return {*me.children(recursive=True), *(each for each in psutil.process_iter() if _lives_in(folder, each))} - {me}
-
-
-def _lives_in(folder: str, process: psutil.Process) -> bool:
-    try:
-        return any(folder in value for value in process.environ().values())
-    except psutil.Error:
-        return False
-
-
-def _processes_left(folder: str, before: Collection[psutil.Process]) -> list[str]:
-    _, alive = psutil.wait_procs(_processes(folder) - set(before), timeout=GRACE)
+def _processes_left(folder: str, before: Collection[int]) -> list[str]:
+    """End what is ours and new. To look into all that runs would cost more than most tests do."""
+    ours = [process for process in _since(before) if _is_ours(folder, process)]
+    _, alive = psutil.wait_procs(ours, timeout=GRACE)
     left = [_described(process) for process in alive]
     for process in alive:
         _kill(process)
     return left
+
+
+def _since(before: Collection[int]) -> Iterator[psutil.Process]:
+    for pid in psutil.pids():
+        if pid not in before:
+            with suppress(psutil.NoSuchProcess):
+                yield psutil.Process(pid)
+
+
+def _is_ours(folder: str, process: psutil.Process) -> bool:
+    """Say if it is a child of ours, or has left our process tree (an engine) but lives in a home of this run."""
+    try:
+        lives_here = any(folder in value for value in process.environ().values())
+    except psutil.Error:
+        lives_here = False
+    return lives_here or _is_below_us(process)
+
+
+def _is_below_us(process: psutil.Process) -> bool:
+    try:
+        return psutil.Process() in process.parents()
+    except psutil.Error:
+        return False
 
 
 def _described(process: psutil.Process) -> str:

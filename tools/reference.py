@@ -4,10 +4,13 @@
 (`tests/data/face.json`) is what clients are told of tools, resources and prompts: a change there is seen in a diff.
 """
 
+import ast
+import inspect
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from omni_mcp.faces.mcp import create_face
 from omni_mcp.file_check.shape import TABLES
+from omni_mcp.servers_file.row import Row
 from omni_mcp.servers_file.whole import ServersFile
 from omni_mcp.service.service import Service
 from tools.pages import cli_text, errors_text, tools_text
@@ -32,6 +36,31 @@ VARIABLE: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
 
 PAGE = {".".join(path) or "servers.yaml": table for path, table in TABLES.items()}
 """The tables of the page by their names: `executors.*` is any row of executors."""
+
+
+def _explain() -> None:
+    """Give each key the words that stand below it in the source; at each start of ours they would cost a twentieth."""
+    for table in TABLES.values():
+        words = {key: text for kind in reversed(table.mro()) for key, text in _said_in(kind)}
+        for key, info in table.model_fields.items():
+            info.description = words.get(key)
+    for table in reversed(TABLES.values()):  # the whole file last, of which the others are parts
+        table.model_rebuild(force=True)
+
+
+def _said_in(table: type) -> Iterator[tuple[str, str]]:
+    if not issubclass(table, Row):
+        return
+    [source] = ast.parse(inspect.getsource(table)).body
+    for pair in pairwise(cast("ast.ClassDef", source).body):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str() as text)):
+                yield key, inspect.cleandoc(text)
+            case _:
+                pass
+
+
+_explain()
 
 
 def schema_text() -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 class View(BaseModel):
     """Base: plain data that can be shown."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     def shown(self) -> dict[str, Any]:
         """Return it as JSON-able data without the empty fields."""

@@ -96,13 +96,14 @@ class House:
                 yield client
 
     @asynccontextmanager
-    async def served(self, *arguments: str, limit: float = LIMIT) -> AsyncGenerator[Served]:
+    async def served(self, *arguments: str, limit: float = LIMIT, forked: bool = True) -> AsyncGenerator[Served]:
         """Run `omni-mcp serve` on loopback; in the end it is asked to go, gives back its work and ends well.
 
-        A body that kills it with SIGKILL is taken as meant.
+        A body that kills it with SIGKILL is taken as meant; such a one is not `forked`, nor one whose pid matters.
         """
         port = free_port()
-        argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port), *arguments]
+        serve = ("serve", "--port", str(port), *arguments)
+        argv = command(*serve) if forked else [sys.executable, "-m", "omni_mcp", *serve]
         with (self.home.root / "serve.log").open("a") as log:
             async with await anyio.open_process(argv, env=self.env, stdout=log, stderr=log) as process:
                 try:

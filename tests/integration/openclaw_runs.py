@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from omni_mcp.contract import ATTACH, GATEWAY_TOKEN, GATEWAY_URL, RUN_TASK, RunR
 from omni_mcp.demo.answers import MARK
 from omni_mcp.question import Action, Answer, Asked
 from omni_mcp.task import new_id
+from tests.forkserver import command
 from tests.integration.fake_openclaw import FakeOpenclaw
 from tests.integration.house import until
 from tests.integration.real_openclaw import RealOpenclaw
@@ -34,8 +34,8 @@ def adapter(gateway: AnyGateway, *args: str) -> Client[StdioTransport]:
     """Return a client of an adapter process."""
     covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     env = {"PATH": os.environ["PATH"], GATEWAY_URL: gateway.url, GATEWAY_TOKEN: gateway.token, **covered}
-    argv = ["-m", "omni_mcp.adapters.openclaw", *args]
-    return Client(StdioTransport(sys.executable, argv, env=env, cwd=str(ROOT), keep_alive=False))
+    program, *argv = command(*args, module="omni_mcp.adapters.openclaw")
+    return Client(StdioTransport(program, argv, env=env, cwd=str(ROOT), keep_alive=False))
 
 
 def agent(gateway: AnyGateway, *, url: str | None = None, **address: Any) -> OpenClaw:

@@ -1,13 +1,13 @@
 """An `omni-mcp serve` for all tests of a module: it outlives their event loops, so it is a process of no loop."""
 
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import anyio
 
+from tests.forkserver import command
 from tests.integration.house import House, Served, connected, free_port
 
 STARTS = 180.0
@@ -18,7 +18,7 @@ STARTS = 180.0
 def standing(here: House, warm_up: Callable[[Served], Awaitable[None]]) -> Generator[Served]:
     """Run it; what `warm_up` starts is there before the first test, which would else count it as left behind."""
     port = free_port()
-    argv = [sys.executable, "-m", "omni_mcp", "serve", "--port", str(port)]
+    argv = command("serve", "--port", str(port))
     with (
         (here.home.root / "serve.log").open("w") as log,
         subprocess.Popen(argv, env=here.env, stdout=log, stderr=log) as process,

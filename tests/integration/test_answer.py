@@ -10,6 +10,7 @@ import anyio
 import pytest
 from fastmcp import Client
 
+from tests.forkserver import command
 from tests.integration.asking import asking_server
 from tests.integration.house import LIMIT, House, call, ended, house, refused
 
@@ -35,7 +36,7 @@ async def by_hand(here: House, typed: str, *arguments: str) -> tuple[int, str]:
     ours, theirs = os.openpty()
     try:
         os.write(ours, typed.encode())
-        argv = [sys.executable, "-m", "omni_mcp", *arguments]
+        argv = command(*arguments)
         with anyio.fail_after(LIMIT * 2):
             done = await anyio.run_process(argv, stdin=theirs, env=here.env, check=False)
     finally:

@@ -26,6 +26,7 @@ from omni_mcp.contract import CANCEL, HEALTH, RUN_TASK, TASK_MARK, CancelResult,
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import Cloud, running_cloud
 from omni_mcp.task import FailureClass, new_id
+from tests.forkserver import command
 from tests.integration.house import until
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +58,10 @@ def start(tmp_path: Path, *args: str, **env: str) -> dict[str, Any]:
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     covered = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    program, *argv = command("--binary", str(BINARY), *args, module="omni_mcp.adapters.claude_code")
     return {
-        "command": sys.executable,
-        "args": ["-m", "omni_mcp.adapters.claude_code", "--binary", str(BINARY), *args],
+        "command": program,
+        "args": argv,
         "env": {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **covered, **env},
         "cwd": str(ROOT),
         "keep_alive": False,

@@ -1,6 +1,5 @@
 """The clients that programs are written with, in both eras of MCP: submit, wait, answer, cancel, result."""
 
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,17 +12,18 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 from mcp.client.stdio import StdioServerParameters
 
+from tests.forkserver import command
 from tests.integration.asking import asking_server
 from tests.integration.house import LIMIT, House, house
 
-FACE = ("-m", "omni_mcp")
 Call = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
 @asynccontextmanager
 async def of_fastmcp(here: House, mode: str) -> AsyncGenerator[Call]:
     """Open FastMCP's client in an era."""
-    transport = StdioTransport(sys.executable, list(FACE), env=here.env, keep_alive=False)
+    program, *argv = command()
+    transport = StdioTransport(program, argv, env=here.env, keep_alive=False)
     async with Client(transport, mode=mode, init_timeout=LIMIT, timeout=LIMIT * 2) as client:
 
         async def call(tool: str, **arguments: Any) -> Mapping[str, Any]:
@@ -35,7 +35,8 @@ async def of_fastmcp(here: House, mode: str) -> AsyncGenerator[Call]:
 @asynccontextmanager
 async def of_the_sdk(here: House, mode: str) -> AsyncGenerator[Call]:
     """Open the SDK's own client in an era."""
-    server = StdioServerParameters(command=sys.executable, args=list(FACE), env=here.env)
+    program, *argv = command()
+    server = StdioServerParameters(command=program, args=argv, env=here.env)
     async with mcp.Client(server, mode=mode) as client:
 
         async def call(tool: str, **arguments: Any) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from fastmcp import Client
 
 from omni_mcp import background
 from omni_mcp.faces.mcp import TOOLS
+from tests.forkserver import command
 from tests.integration.house import LIMIT, House, call, ended, house, until
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"na
 
 async def inspect(here: House, *arguments: str, url: str | None = None) -> dict[str, Any]:
     """Ask a face through the public inspector: the one at the url, else one on stdio."""
-    face = [sys.executable, "-m", "omni_mcp"]
+    face = command()
     reached = ["-e", f"OMNI_HOME={here.home.root}", *face] if url is None else [url, "--transport", "http"]
     argv = [str(NODE), str(INSPECTOR), "--cli", *reached, *arguments]
     with anyio.fail_after(LIMIT * 3):  # it starts Node, and often a face, anew for each question
@@ -94,6 +95,7 @@ def everything(task_id: str) -> Mapping[Sequence[str], str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.npm
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not INSPECTOR.exists() or NODE is None, reason="no inspector: make test installs it")
@@ -155,7 +157,7 @@ async def test_http_serves_face_and_engine_in_one_process_says_whether_it_is_wel
 ) -> None:
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop()})
-        async with here.served() as it, httpx.AsyncClient(base_url=it.base) as web:
+        async with here.served(forked=False) as it, httpx.AsyncClient(base_url=it.base) as web:
 
             async def is_ready() -> bool:
                 ready = await web.get("/readyz")

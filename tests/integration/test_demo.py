@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import anyio
 import psutil
 import pytest
+
+from tests.forkserver import command
 
 NPM = Path(__file__).parents[2] / ".cache/npm/node_modules/.bin"
 CLAUDE = shutil.which("claude", path=str(NPM))
@@ -33,9 +34,8 @@ def without_claude() -> str:
 
 async def demo(tmp_path: Path, *, path: str) -> dict[str, Any]:
     """Run it and return its proof."""
-    command = [sys.executable, "-m", "omni_mcp", "demo", "--json"]
     with anyio.fail_after(LIMIT):
-        done = await anyio.run_process(command, env=env(tmp_path, path=path), check=False)
+        done = await anyio.run_process(command("demo", "--json"), env=env(tmp_path, path=path), check=False)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     return json.loads(done.stdout)
 
@@ -79,8 +79,9 @@ async def test_the_demo_proves_the_same_with_the_real_claude_code(tmp_path: Path
 
 
 async def test_a_demo_that_is_interrupted_cleans_up(tmp_path: Path):
-    command = [sys.executable, "-m", "omni_mcp", "demo"]
-    async with await anyio.open_process(command, env=env(tmp_path, path=without_claude()), stderr=None) as process:
+    async with await anyio.open_process(
+        command("demo"), env=env(tmp_path, path=without_claude()), stderr=None
+    ) as process:
         assert process.stdout is not None
         told = b""
         with anyio.fail_after(LIMIT):

@@ -11,9 +11,11 @@ import anyio
 import pytest
 
 from omni_mcp.demo.faults.stage import find_proxy
+from tests.forkserver import command
 from tests.integration.test_demo import env, lives, without_claude
 
 LIMIT = 220.0
+SHOW = (sys.executable, "-m", "omni_mcp", "demo", "--faults")
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -25,9 +27,8 @@ def alone() -> str:
 
 @pytest.mark.slow
 async def test_the_demo_of_faults_proves_what_it_shows_and_says_what_is_a_stand_in(tmp_path: Path):
-    command = [sys.executable, "-m", "omni_mcp", "demo", "--faults", "--json"]
     with anyio.fail_after(LIMIT):
-        done = await anyio.run_process(command, env=env(tmp_path, path=alone()), check=False)
+        done = await anyio.run_process([*SHOW, "--json"], env=env(tmp_path, path=alone()), check=False)
     told = done.stderr.decode()
     assert done.returncode == 0, done.stdout.decode() + told
     proof = json.loads(done.stdout)
@@ -43,8 +44,9 @@ async def test_the_demo_of_faults_proves_what_it_shows_and_says_what_is_a_stand_
 
 
 async def test_a_demo_of_faults_that_is_interrupted_leaves_no_process(tmp_path: Path):
-    command = [sys.executable, "-m", "omni_mcp", "demo", "--faults"]
-    async with await anyio.open_process(command, env=env(tmp_path, path=alone()), stderr=None) as process:
+    async with await anyio.open_process(
+        command("demo", "--faults"), env=env(tmp_path, path=alone()), stderr=None
+    ) as process:
         assert process.stdout is not None
         told = b""
         with anyio.fail_after(LIMIT):

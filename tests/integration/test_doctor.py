@@ -7,6 +7,7 @@ as it stands, and a second look from the same shell finds nothing bad.
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -28,6 +29,7 @@ from omni_mcp import background
 from omni_mcp.clients.launch import console_script
 from omni_mcp.home import Home
 from omni_mcp.ledger.owners import holder
+from tests.forkserver import command
 from tests.integration.house import free_port, until_then
 
 T = TypeVar("T")
@@ -118,9 +120,8 @@ class Patient:
 
     def omni(self, *words: str) -> str:
         """Run a command of ours that must do well."""
-        argv = [console_script(), *words]
         return subprocess.run(
-            argv,
+            command(*words),
             env=self.env,
             cwd=self.root,
             stdin=subprocess.DEVNULL,
@@ -142,6 +143,11 @@ class Patient:
         """Replace a file, and leave what a person would write in an editor beside it."""
         shutil.copy(file, f"{file}.good")
         file.write_text(text)
+
+
+def a_line(*words: str) -> str:
+    """Return `omni-mcp …` as a shell takes it."""
+    return shlex.join(command(*words))
 
 
 def healthy(root: Path) -> Patient:
@@ -428,7 +434,7 @@ def test_each_fault_is_named_alone_and_its_fix_mends_it(
 
 def assert_mended(patient: Patient, code: str) -> None:
     """Look, run the fix as it stands, look again from the same shell."""
-    look = f"{console_script()} doctor --json"
+    look = a_line("doctor", "--json")
     first = patient.sh(look)
     found = report(first.stdout)
     assert {finding["code"] for finding in bad(found)} == {code}, bad(found)
@@ -532,7 +538,7 @@ def test_fix_runs_what_is_safe_and_only_when_it_is_agreed_to(patient: Patient) -
     a_misspelt_key(patient)
     dotenv_for_all(patient)
     no_claude(patient)
-    look = f"{console_script()} doctor --fix"
+    look = a_line("doctor", "--fix")
     refused = patient.sh(look)
     assert refused.returncode == 1
     assert "nobody is here to agree" in refused.stderr
@@ -548,7 +554,7 @@ def test_a_deep_look_opens_a_session_to_each_executor_which_sees_what_was_told(p
     row = f'{{command: sh, args: [-c, "env > {seen}"], env: {{ITS_OWN: x}}, tool: t, handles: [t]}}'
     patient.configure(f"executors: {{bench: {row}}}\n")
     patient.more["NOT_ITS_OWN"] = "x"
-    found = report(patient.sh(f"{console_script()} doctor --deep --json").stdout)
+    found = report(patient.sh(a_line("doctor", "--deep", "--json")).stdout)
     [failed] = bad(found)
     assert (failed["code"], failed["about"]) == ("session-failed", "bench")  # `env` is no MCP server
     [told] = [finding["text"] for finding in found["findings"] if finding["code"] == "sees"]
@@ -563,10 +569,7 @@ def test_the_real_claude_code_says_whether_it_is_logged_in(patient: Patient) -> 
     (patient.bin / "claude").unlink()
     (patient.bin / "claude").symlink_to(REAL_CLAUDE.resolve())
     nobody_logged_in(patient)
-    found = {
-        finding["code"]: finding
-        for finding in report(patient.sh(f"{console_script()} doctor --json").stdout)["findings"]
-    }
+    found = {finding["code"]: finding for finding in report(patient.sh(a_line("doctor", "--json")).stdout)["findings"]}
     assert found["logged-out"]["about"] == "claude_code"
     assert "is Claude Code 2." in found["executor"]["text"]
     patient.configure(OWN_LOGIN.replace("own}", "own, env: {ANTHROPIC_API_KEY: sk-x}}"))
@@ -609,14 +612,14 @@ def test_a_home_that_we_make_is_its_owners_alone(patient: Patient, first: Sequen
         patient.omni(*first)
         made = [path for path in (patient.root / "new").rglob("*") if path.is_dir() and path.name in ("home", "logs")]
         assert {path.stat().st_mode & 0o777 for path in made} == {0o700}, made
-        assert "home-open" not in patient.sh(f"{console_script()} doctor --json").stdout
+        assert "home-open" not in patient.sh(a_line("doctor", "--json")).stdout
     finally:
         patient.omni("engine", "stop")
 
 
 def test_no_value_of_a_secret_is_told(patient: Patient) -> None:
     patient.home.dotenv.write_text("A_KEY=sk-secret-a\nGITHUB_LITELLM_KEY=sk-secret-b\n")
-    told = patient.sh(f"{console_script()} doctor; {console_script()} doctor --json")
+    told = patient.sh(f"{a_line('doctor')}; {a_line('doctor', '--json')}")
     assert "A_KEY" in told.stdout
     assert "sk-secret" not in told.stdout + told.stderr
 
@@ -627,7 +630,7 @@ def test_no_key_in_a_url_is_told(patient: Patient) -> None:
     far = f"executors: {{far: {{url: '{secret}', tool: t, handles: [t]}}}}\n"
     patient.configure(f"{far}models: {{gateway: {{base_url: 'http://user:sk-secret-a@{at}?key=sk-secret-b'}}}}\n")
     patient.client.write_text(json.dumps({"mcpServers": {"omni": {"url": secret}}}))
-    told = patient.sh(f"{console_script()} doctor --json; {console_script()} doctor --deep")
+    told = patient.sh(f"{a_line('doctor', '--json')}; {a_line('doctor', '--deep')}")
     assert f"reaches us at http://{at}/mcp" in told.stdout
     assert f"the gateway at http://{at} does not serve" in told.stdout
     assert "sk-secret" not in told.stdout + told.stderr

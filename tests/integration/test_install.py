@@ -148,6 +148,7 @@ async def test_the_real_claude_code_takes_the_mcp_json_of_a_folder(
         task = {"description": "of a folder", "type": "echo", "wait_seconds": 20}
         script = json.dumps([{"tool": "mcp__omni__submit_task", "input": task}, {"text": "handed off"}])
         stub = {"ANTHROPIC_BASE_URL": cloud.url, "ANTHROPIC_API_KEY": "not-a-key"}
+        stub["MCP_CONNECT_TIMEOUT_MS"] = str(int(LIMIT * 1000))  # of a folder's servers it waits for 5 s, then goes on
         allow = ("--allowedTools", "mcp__omni__submit_task")
         assert "handed off" in await claude(here, "-p", *allow, said=f"Do it. {MARK}{script}", **stub)
         assert [line["text"] for line in here.logged()] == ["of a folder"]

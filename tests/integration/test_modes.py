@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest
 from fastmcp import Client
 
 from omni_mcp import background
+from tests.forkserver import command
 from tests.integration.house import House, call, house, refused, until
 from tests.integration.outages import Place, in_mode, place
 from tests.receiver import HANGS, SECRET, Receiver, receiver
@@ -300,7 +300,7 @@ async def test_who_watches_sees_the_mode_and_the_resource_shows_it(tmp_path: Pat
         (shown,) = await on.client.read_resource("omni://mode")
         assert json.loads(getattr(shown, "text", ""))["mode"] == "brainstem"
         lines: list[str] = []
-        argv = [sys.executable, "-m", "omni_mcp", "watch", held]
+        argv = command("watch", held)
         async with await anyio.open_process(argv, env=on.at.env) as watching:
             assert watching.stderr is not None
             with anyio.fail_after(LIMIT):

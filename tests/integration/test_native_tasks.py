@@ -12,6 +12,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 from mcp.types import ElicitResult, InputRequiredResult
 
+from tests.forkserver import command
 from tests.integration.house import LIMIT, STUBS, House, call, ended, house, until
 from tests.integration.native import Driver, Drives, driving
 from tests.unit.test_native_tasks import nobody
@@ -22,8 +23,8 @@ ANSWER = {"action": "accept", "content": {"which": "A"}}
 
 def a_client(here: House, **more: Any) -> Client[Any]:
     """Return a client of a new stdio face; its process is its own, so that it can be killed."""
-    argv = ["-m", "omni_mcp"]
-    transport = StdioTransport(sys.executable, argv, env=here.env, keep_alive=False)
+    program, *argv = command()
+    transport = StdioTransport(program, argv, env=here.env, keep_alive=False)
     return Client(transport, init_timeout=LIMIT, timeout=LIMIT * 2, **more)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from omni_mcp.demo.answers import MARK
 from omni_mcp.demo.cloud import running_cloud
+from tests.forkserver import command
 from tests.integration.fake_openclaw import FakeOpenclaw, fake_openclaw, moltworker_edge
 from tests.integration.house import House, call, ended, house
 from tests.integration.models import PRICES
@@ -93,7 +94,7 @@ def models(cloud: str) -> dict[str, Any]:
 
 async def watched(here: House) -> list[str]:
     """Return what `omni-mcp watch` prints until all tasks are over; no process shows a secret meanwhile."""
-    argv = [sys.executable, "-m", "omni_mcp", "watch"]
+    argv = command("watch")
     said, looked_at = b"", 0
     async with await anyio.open_process(argv, env=here.env) as watching:
         assert watching.stderr is not None

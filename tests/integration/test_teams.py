@@ -376,7 +376,7 @@ async def test_whoever_submits_again_with_its_key_after_a_kill_has_one_task(tmp_
     async with house(tmp_path) as here:
         here.configure(executors={"bench": here.workshop(recovery="retry", parallel=8)})
         answered: dict[str, str] = {}
-        async with here.served(limit=STARTS) as served, anyio.create_task_group() as tasks:
+        async with here.served(limit=STARTS, forked=False) as served, anyio.create_task_group() as tasks:
             for client in range(CLIENTS):
                 tasks.start_soon(submits, served.url, client, answered)
             await until(lambda: len(answered) > CLIENTS * KEYS_EACH // 3)

@@ -14,6 +14,7 @@ from playwright.async_api import Page, expect
 
 from omni_mcp.demo.cloud import running_cloud
 from omni_mcp.home import Home
+from tests.forkserver import command
 from tests.integration.browser import CHROMIUM, browsing, looking
 from tests.integration.house import LIMIT, STUBS, House, free_port, house, until
 from tests.integration.test_claude_code import script
@@ -31,7 +32,7 @@ expect.set_options(timeout=LIMIT * 2 * 1000)
 @asynccontextmanager
 async def dashboard(here: House) -> AsyncGenerator[str]:
     """Run `omni-mcp dashboard`; yields the link that it prints."""
-    argv = [sys.executable, "-m", "omni_mcp", "dashboard", "--no-open", "--port", str(free_port())]
+    argv = command("dashboard", "--no-open", "--port", str(free_port()))
     with (here.home.root / "dashboard.log").open("ab") as log:
         async with await anyio.open_process(argv, env=here.env, stdout=log, stderr=log) as process:
             try:

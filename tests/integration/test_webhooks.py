@@ -101,7 +101,7 @@ class Hooks:
 @asynccontextmanager
 async def serving(here: House) -> AsyncGenerator[Hooks]:
     """Run `omni-mcp serve` until the body ends, then kill it."""
-    async with here.served(limit=STARTS) as it:
+    async with here.served(limit=STARTS, forked=False) as it:
         async with httpx.AsyncClient(base_url=it.base, timeout=LIMIT * 3) as client:
             yield Hooks(client)
         it.process.kill()

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import omni_mcp
+from tests.forkserver import command
 from tests.integration.house import LIMIT, call, ended, house
 
 CHINESE = {"LANG": "zh_CN.UTF-8"}
@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Run:
         home.mkdir(exist_ok=True)
         place = {"PATH": os.environ["PATH"], "HOME": str(home), "OMNI_HOME": str(home), "COLUMNS": "120"}
         done = subprocess.run(
-            [sys.executable, "-m", "omni_mcp", *arguments],
+            command(*arguments),
             env={**place, **variables},
             cwd=home,
             capture_output=True,
@@ -134,7 +134,7 @@ def test_a_language_that_is_not_spoken_is_said_so(run: Run) -> None:
 @pytest.mark.parametrize("broken", ["ours: [", "ours: {a: [b]}", None])
 def test_a_broken_catalogue_costs_the_language_not_the_command(run: Run, tmp_path: Path, broken: str | None) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(Path(omni_mcp.__file__).parent, copy / "omni_mcp", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(omni_mcp.__file__).parent, copy / "omni_mcp", ignore=shutil.ignore_patterns("*.pyc.*"))
     catalogue = copy / "omni_mcp" / "lang" / "zh.yaml"
     catalogue.unlink()
     if broken is not None:

@@ -73,7 +73,7 @@ async def test_who_waits_for_one_that_does_not_complete_fails_and_so_does_who_wa
 async def test_a_long_chain_fails_to_its_end(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         first = last = await submitted(ledger)
-        for _ in range(1500):
+        for _ in range(1100):
             last = await submitted(ledger, last.id)
         await ledger.request_cancel(first.id, reason=None)
         assert (await look(ledger, last)).state is TaskState.FAILED

@@ -145,7 +145,7 @@ async def test_tasks_for_a_full_executor_hide_no_task_of_a_free_one(tmp_path: Pa
         free = FakeExecutor(name="free", row=FAKE_ROW.model_copy(update={"handles": ("free",)}))
         engine = engine_for(ledger, full, free, home=tmp_path)
         async with anyio.create_task_group() as callers:
-            for _ in range(WINDOW * 3):
+            for _ in range(WINDOW + 1):
                 callers.start_soon(submitted, ledger)
         task_id = await submitted(ledger, type="free")
         async with anyio.create_task_group() as attempts:

@@ -1,9 +1,7 @@
 """The monitor over a real ledger: what it writes, who may, and that a kill at any moment costs nothing."""
 
 import logging
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
@@ -208,7 +206,7 @@ async def test_an_engine_killed_at_each_moment_of_each_change_leaves_one_change_
 ):
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         probes = FakeProbes()
-        monitor = monitor_for(ledger, clock, probes, setup=QUICKLY)
+        monitor = monitor_for(ledger, clock, probes, setup=QUICKLY, channels=["desk"])
         await monitor.step()
         monitor.ledger = cast("Ledger", KillingIn(ledger, dies_in, verb, after=after))
         deaths = 0
@@ -220,13 +218,15 @@ async def test_an_engine_killed_at_each_moment_of_each_change_leaves_one_change_
                         await monitor.step()
                     except Crash:
                         deaths += 1
-                        monitor = monitor_for(ledger, clock, probes, setup=QUICKLY, owner="two", is_over=dead)
+                        monitor = monitor_for(
+                            ledger, clock, probes, setup=QUICKLY, owner="two", is_over=dead, channels=["desk"]
+                        )
                         await monitor.load()
                     clock.advance(SECOND)
         assert deaths == 1
         assert await changes(ledger) == THE_WAY
         assert not await ledger.untold()
-        assert noticed(tmp_path) == THE_WAY
+        assert await noticed(ledger) == THE_WAY
         told = [
             record.message.split()[1].rstrip(":") for record in caplog.records if record.message.startswith("mode ")
         ]
@@ -234,11 +234,13 @@ async def test_an_engine_killed_at_each_moment_of_each_change_leaves_one_change_
         assert len(told) <= len(THE_WAY) + (verb == "told")
 
 
-def noticed(folder: Path) -> list[str]:
-    """Return the mode that each notice in the ledger tells of."""
-    with closing(sqlite3.connect(f"{(folder / 'ledger.db').as_uri()}?mode=ro", uri=True)) as db:
-        rows = db.execute("select text from notices where kind = 'mode' order by n")
-        return [text.split()[1].rstrip(":") for (text,) in rows]
+async def noticed(ledger: SqliteLedger) -> list[str]:
+    """Return the mode that each notice tells of that the channel was owed, and owe it no more."""
+    modes = list[str]()
+    while (delivery := await ledger.owed("desk")) is not None:
+        modes += [delivery.notice.text.split()[1].rstrip(":")] if delivery.notice.kind == "mode" else []
+        await ledger.delivered(delivery.number)
+    return modes
 
 
 async def test_one_engine_probes_and_the_other_follows_until_the_first_is_over(tmp_path: Path):
