@@ -44,7 +44,7 @@ def _explain() -> None:
         words = {key: text for kind in reversed(table.mro()) for key, text in _said_in(kind)}
         for key, info in table.model_fields.items():
             info.description = words.get(key)
-    for table in reversed(TABLES.values()):  # the whole file last, of which the others are parts
+    for table in reversed(list(TABLES.values())):  # the whole file last, of which the others are parts
         table.model_rebuild(force=True)
 
 
