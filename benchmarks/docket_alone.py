@@ -1,7 +1,7 @@
 """docket alone on the Redis that is named: its own worker runs what its callers add; prints a line of JSON.
 
-Callers and worker are one process, as ours are. It has a slot for each caller, and checks every 5 ms instead of every
-250, which is the best that we found for it: while all of its slots are taken it sleeps that long.
+Callers and worker are one process, as ours are. It has a slot for each caller, and checks as often as it is told (in
+milliseconds): while all of its slots are taken it sleeps that long.
 """
 
 import asyncio
@@ -17,15 +17,14 @@ from docket import Docket, Worker
 
 from benchmarks.closed_loop import CALLERS, TEXT, Put, Runs, measured
 
-CHECK = timedelta(milliseconds=5)
 QUEUE = 1000
 """Tasks of the queue that is full before a worker begins."""
 
 
 @asynccontextmanager
-async def at_work(docket: Docket) -> AsyncGenerator[None]:
+async def at_work(docket: Docket, check: timedelta) -> AsyncGenerator[None]:
     """Have a worker run."""
-    async with Worker(docket, concurrency=CALLERS, minimum_check_interval=CHECK) as worker:
+    async with Worker(docket, concurrency=CALLERS, minimum_check_interval=check) as worker:
         running = asyncio.create_task(worker.run_forever())
         try:
             yield
@@ -44,7 +43,7 @@ async def filled(runs: Runs, put: Put) -> list[asyncio.Future[float]]:
     return awaited
 
 
-async def main(url: str) -> None:
+async def main(url: str, check: timedelta) -> None:
     """Measure both ways: as tasks come, and a queue that is full already."""
     runs = Runs()
 
@@ -58,15 +57,15 @@ async def main(url: str) -> None:
         async def put(key: str) -> None:
             await docket.add(task, key=key)(key, TEXT)
 
-        async with at_work(docket):
+        async with at_work(docket, check):
             found = await measured(runs, put)
         queue = await filled(runs, put)
         began = time.perf_counter()
-        async with at_work(docket):
+        async with at_work(docket, check):
             await asyncio.gather(*queue)
             took = time.perf_counter() - began
     print(json.dumps({**found, "drained": QUEUE / took}))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], timedelta(milliseconds=int(sys.argv[2]))))

@@ -7,9 +7,10 @@ bind, finish), and the whole engine over them with an executor that answers at o
 Not like for like: docket and procrastinate are made for many machines, with a server between them and their workers;
 ours is one process on one file, which is why it is quick, and what it cannot do is said in docs/scale.md. `our ledger`
 writes a task's whole life and hands it to nobody: it says what the record costs, `our engine` what all of it does.
-docket keeps state and result for 15 minutes in Redis' memory, and with `appendfsync everysec` may forget a second of
-what it acknowledged; procrastinate keeps no result; ours keeps everything, history included, and has it on disk before
-it answers. All are far quicker than the agents that do the tasks.
+docket keeps state and result for 15 minutes in Redis' memory, and with `appendfsync everysec` (where nothing is said)
+may forget a second of what it acknowledged; procrastinate keeps no result; ours keeps everything, history included, and
+has it on disk before it answers. docket is measured as FastMCP runs it, whose worker looks each 50 ms, and looking each
+5 ms, the quickest that we found. All are far quicker than the agents that do the tasks.
 """
 
 import asyncio
@@ -41,6 +42,12 @@ ROUNDS = 3
 """Of each, in turns; the middle one is told."""
 GOAL = 4.0
 """Times docket, at 50 callers."""
+DOCKETS = {
+    "docket (as FastMCP sets it)": ("everysec", 50),
+    "docket (at its quickest)": ("everysec", 5),
+    "docket (at its quickest, appendfsync always)": ("always", 5),
+}
+"""How Redis syncs, and how many milliseconds docket's worker sleeps while its slots are taken (by itself: 250)."""
 PROCRASTINATE = ROOT / ".cache/procrastinate/bin/python"
 LIVES, ENGINE = "our ledger", "our engine"
 Found = Mapping[str, float]
@@ -87,10 +94,10 @@ async def engine() -> Found:
     return found
 
 
-def alone(server: Callable[[], AbstractContextManager[str]], python: Path | str, module: str) -> Found:
+def alone(server: Callable[[], AbstractContextManager[str]], python: Path | str, module: str, *words: str) -> Found:
     """Measure another engine in a process of its own, on a server of its own."""
     with server() as url:
-        argv = [python, "-m", module, url]
+        argv = [python, "-m", module, url, *words]
         return json.loads(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
@@ -101,10 +108,9 @@ def contenders() -> Mapping[str, Callable[[], Found]]:
         ENGINE: lambda: asyncio.run(engine()),
     }
     if servers.REDIS:
-        for fsync in ("everysec", "always"):
+        for name, (fsync, check) in DOCKETS.items():
             server = partial(servers.redis, fsync=fsync)
-            name = f"docket (Redis, appendfsync {fsync})"
-            found[name] = partial(alone, server, sys.executable, "benchmarks.docket_alone")
+            found[name] = partial(alone, server, sys.executable, "benchmarks.docket_alone", str(check))
     if servers.POSTGRES and PROCRASTINATE.exists():
         name = "procrastinate (PostgreSQL)"
         found[name] = partial(alone, servers.postgres, PROCRASTINATE, "benchmarks.procrastinate_alone")
