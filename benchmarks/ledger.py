@@ -71,8 +71,8 @@ async def ours(folder: Path) -> AsyncGenerator[Life]:
 async def life_on(ledger: Ledger) -> None:
     """Live a task's whole life."""
     task_id = new_id()
-    await ledger.submit(SPEC, task_id=task_id, choice=CHOICE)
-    await ledger.begin(task_id, owner="bench")
+    submitted = await ledger.submit(SPEC, task_id=task_id, choice=CHOICE)
+    await ledger.begin(task_id, owner="bench", claimed=submitted.task)
     await ledger.bind(task_id, attempt=1, owner="bench", choice=CHOICE, endpoint="relay", run_id=task_id)
     await ledger.finish(task_id, attempt=1, owner="bench", state=TaskState.COMPLETED, outcome=DONE)
 
@@ -137,7 +137,7 @@ async def plain(folder: Path) -> AsyncGenerator[Life]:
 
 VALUES: Values = {
     **dict.fromkeys(("executor", "cwd", "structured", "notes", "error", "text", "model", "waiting_for", "deadline")),
-    **dict.fromkeys(("budget_usd", "ancestors", "retry_of", "trace")),
+    **dict.fromkeys(("budget_usd", "ancestors", "retry_of", "trace", "known")),
     "principal": SPEC.principal,
     "type": SPEC.type,
     "priority": 0,

@@ -63,7 +63,7 @@ class Beginning:
         """
         begun, failed = list[Attempt](), list[BaseException]()
         with anyio.CancelScope(shield=True):
-            writes = [self.ledger.begin(claim.task.id, owner=self.owner) for claim in claims]
+            writes = [self.ledger.begin(each.task.id, owner=self.owner, claimed=each.task) for each in claims]
             for claim, said in zip(claims, await asyncio.gather(*writes, return_exceptions=True), strict=True):
                 if isinstance(said, BaseException):
                     failed.append(said)

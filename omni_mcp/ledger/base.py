@@ -309,8 +309,13 @@ class Ledger(Protocol):
         """Ask an engine to begin nothing more, give back what can go on elsewhere, finish the rest and go."""
         ...
 
-    async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
-        """idle -> dispatching, attempt + 1; spends a consent and its principal's turn. None: it is no longer idle."""
+    async def begin(
+        self, task_id: str, *, owner: str, lease: timedelta = LEASE, claimed: Task | None = None
+    ) -> Task | None:
+        """idle -> dispatching, attempt + 1; spends a consent and its principal's turn. None: it is no longer idle.
+
+        A task that is `claimed` as it was read is not read back; None then also if it was begun since.
+        """
         ...
 
     async def bind(

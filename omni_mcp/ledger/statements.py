@@ -179,9 +179,10 @@ BEGIN = (
     """
     update tasks set state = 'dispatching', since = :now, updated_at = :now, attempt = attempt + 1, owner = :owner,
         lease_until = :until, text = null, consented = false, progress = null, progress_at = null
-    where id = :id and state = 'idle'
+    where id = :id and state = 'idle' and attempt = coalesce(:known, attempt)
     """
     + _MOVED
+    + ", faults, budget_usd, lease_until"
 )
 NEW_ATTEMPT = "insert into attempts (task, number, owner, began_at) values (:n, :attempt, :owner, :now)"
 BIND = (

@@ -26,7 +26,7 @@ class Begins:
     def __getattr__(self, verb: str) -> Any:
         return getattr(self._ledger, verb)
 
-    async def begin(self, task_id: str, *, owner: str) -> Task | None:
+    async def begin(self, task_id: str, **how: Any) -> Task | None:
         self.asked.append(task_id)
         if len(self.asked) == TOGETHER:
             self._all.set()
@@ -34,7 +34,7 @@ class Begins:
         if task_id == self._busy:
             self._busy = None
             raise LedgerBusy("held by somebody")
-        return await self._ledger.begin(task_id, owner=owner)
+        return await self._ledger.begin(task_id, **how)
 
 
 async def test_what_is_claimed_in_one_look_begins_together_in_its_order(tmp_path: Path) -> None:

@@ -240,6 +240,23 @@ async def test_the_file_itself_refuses_to_wake_the_dead(tmp_path: Path) -> None:
         await run_sync(wake)
 
 
+async def test_a_task_that_was_claimed_begins_as_it_is_now_and_not_as_it_was_read(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
+        await submitted(ledger, budget_usd=0.5)
+        [claimed] = await ledger.claimable(limit=9)
+        await ledger.hold(claimed.id, waiting_for=WaitingFor.BUDGET, text="spent")
+        clock.advance(HOUR)
+        await ledger.resume(claimed.id, consent=True, add_budget_usd=1.0)
+        begun = await ledger.begin(claimed.id, owner=ME, claimed=claimed)
+        assert begun is not None
+        assert begun == await ledger.find(claimed.id, principal=LOCAL)
+        assert begun.spec.budget_usd == 1.5
+        await ledger.release(claimed.id, attempt=1, owner=ME, text="given back")
+        assert await ledger.begin(claimed.id, owner=ME, claimed=claimed) is None, "it was begun since"
+        [again] = await ledger.claimable(limit=9)
+        assert await ledger.begin(claimed.id, owner=ME, claimed=again) == await ledger.find(claimed.id, principal=LOCAL)
+
+
 async def test_what_was_never_bound_cannot_be_completed(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path) as ledger:
         task = await begun(ledger)
@@ -941,7 +958,7 @@ def test_no_hot_statement_scans_or_sorts_the_tasks(statement: str, plan: str) ->
     try:
         migrate(db)
         names = ["limit", "now", "until", "owner", "low", "high", "principal", "before", "id", "full", "needs", "cloud"]
-        values = dict.fromkeys([*names, "living"], 1)
+        values = dict.fromkeys([*names, "living", "known"], 1)
         steps = [row["detail"] for row in db.execute(f"explain query plan {statement}", values)]
     finally:
         db.close()

@@ -73,7 +73,7 @@ WORDS = (
 _STAMPS = ("at", "before", "deadline", "due_at", "now", "seen_until", "since", "told_at", "until", "was_seen")
 TYPES: Mapping[str, str] = {
     **dict.fromkeys((*_STAMPS, "grace", "input_tokens", "lease", "n", "notice", "output_tokens", "row"), "bigint"),
-    **dict.fromkeys(("attempt", "inline", "limit", "number", "offset", "pid", "priority"), "integer"),
+    **dict.fromkeys(("attempt", "inline", "known", "limit", "number", "offset", "pid", "priority"), "integer"),
     **dict.fromkeys(("add", "budget_usd", "cost_usd"), "double precision"),
     **dict.fromkeys(("cloud", "consent", "everyone", "for_people"), "boolean"),
     **dict.fromkeys(("only_if_idle", "over", "stays", "usable"), "boolean"),

@@ -1,6 +1,7 @@
 """The moves of a task, from submit to its end: each is one guarded write."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from omni_mcp.ledger import statements as sql
 from omni_mcp.ledger.base import LEASE, Remembered, Submitted
 from omni_mcp.ledger.dependants import is_over
 from omni_mcp.ledger.overdue import fail_overdue
-from omni_mcp.ledger.rows import MICROSECOND, TITLE, a_task, maybe_moment, maybe_stamp, stamp, to_json
+from omni_mcp.ledger.rows import MICROSECOND, TITLE, a_task, maybe_moment, maybe_stamp, moment, stamp, to_json
 from omni_mcp.ledger.store import Connection, Row, Values
 from omni_mcp.ledger.submission import submit, the_task
 from omni_mcp.ledger.verbs.part import Part, held, moved, submitted, whole
@@ -49,12 +50,18 @@ class Tasks(Part):
         raised = () if add_budget_usd is None else (sql.RAISE_BUDGET,)
         await self._move("resume", sql.RESUME, values, *raised, sql.AWAIT_NEEDS, sql.FORGET_TROUBLES)
 
-    async def begin(self, task_id: str, *, owner: str, lease: timedelta = LEASE) -> Task | None:
+    async def begin(
+        self, task_id: str, *, owner: str, lease: timedelta = LEASE, claimed: Task | None = None
+    ) -> Task | None:
         until = stamp(self._clock.now() + lease)
-        values = self._values(id=task_id, owner=owner, until=until, lease=lease // MICROSECOND)
+        known = None if claimed is None else claimed.attempt
+        values = self._values(id=task_id, owner=owner, until=until, lease=lease // MICROSECOND, known=known)
         move = (sql.BEGIN, values, sql.NEW_ATTEMPT, sql.TAKE_TURN)
-        row = await self._write(lambda db: whole(db, moved(db, *move)))
-        return None if row is None else a_task(row)
+        if claimed is None:
+            row = await self._write(lambda db: whole(db, moved(db, *move)))
+            return None if row is None else a_task(row)
+        row = await self._write(lambda db: moved(db, *move))
+        return None if row is None else _begun(claimed, row, values)
 
     async def bind(
         self,
@@ -227,6 +234,31 @@ class Tasks(Part):
     async def renew(self, owner: str, *, lease: timedelta = LEASE) -> Sequence[str]:
         values = self._values(owner=owner, until=stamp(self._clock.now() + lease), lease=lease // MICROSECOND)
         return await self._write(lambda db: [row["id"] for row in db.execute(sql.RENEW, values).fetchall()])
+
+
+def _begun(task: Task, row: Row, values: Values) -> Task:
+    """Return a task as it is now, by how it was read while idle and what may have changed since."""
+    at, budget = moment(values["now"]), row["budget_usd"]
+    return replace(
+        task,
+        spec=task.spec if task.spec.budget_usd == budget else replace(task.spec, budget_usd=budget),
+        state=TaskState.DISPATCHING,
+        since=at,
+        updated_at=at,
+        attempt=row["attempt"],
+        faults=row["faults"],
+        owner=values["owner"],
+        lease_until=moment(row["lease_until"]),
+        cancel_requested_at=_cancelled_at(row),
+        **_AFRESH,
+    )
+
+
+_AFRESH: Mapping[str, Any] = {
+    **dict.fromkeys(("waiting_for", "due_at", "text", "progress", "progress_at")),
+    "consented": False,
+}
+"""What an attempt begins without."""
 
 
 def _cancelled_at(row: Row) -> datetime | None:
