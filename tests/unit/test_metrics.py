@@ -166,7 +166,7 @@ async def test_while_a_large_ledger_is_counted_others_read(tmp_path: Path, monke
         assert read.wait(LIMIT)
         return here(store, statement, values)
 
-    here = SqliteStore._read_aside  # pyright: ignore[reportPrivateUsage]
+    here = vars(SqliteStore)["_read_aside"]
     monkeypatch.setattr(SqliteStore, "_read_aside", counts)
     async with ledger_for_tests(tmp_path) as ledger, anyio.create_task_group() as tasks:
         task_id = await at_work(ledger)
