@@ -118,7 +118,7 @@ check: install ## Lint, format, types, floors: without a warning
 reference: install ## Renew what follows from the source: the pages and tables of docs/ that are its words, servers.schema.json, tests/data/face.json
 	$(BIN)/python -m tools.reference
 
-bench: install $(PROCRASTINATE_INSTALLED) $(CAO_INSTALLED) $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_SERVERS),,servers) ## Measure all beside docket, procrastinate, LiteLLM, bare FastMCP and Claude Code (PART="engines litellm" chooses; 15 minutes)
+bench: install $(PROCRASTINATE_INSTALLED) $(CAO_INSTALLED) $(PROXY_INSTALLED) $(if $(HAS_NPM),$(NPM_INSTALLED)) $(if $(HAS_SERVERS),,servers) ## Measure all beside docket, procrastinate, LiteLLM, bare FastMCP and Claude Code (PART="engines litellm" chooses; 25 minutes)
 	$(BIN)/python -m compileall -q omni_mcp benchmarks
 	$(BIN)/python -m benchmarks.run $(addprefix --only ,$(PART)) $(if $(INTO),--into $(INTO))
 
