@@ -173,7 +173,11 @@ class Engine:
         await self._look_again()
         adopted = await self._adopt()
         await self._make_way()
-        begun = await self._claim(attempts)
+        try:
+            begun = await self._claim(attempts)
+        except Exception:
+            await self._look_around()  # what runs is looked after, whatever cannot begin
+            raise
         moved = 0
         if not begun or anyio.current_time() >= self.looks_at:
             moved = await self._look_around()

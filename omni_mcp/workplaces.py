@@ -24,7 +24,9 @@ class Workplaces:
         async with self._making:  # who waits here is served by who goes first
             if folder in self._wanted:
                 wanted, self._wanted = self._wanted, []
-                self._failed |= await run_sync(partial(_made, wanted))
+                with anyio.CancelScope(shield=True):  # the others rely on it
+                    failed = await run_sync(partial(_made, wanted))
+                    self._failed = {each: why for each, why in self._failed.items() if each not in wanted} | failed
         if (error := self._failed.pop(folder, None)) is not None:
             raise error
         return folder

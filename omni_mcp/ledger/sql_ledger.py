@@ -3,6 +3,7 @@
 from typing import Self
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from omni_mcp.ledger.verbs.asking import Asking
 from omni_mcp.ledger.verbs.books import Books
@@ -22,4 +23,5 @@ class SqlLedger(Tasks, TaskReaders, Asking, Scheduling, House, Telling, Books, M
 
     async def __aexit__(self, *_error: object) -> None:
         with anyio.CancelScope(shield=True):
+            await checkpoint()  # the writes of this moment are handed over before
             await self._store.close()

@@ -791,6 +791,22 @@ async def test_a_renewal_that_failed_is_tried_at_the_next_step(tmp_path: Path) -
             fake.let_go()
 
 
+async def test_what_runs_is_stopped_also_while_nothing_can_begin(tmp_path: Path) -> None:
+    async with ledger_for_tests(tmp_path) as ledger:
+        faulty, fake = Faulty(ledger), FakeExecutor(held=True)
+        engine = engine_for(cast(Ledger, faulty), fake, home=tmp_path)
+        running = await submitted(ledger)
+        async with anyio.create_task_group() as attempts:
+            await engine.step(attempts)
+            await fake.begun()
+            await ledger.request_cancel(running, reason="enough")
+            await submitted(ledger)
+            faulty.failing = "claimable"
+            with pytest.raises(LedgerBusy):
+                await engine.step(attempts)
+            await until(ledger, running, TaskState.CANCELLED)
+
+
 async def test_an_idle_engine_retires_only_when_nothing_is_open(tmp_path: Path) -> None:
     async with ledger_for_tests(tmp_path, clock := ToldClock()) as ledger:
         idle = timedelta(seconds=Limits().engine_idle_seconds)

@@ -37,3 +37,30 @@ async def test_folders_of_one_moment_are_made_in_one_visit_and_a_failure_is_its_
     assert len(visits) == 1
     there = await run_sync(lambda: {folder for folder in (tmp_path / "work").iterdir() if folder.is_dir()})
     assert (made, len(made)) == (there, 19)
+
+
+async def test_who_is_stopped_while_folders_are_made_takes_none_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, going = anyio.CancelScope(), anyio.Event()
+
+    async def slow(make: partial[object]) -> object:
+        going.set()
+        first.cancel()
+        return await run_sync(make)
+
+    monkeypatch.setattr("omni_mcp.workplaces.run_sync", slow)
+    places, made = Workplaces(tmp_path / "work"), list[Path]()
+
+    async def stopped() -> None:
+        with first:
+            await places.of("stopped")
+
+    async def ask() -> None:
+        made.append(await places.of("other"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stopped)
+        tasks.start_soon(ask)
+    assert going.is_set()
+    assert await run_sync(made[0].is_dir)
