@@ -25,6 +25,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
 from benchmarks.first_task import CLAUDE, environment, stub_cloud
+from benchmarks.rows import pair
 from omni_mcp import background
 from omni_mcp.contract import TASK_MARK
 from omni_mcp.demo.answers import MARK
@@ -115,7 +116,7 @@ async def starts(client: Client[Any], env: Mapping[str, str], cwd: Path, cloud: 
 
 
 def _against(name: str, with_us: float, alone: float) -> dict[str, Any]:
-    return {"name": name, "unit": "s", "ours": with_us, "other": alone, "ratio": with_us / alone, "at_most": GOAL}
+    return {"name": name, "unit": "s", **pair(with_us, alone), "at_most": GOAL}
 
 
 def _cpu(env: Mapping[str, str]) -> float:

@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks import servers
 from benchmarks.closed_loop import CALLERS, TEXT, percentiles
 from benchmarks.load import settings
+from benchmarks.rows import pair
 from omni_mcp.dispatch.base import Dispatch
 from omni_mcp.dispatch.choose import VARIABLE as DISPATCH
 from omni_mcp.dispatch.choose import open_dispatch
@@ -162,13 +163,7 @@ def main() -> list[dict[str, Any]]:
         found = fleet(number)
         who = f"{number} engine{'s' if number > 1 else ''} on PostgreSQL"
         told += [
-            {
-                "name": f"{who}: {name}",
-                "unit": unit,
-                "ours": found[key],
-                "other": alone[key],
-                "ratio": found[key] / alone[key],
-            }
+            {"name": f"{who}: {name}", "unit": unit, **pair(found[key], alone[key])}
             for key, (name, unit) in names.items()
         ]
     return told

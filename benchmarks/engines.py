@@ -30,6 +30,7 @@ import anyio
 from benchmarks import ledger, servers
 from benchmarks.closed_loop import CALLERS, TEXT, Runs, measured
 from benchmarks.empty import ROOT
+from benchmarks.rows import pair
 from omni_mcp.contract import RunRequest
 from omni_mcp.dispatch.local import LocalDoorbell
 from omni_mcp.executors.executor import OnProgress, OnQuestion
@@ -131,19 +132,15 @@ def rows(rounds: Sequence[Mapping[str, Found]]) -> list[dict[str, Any]]:
     ]
     for who, found in list(rounds[0].items())[2:]:
         goal = {"at_least": GOAL} if "docket" in who else {}
-        told.append({"name": f"{LIVES} against {who}", "unit": "tasks/s", **_pair(mine, middle[who, "rate"]), **goal})
-        told.append({"name": f"{ENGINE} against {who}", "unit": "tasks/s", **_pair(whole, middle[who, "rate"])})
+        told.append({"name": f"{LIVES} against {who}", "unit": "tasks/s", **pair(mine, middle[who, "rate"]), **goal})
+        told.append({"name": f"{ENGINE} against {who}", "unit": "tasks/s", **pair(whole, middle[who, "rate"])})
         if "drained" in found:
-            full = _pair(whole, middle[who, "drained"])
+            full = pair(whole, middle[who, "drained"])
             told.append({"name": f"{ENGINE} against {who}, its queue full before it begins", "unit": "tasks/s", **full})
         for what in ("p50", "p99"):
-            start = _pair(middle[ENGINE, what], middle[who, what])
+            start = pair(middle[ENGINE, what], middle[who, what])
             told.append({"name": f"from the call until it runs, against {who}, {what}", "unit": "ms", **start})
     return told
-
-
-def _pair(ours: float, other: float) -> dict[str, float]:
-    return {"ours": ours, "other": other, "ratio": ours / other}
 
 
 def main() -> list[dict[str, Any]]:

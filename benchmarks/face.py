@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.rows import pair
 from omni_mcp.home import Home
 
 ROOT = Path(__file__).parents[1]
@@ -166,7 +167,7 @@ def commit(db: sqlite3.Connection) -> float:
 def row(name: str, unit: str, goal: float, ours: Sequence[float], bare: Sequence[float]) -> dict[str, Any]:
     """Return one line of the table: medians, and how they compare."""
     mine, other = statistics.median(ours), statistics.median(bare)
-    return {"name": name, "unit": unit, "ours": mine, "other": other, "ratio": mine / other, "at_most": goal}
+    return {"name": name, "unit": unit, **pair(mine, other), "at_most": goal}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ledger import CALLERS, CHOICE, DONE, SPEC, life_on, per_second
+from benchmarks.rows import pair
 from omni_mcp.ledger.migrations import migrate
 from omni_mcp.ledger.rows import stamp
 from omni_mcp.ledger.sqlite import SqliteLedger
@@ -91,16 +92,12 @@ async def compared(full: SqliteLedger, empty: SqliteLedger) -> list[dict[str, An
     lives = {ledger: partial(life_on, ledger) for ledger in (full, empty)}
     rounds = [[1e6 / await per_second(life) for life in lives.values()] for _ in range(ROUNDS + 1)][1:]
     ours, other = (statistics.median(each) for each in zip(*rounds, strict=True))
-    lived = {"name": f"a life, {CALLERS} callers", "unit": "µs", **_pair(ours, other), "at_most": GOAL}
+    lived = {"name": f"a life, {CALLERS} callers", "unit": "µs", **pair(ours, other), "at_most": GOAL}
     found = [lived]
     for name, look in LOOKED.items():
-        pair = _pair(*[await milliseconds(partial(look, ledger)) for ledger in (full, empty)])
-        found.append({"name": name, "unit": "ms", **pair})
+        both = pair(*[await milliseconds(partial(look, ledger)) for ledger in (full, empty)])
+        found.append({"name": name, "unit": "ms", **both})
     return found
-
-
-def _pair(ours: float, other: float) -> dict[str, float]:
-    return {"ours": ours, "other": other, "ratio": ours / other}
 
 
 async def _status(ledger: SqliteLedger) -> None:

@@ -19,6 +19,7 @@ import httpx
 
 from benchmarks.first_task import stub_cloud
 from benchmarks.relay import LIMIT, Way, started
+from benchmarks.rows import pair
 from omni_mcp.demo.cloud import CHAT
 from tests.integration.real_proxy import BINARY, MASTER_KEY, real_proxy
 
@@ -81,7 +82,7 @@ def rows(turns: Sequence[Mapping[str, float]], rates: Mapping[str, float]) -> li
 
 
 def _row(name: str, unit: str, ours: float, other: float) -> dict[str, Any]:
-    return {"name": name, "unit": unit, "ours": ours, "other": other, "ratio": ours / other}
+    return {"name": name, "unit": unit, **pair(ours, other)}
 
 
 def main() -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ import aiohttp
 import psutil
 
 from benchmarks.face import INITIALIZE
+from benchmarks.rows import pair
+from benchmarks.servers import free_port, listens
 from omni_mcp.home import Home
 
 ROOT = Path(__file__).parents[1]
@@ -232,20 +233,6 @@ def serving(command: Sequence[str], environment: Mapping[str, str], port: int) -
             process.wait()
 
 
-def listens(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def settings() -> str:
     """Return servers.yaml: a stand-in that takes tasks, and tokens."""
     stand_in = {
@@ -311,15 +298,11 @@ def main(clients: int = 500, seconds: float = 15) -> list[dict[str, Any]]:
         "p99_ms": ("a call, p99", "ms"),
     }
     told = [
-        {"name": f"{clients} HTTP clients: {name}", "unit": unit, **_pair(ours[key], bare[key])}
+        {"name": f"{clients} HTTP clients: {name}", "unit": unit, **pair(ours[key], bare[key])}
         for key, (name, unit) in names.items()
     ]
     lost = {"name": "  errors, and tasks that are not over", "unit": "", "goal": 0}
     return [*told, {**lost, "ours": ours["errors"] + ours["tasks"] - ours["completed"]}]
-
-
-def _pair(ours: float, bare: float) -> Mapping[str, float]:
-    return {"ours": ours, "other": bare, "ratio": ours / bare}
 
 
 def by_hand() -> None:

@@ -15,6 +15,7 @@ import psutil
 
 from benchmarks.empty import ROOT
 from benchmarks.face import Contender, a_home, contenders, initialized, start
+from benchmarks.rows import pair
 
 CAO = ROOT / ".cache/peers/bin/cao-mcp-server"
 STARTS = 5
@@ -43,8 +44,7 @@ def main() -> list[dict[str, Any]]:
     figures = [("start to initialize", "ms"), ("resident memory", "MB"), ("tools", ""), ("list of tools", "bytes")]
     values = zip(figures, (starts[0], *mine), (starts[1], *others), strict=True)
     return [
-        {"name": f"{name}, against CAO 2.5.4", "unit": unit, "ours": one, "other": other, "ratio": one / other}
-        for (name, unit), one, other in values
+        {"name": f"{name}, against CAO 2.5.4", "unit": unit, **pair(one, other)} for (name, unit), one, other in values
     ]
 
 

@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.empty import ROOT
+from benchmarks.rows import pair
 from omni_mcp.ledger.sqlite import SqliteLedger
 from omni_mcp.llm.loopback import serving
 from omni_mcp.llm.proxy import ProxyGateway
@@ -221,7 +222,7 @@ async def measured(raw: Way, relayed: Way, process: psutil.Process) -> list[dict
         watching.start_soon(_watch, process, peak)
         took, wrong = await together(relayed)
         watching.cancel_scope.cancel()
-        many, until = f"{AT_ONCE} streams at once", {"ours": took, "other": alone, "ratio": took / alone}
+        many, until = f"{AT_ONCE} streams at once", pair(took, alone)
         found += [
             {"name": f"relay: {many}, until all have ended", "unit": "s", **until},
             {"name": f"  {many}: that went wrong", "unit": "", "ours": wrong, "goal": 0},

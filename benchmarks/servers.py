@@ -35,7 +35,7 @@ def redis(*, fsync: str) -> Generator[str]:
     with tempfile.TemporaryDirectory(prefix="omni-redis-") as folder:
         options = {"bind": "127.0.0.1", "port": port, "dir": folder, "save": "", "appendonly": "yes"}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        with _running([REDIS, *words, "--appendfsync", fsync], partial(_listens, port)):
+        with _running([REDIS, *words, "--appendfsync", fsync], partial(listens, port)):
             yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -64,7 +64,8 @@ def _unprivileged(folder: Path) -> Sequence[str]:
     return ("runuser", "--user", "postgres", "--")
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
