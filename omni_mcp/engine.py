@@ -173,15 +173,12 @@ class Engine:
         await self._look_again()
         adopted = await self._adopt()
         await self._make_way()
-        try:
-            begun = await self._claim(attempts)
-        except Exception:
-            await self._look_around()  # what runs is looked after, whatever cannot begin
-            raise
-        moved = 0
-        if not begun or anyio.current_time() >= self.looks_at:
+        looked = anyio.current_time() >= self.looks_at
+        moved = await self._look_around() if looked else 0
+        begun = await self._claim(attempts)
+        if not (looked or begun):
             moved = await self._look_around()
-            begun = begun or (moved > 0 and await self._claim(attempts))
+            begun = moved > 0 and await self._claim(attempts)
         await self._purge()
         return bool(adopted or moved or begun)
 

@@ -120,6 +120,7 @@ async def test_a_deadline_reaches_the_run_elsewhere_although_its_executor_is_ful
             await fake.begun(2)
             clock.advance(HOUR / 2)
             await engine.step(attempts)
+            assert (await look(ledger, late)).state is TaskState.IDLE
             clock.advance(HOUR / 2)
             await engine.step(attempts)
             await until(ledger, late, TaskState.FAILED)
